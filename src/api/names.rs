@@ -1,0 +1,57 @@
+//! The names that the operator puts on objects, and the keys of the Secrets it reads and writes.
+
+/// The API group of the resource, and the domain of the operator's annotations.
+pub const GROUP: &str = "playbackgrant.dev";
+
+/// The field manager under which the operator writes.
+pub const FIELD_MANAGER: &str = "playback-grant-operator";
+
+/// The label that tells which program manages an object; the operator watches Secrets by it.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// The value of [`MANAGED_BY_LABEL`] on grant Secrets.
+pub const MANAGED_BY: &str = "playback-grant-operator";
+
+/// Annotations of grant Secrets and of requests.
+pub mod annotation {
+    /// The instant at which the grant was asked for: RFC 3339, UTC, milliseconds.
+    pub const ISSUE_TIME: &str = "playbackgrant.dev/issue-time";
+    /// The instant at which the grant expires: RFC 3339, UTC, milliseconds.
+    pub const EXPIRY_TIME: &str = "playbackgrant.dev/expiry-time";
+    /// A hash over what decides the grant, and only that.
+    pub const REQUEST_HASH: &str = "playbackgrant.dev/request-hash";
+    /// Whose Secret it is: `<request name>/<request uid>`.
+    pub const OWNED_BY: &str = "playbackgrant.dev/owned-by";
+    /// On a request: a value that hasn't been handled yet asks for a refresh now.
+    pub const REFRESH_REQUESTED_AT: &str = "playbackgrant.dev/refresh-requested-at";
+    /// Flux's annotation for the same, honoured only where the operator's own is absent.
+    pub const FLUX_REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+}
+
+/// Keys of the grant Secret's data.
+pub mod key {
+    /// The grant as received: a JSON object, or a string unquoted.
+    pub const GRANT: &str = "grant";
+    /// The URL that a player loads, when the grant has one. A bearer credential.
+    pub const PLAYBACK_URL: &str = "playbackUrl";
+    /// The PlayerStreamer that the grant is for.
+    pub const PLAYER_STREAMER_SID: &str = "playerStreamerSid";
+    /// The account that issued the grant.
+    pub const ACCOUNT_SID: &str = "accountSid";
+    /// The instant at which the grant was asked for: RFC 3339, UTC, milliseconds.
+    pub const ISSUE_TIME: &str = "issueTime";
+    /// The instant at which the grant expires: RFC 3339, UTC, milliseconds.
+    pub const EXPIRY_TIME: &str = "expiryTime";
+}
+
+/// Keys of the credentials Secret's data.
+pub mod credentials_key {
+    /// The SID of an API key, `SK…`.
+    pub const API_KEY_SID: &str = "apiKeySid";
+    /// The secret of that API key.
+    pub const API_KEY_SECRET: &str = "apiKeySecret";
+    /// The SID of the account, `AC…`.
+    pub const ACCOUNT_SID: &str = "accountSid";
+    /// The account's auth token.
+    pub const AUTH_TOKEN: &str = "authToken";
+}

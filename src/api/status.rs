@@ -1,0 +1,64 @@
+//! What the operator reports: the status of a `PlaybackGrantRequest`.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator last saw and did for a request.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaybackGrantRequestStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// `Ready`, `RefreshFailing`, `Reconciling` and `Stalled`; the last three are there only while True.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+
+    /// The Secret that holds the grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+
+    /// The grant in the Secret, without anything secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantStatus>,
+
+    /// When the next grant is due: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_refresh_time: Option<String>,
+
+    /// How many attempts have failed since the last that succeeded.
+    #[serde(default)]
+    pub consecutive_failures: u32,
+
+    /// The value of the refresh annotation that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_refresh_request: Option<String>,
+}
+
+/// The grant in the Secret, without anything secret.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct GrantStatus {
+    /// The PlayerStreamer that the grant is for.
+    pub player_streamer_sid: String,
+
+    /// The account that issued the grant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_sid: Option<String>,
+
+    /// The URL of the grant in the Media API. It can't be played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+
+    /// When the Media API says that it made the grant: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date_created: Option<String>,
+
+    /// When the grant was asked for: RFC 3339, UTC, milliseconds.
+    pub issue_time: String,
+
+    /// When the grant expires: RFC 3339, UTC, milliseconds.
+    pub expiry_time: String,
+}

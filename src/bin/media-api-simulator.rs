@@ -1,0 +1,3 @@
+//! The Media API simulator's command line.
+
+fn main() {}

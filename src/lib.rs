@@ -1,0 +1,4 @@
+//! Keeps a Media API playback grant in a Secret, never expired.
+
+pub mod api;
+pub mod media;

@@ -1,0 +1,15 @@
+//! The Media API: its request, its answer, the classes of its errors, and the pacing of calls per credentials.
+//!
+//! Nothing in here knows Kubernetes.
+
+pub mod answer;
+pub mod call;
+pub mod client;
+pub mod credentials;
+pub mod error;
+
+pub use answer::Grant;
+pub use call::{CallLimits, GrantCall, Origin, PlayerStreamerSid, Ttl};
+
+pub use credentials::Credentials;
+pub use error::FailureClass;
