@@ -1,4 +1,7 @@
 //! Keeps a Media API playback grant in a Secret, never expired.
 
 pub mod api;
+pub mod clock;
+pub mod lifecycle;
 pub mod media;
+pub mod time;

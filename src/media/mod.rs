@@ -7,6 +7,8 @@ pub mod call;
 pub mod client;
 pub mod credentials;
 pub mod error;
+pub mod lane;
+pub mod retry;
 
 pub use answer::Grant;
 pub use call::{CallLimits, GrantCall, Origin, PlayerStreamerSid, Ttl};
