@@ -12,3 +12,7 @@ pub struct Credentials {
     /// The account, where it is known: the user itself, or what stands beside the API key.
     pub account_sid: Option<String>,
 }
+
+/// Which lane credentials belong to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneKey(pub [u8; 32]);

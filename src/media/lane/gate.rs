@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Caller, GateChange, LONGEST_THROTTLE};
-use crate::media::retry::FailedAttempt;
 use crate::media::FailureClass;
+use crate::media::retry::FailedAttempt;
 use crate::time::Instant;
 
 /// A failure shared by so many different callers, with no success between, is the lane's.

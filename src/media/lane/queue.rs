@@ -48,8 +48,12 @@ impl Queue {
 
     /// Makes ready whoever only the lane held.
     pub(super) fn release_lane_holds(&mut self) {
-        let with_lane: Vec<Caller> =
-            self.waiting.iter().filter(|(_, waiting)| matches!(waiting.hold, Hold::WithLane(_))).map(|(caller, _)| caller.clone()).collect();
+        let with_lane: Vec<Caller> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| matches!(waiting.hold, Hold::WithLane(_)))
+            .map(|(caller, _)| caller.clone())
+            .collect();
         for caller in with_lane {
             if let Some(until) = self.waiting.get(&caller).and_then(|waiting| waiting.hold.until()) {
                 self.held.remove(&(until, caller.clone()));
