@@ -108,7 +108,7 @@ pub struct Backoff {
 
 impl Backoff {
     /// A failure that long ago says nothing of the next.
-    const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+    const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
     /// The wait after one more failure than `earlier`: from 0.1 s, or 1 s after a refusal, doubling to 30 s.
     #[must_use]
@@ -132,8 +132,8 @@ pub struct Repairs {
 
 impl Repairs {
     /// A Secret that is left alone for so long isn't fought over.
-    pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(120);
-    const LONGEST: Duration = Duration::from_secs(60);
+    pub const FORGOTTEN_AFTER: Duration = Duration::from_mins(2);
+    const LONGEST: Duration = Duration::from_mins(1);
 
     /// When the next repair may be made: at once, then after 1, 2, 4 … 60 s.
     #[must_use]

@@ -20,7 +20,7 @@ const LONGEST_PRESSING_RETRY: Duration = Duration::from_millis(300);
 const RECENT_LOOK: Duration = Duration::from_secs(1);
 /// A refusal without a recent success: first, and at longest.
 const FIRST_SLOW_LOOK: Duration = Duration::from_secs(2);
-const LONGEST_SLOW_LOOK: Duration = Duration::from_secs(60);
+const LONGEST_SLOW_LOOK: Duration = Duration::from_mins(1);
 
 /// What is known when an attempt has failed.
 #[derive(Clone, Copy, Debug, PartialEq)]

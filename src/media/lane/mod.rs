@@ -171,7 +171,7 @@ impl Lane {
 }
 
 /// The longest time that a 429 may close a lane for.
-pub const LONGEST_THROTTLE: Duration = Duration::from_secs(60);
+pub const LONGEST_THROTTLE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests;
