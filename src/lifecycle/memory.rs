@@ -8,7 +8,7 @@ use super::secret::SecretVersion;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::condition::Reason;
 use crate::media::FailureClass;
-use crate::media::credentials::LaneKey;
+use crate::media::LaneKey;
 use crate::media::lane::Hold;
 use crate::media::retry::{FailedAttempt, PRESSING, RECENT_SUCCESS};
 use crate::time::Instant;

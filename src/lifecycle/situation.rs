@@ -7,7 +7,7 @@ use super::ownership::{Identity, Whose};
 use super::secret::{SecretMeta, SecretView};
 use crate::api::{InvalidSpec, ValidSpec};
 use crate::media::FailureClass;
-use crate::media::credentials::LaneKey;
+use crate::media::LaneKey;
 use crate::time::{Instant, Now};
 
 /// Everything that is observed of one request.
@@ -112,7 +112,7 @@ impl<'a> Situation<'a> {
     /// What a call now would be made for, and with; `None` while the credentials can't be used.
     pub(super) fn subject(&self) -> Option<Subject> {
         match self.seen.credentials {
-            CredentialsView::Usable(lane) => Some(Subject { request_hash: self.request_hash.clone(), lane: lane.clone() }),
+            CredentialsView::Usable(lane) => Some(Subject { request_hash: self.request_hash.clone(), lane: *lane }),
             _ => None,
         }
     }

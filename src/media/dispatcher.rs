@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use super::lane::{Caller, GateChange, Lane, Waiting};
 use super::{CallError, Credentials, FailureClass, Grant, GrantCall};
 use crate::clock::Clock;
-use crate::media::credentials::LaneKey;
+use crate::media::LaneKey;
 use crate::time::Now;
 
 /// Idle lanes are looked through this often.
@@ -86,7 +86,12 @@ struct Placed {
 
 impl Dispatcher {
     /// A dispatcher with at most `max_in_flight` calls in flight; `tell` is told what happens and must not wait.
-    pub fn new(issuer: Arc<dyn IssueGrants>, clock: Clock, max_in_flight: usize, tell: impl Fn(Event) + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(
+        issuer: Arc<dyn IssueGrants>,
+        clock: Clock,
+        max_in_flight: usize,
+        tell: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Arc<Self> {
         let state = Mutex::new(State::default());
         Arc::new(Self { issuer, clock, max_in_flight: max_in_flight.max(1), state, changed: Notify::new(), tell: Box::new(tell) })
     }
@@ -98,7 +103,7 @@ impl Dispatcher {
         let lane = order.credentials.fingerprint();
         state.tickets += 1;
         let ticket = state.tickets;
-        state.lanes.entry(lane.clone()).or_default().enqueue(&order.caller, order.waiting.clone());
+        state.lanes.entry(lane).or_default().enqueue(&order.caller, order.waiting.clone());
         state.placed.insert(order.caller.clone(), Placed { lane, order, ticket, task: None });
         drop(state);
         self.changed.notify_one();
@@ -142,7 +147,7 @@ impl Dispatcher {
             {
                 if let Some(call) = placed.get_mut(&caller) {
                     *in_flight += 1;
-                    let sending = self.clone().send(call.order.clone(), call.lane.clone(), call.ticket);
+                    let sending = self.clone().send(call.order.clone(), call.lane, call.ticket);
                     call.task = Some(tokio::spawn(sending).abort_handle());
                 }
             }
@@ -166,7 +171,7 @@ impl Dispatcher {
             state.placed.remove(&caller);
             state.in_flight -= 1;
             let now = self.clock.instant();
-            let lane = state.lanes.entry(lane.clone()).or_default();
+            let lane = state.lanes.entry(lane).or_default();
             let change = lane.answered(&caller, outcome, now, rand::random());
             (change == GateChange::Closed).then(|| lane.waiting().cloned().collect::<Vec<_>>())
         };
