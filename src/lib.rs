@@ -2,6 +2,8 @@
 
 pub mod api;
 pub mod clock;
+pub mod controller;
 pub mod lifecycle;
 pub mod media;
+pub mod telemetry;
 pub mod time;

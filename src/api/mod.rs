@@ -10,4 +10,4 @@ pub use request::{
     DEFAULT_TTL_SECONDS, DeletionPolicy, GrantSecret, MAX_TTL_SECONDS, PlaybackGrantRequest, PlaybackGrantRequestSpec, SecretRef,
 };
 pub use status::{GrantStatus, PlaybackGrantRequestStatus};
-pub use validate::{InvalidSpec, ValidSpec};
+pub use validate::{InvalidSpec, ValidSpec, validate};
