@@ -18,7 +18,7 @@ pub fn held_grant(data: &SecretData, claim: &Claim, spec: &ValidSpec, in_hand: O
         && text(key::ISSUE_TIME) == Some(&rfc3339_millis(claim.issue_time))
         && text(key::EXPIRY_TIME) == Some(&rfc3339_millis(claim.expiry_time));
     let grant = Grant::from_stored(text(key::GRANT).filter(|_| fits)?, text(key::ACCOUNT_SID).map(str::to_owned))?;
-    if text(key::PLAYBACK_URL) != grant.playback_url.as_ref().map(|url| url.expose_secret()) {
+    if text(key::PLAYBACK_URL) != grant.playback_url.as_ref().map(secrecy::ExposeSecret::expose_secret) {
         return None;
     }
     if let Some(hand) = in_hand.filter(|hand| hand.claim() == *claim) {

@@ -82,7 +82,7 @@ impl CredentialsStore {
         }
         let known = match self.server.read(&name.namespace, &name.name).await {
             Ok(ReadSecret { meta, data }) => {
-                let get = |key: &str| data.get(key).map(|value| value.expose_secret());
+                let get = |key: &str| data.get(key).map(secrecy::ExposeSecret::expose_secret);
                 let credentials = Credentials::from_secret_data(get).map(Arc::new).map_err(|error| error.to_string());
                 Known::Read { version: meta.version, credentials }
             }
@@ -175,7 +175,7 @@ async fn poll(store: Arc<CredentialsStore>, name: ObjectName) {
             Ok(meta) => store.seen(&name, Some(&meta.version)),
             Err(ApiFailure::NotFound) => store.seen(&name, None),
             Err(failure) => {
-                tracing::warn!(namespace = name.namespace, secret = name.name, "can't look at credentials: {}", failure.words())
+                tracing::warn!(namespace = name.namespace, secret = name.name, "can't look at credentials: {}", failure.words());
             }
         }
     }

@@ -51,7 +51,7 @@ pub fn report_error(watched: &str, namespace: Option<&str>, error: &watcher::Err
             "not allowed to {what} (403): give the service account the Role of deploy/rbac in this namespace. It is tried again every second"
         ),
         Some(kube::Error::Api(status)) => {
-            tracing::warn!(watched, namespace, code = status.code, "the API server refused to {what}; trying again")
+            tracing::warn!(watched, namespace, code = status.code, "the API server refused to {what}; trying again");
         }
         _ => tracing::warn!(watched, namespace, "could not {what}; trying again"),
     }

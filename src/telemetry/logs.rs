@@ -53,7 +53,7 @@ pub fn transition(identity: &Identity, before: &PlaybackGrantRequestStatus, afte
     match condition(after, ConditionType::Ready) {
         Some((true, reason, message)) => tracing::info!(namespace, request = name, reason, "ready: {message}"),
         Some((false, reason, message)) if failing_after.is_none() => {
-            tracing::info!(namespace, request = name, reason, "not ready: {message}")
+            tracing::info!(namespace, request = name, reason, "not ready: {message}");
         }
         Some((false, reason, _)) => tracing::warn!(namespace, request = name, reason, "not ready: the Secret holds no unexpired grant"),
         None => {}
