@@ -1,4 +1,5 @@
 //! Keeps a Media API playback grant in a Secret, never expired.
 
 pub mod api;
+pub mod cli;
 pub mod media;
