@@ -1,6 +1,7 @@
 //! Keeps a Media API playback grant in a Secret, never expired.
 
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod controller;
 pub mod lifecycle;

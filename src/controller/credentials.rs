@@ -10,7 +10,6 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
-use secrecy::ExposeSecret as _;
 
 use super::api::{ApiFailure, ApiServer, ReadSecret, secret_meta};
 use super::registry::{ObjectName, Registry};

@@ -1,0 +1,58 @@
+# `make` alone tells what there is. Everything that a target needs beyond Rust, Go and a C compiler, it builds itself.
+
+SHELL := /bin/bash
+CARGO ?= cargo
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint crd build tools clean-tools
+
+help:
+	@printf '%s\n' \
+	'make demo          see it work: a real API server, the simulator, the operator, live in the terminal' \
+	'                     FOR=40s           ends by itself; exit 0 only if grants were refreshed and none ever stood expired' \
+	'                     FAULT=500:30s     5 s in, the Media API answers 500 for 30 s (or 429:21s, hang:7s); exit 1 when grants expire' \
+	'                     needs: Rust, a C compiler, Go (once, to build the tools)' \
+	'make test          all tests: the pure core, the Media API client, and the operator on a real API server' \
+	'                     needs: the same' \
+	'make lint          format, clippy with warnings denied, generated files current      needs: Rust, a C compiler' \
+	'make build         the operator and the simulator, for development                   needs: Rust, a C compiler' \
+	'make crd           writes crds/ anew from the resource'"'"'s types                       needs: Rust, a C compiler' \
+	'make tools         etcd, kube-apiserver, kube-controller-manager, kubectl, once      needs: Go; about 10 minutes on two cores' \
+	'make clean-tools   removes them from the cache folder' \
+	'' \
+	'The tools go to $$PLAYBACK_GRANT_CACHE (by default playback-grant-operator in your cache folder) and are built once;' \
+	'those found in $$KUBEBUILDER_ASSETS are used as they are.'
+
+demo:
+	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
+	@$(CARGO) build --bins --example demo
+	@$(CARGO) run --quiet --example demo -- $(if $(FOR),--for $(FOR)) $(if $(FAULT),--fault $(FAULT))
+
+test:
+	@printf '%s\n' \
+	'The tests cover: the pure core by properties on simulated time; the Media API client against the simulator and recorded' \
+	'answers; the programs'"'"' command lines; and the operator against a real etcd and kube-apiserver, as its own service account' \
+	'with the shipped RBAC. Nothing is skipped: without a control plane they fail.'
+	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl >/dev/null
+	@$(CARGO) test --workspace
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@mkdir -p target
+	$(CARGO) run --quiet -- crd >target/playbackgrantrequests.yaml
+	@diff -u crds/playbackgrantrequests.yaml target/playbackgrantrequests.yaml \
+	  || { echo 'error: crds/playbackgrantrequests.yaml is not what the types say: run `make crd` and commit it' >&2; exit 1; }
+
+crd:
+	@mkdir -p crds target
+	$(CARGO) run --quiet -- crd >target/playbackgrantrequests.yaml
+	mv target/playbackgrantrequests.yaml crds/playbackgrantrequests.yaml
+
+build:
+	$(CARGO) build --bins
+
+tools:
+	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl
+
+clean-tools:
+	@tools/build.sh --clean

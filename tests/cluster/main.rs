@@ -1,0 +1,68 @@
+//! Tests against a real API server: one control plane for the whole run, a namespace for each test.
+//!
+//! A module of tests has a function `tests` that lists them; see `smoke.rs` for the pattern.
+
+mod harness;
+mod smoke;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use libtest_mimic::{Arguments, Trial};
+use playback_grant_testbed::{ControlPlane, Options, Stopwatch};
+use tokio::runtime::Runtime;
+
+use harness::{ClusterTest, Run, locked};
+
+/// Every test of the cluster.
+fn tests() -> Vec<ClusterTest> {
+    [smoke::tests()].into_iter().flatten().collect()
+}
+
+/// The tests wait for the cluster far more than they compute.
+const TESTS_AT_ONCE: usize = 8;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: the tests of the cluster did not run: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let runtime = Runtime::new().context("starting the asynchronous runtime")?;
+    let run = Run { runtime: runtime.handle().clone(), plane: Arc::default(), times: Arc::new(Mutex::default()) };
+    let trials: Vec<Trial> = tests().into_iter().map(|test| run.trial(test)).collect();
+    let needed = !arguments.list && trials.iter().any(|trial| !arguments.is_filtered_out(trial));
+    if needed {
+        let stopwatch = Stopwatch::start();
+        let plane = runtime.block_on(ControlPlane::start(Options { controller_manager: true }))?;
+        eprintln!("control plane ready in {:.1} s: {}", stopwatch.elapsed().as_secs_f64(), plane.folder().display());
+        *locked(&run.plane) = Some(Arc::new(plane));
+    }
+    let conclusion = libtest_mimic::run(arguments, trials);
+    for (name, time) in locked(&run.times).drain(..) {
+        eprintln!("{:7.1} s  {name}", time.as_secs_f64());
+    }
+    let plane = locked(&run.plane).take();
+    if let Some(plane) = plane {
+        runtime.block_on(stop(plane, conclusion.has_failed()))?;
+    }
+    Ok(conclusion.exit_code())
+}
+
+async fn stop(plane: Arc<ControlPlane>, keep_folder: bool) -> Result<()> {
+    plane.stop().await?;
+    if let Some(plane) = Arc::into_inner(plane)
+        && keep_folder
+    {
+        eprintln!("the logs are in {}", plane.keep_folder().display());
+    }
+    Ok(())
+}

@@ -1,0 +1,24 @@
+//! A real control plane on loopback for the tests and the demo: etcd and kube-apiserver, and kube-controller-manager on demand.
+//!
+//! [`ControlPlane::start`] is the way in. Whatever starts a program here does so through [`Launch`], so that none outlives its starter.
+
+mod access;
+mod api_server;
+mod apply;
+mod audit;
+mod certificates;
+mod clock;
+mod control_plane;
+mod controller_manager;
+mod etcd;
+mod kubeconfig;
+mod ports;
+mod process;
+mod tools;
+
+pub use access::service_account_user;
+pub use audit::{AuditLog, AuditQuery, AuditedRequest};
+pub use clock::Stopwatch;
+pub use control_plane::{ControlPlane, Options};
+pub use ports::free_ports;
+pub use process::{Launch, ManagedProcess};
