@@ -7,6 +7,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 use reqwest::Url;
 
+use crate::telemetry;
+
 /// The Media API's own address.
 pub const DEFAULT_MEDIA_API_URL: &str = "https://media.twilio.com";
 
@@ -55,9 +57,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// Runs the controller until it is told to end.
-pub(super) fn run(_arguments: ControllerArgs) -> anyhow::Result<()> {
-    anyhow::bail!("the controller isn't wired yet")
+impl From<LogFormat> for telemetry::LogFormat {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
 }
 
 /// Checks what no flag can tell by itself.

@@ -101,13 +101,12 @@ impl Request<'_> {
 
     async fn act(&self, step: crate::lifecycle::Step) {
         let Self { context, identity, caller, spec, .. } = self;
-        match spec {
-            Ok(spec) => Actor { context, caller, identity, spec }.act(step).await,
+        if let Ok(spec) = spec {
+            Actor { context, caller, identity, spec }.act(step).await;
+        } else {
             // The only step without a valid spec is to withdraw.
-            Err(_) => {
-                context.dispatcher.withdraw(caller);
-                context.registry.with(caller, |memory| memory.ordered = None);
-            }
+            context.dispatcher.withdraw(caller);
+            context.registry.with(caller, |memory| memory.ordered = None);
         }
     }
 

@@ -44,7 +44,7 @@ pub enum Event {
     /// A call was answered, or failed.
     Answered {
         /// What was ordered.
-        order: Order,
+        order: Box<Order>,
         /// The lane of its credentials.
         lane: LaneKey,
         /// Just before the call was sent.
@@ -174,7 +174,7 @@ impl Dispatcher {
             (change == GateChange::Closed).then(|| lane.waiting().cloned().collect::<Vec<_>>())
         };
         self.changed.notify_one();
-        (self.tell)(Event::Answered { order, lane, issue, result });
+        (self.tell)(Event::Answered { order: Box::new(order), lane, issue, result });
         if let Some(waiting) = closed {
             (self.tell)(Event::LaneClosed(waiting));
         }

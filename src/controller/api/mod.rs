@@ -83,11 +83,11 @@ impl ApiServer {
         let Identity { namespace, name, uid } = identity;
         let path =
             format!("/apis/{GROUP}/v1alpha1/namespaces/{namespace}/playbackgrantrequests/{name}/status?fieldManager={FIELD_MANAGER}");
-        let patch = json!([
+        let operations = json!([
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "add", "path": "/status", "value": status},
         ]);
-        self.call(Method::PATCH, &path, JSON_PATCH, METADATA_ONLY, Bytes::from(patch.to_string())).await.map(drop)
+        self.call(Method::PATCH, &path, JSON_PATCH, METADATA_ONLY, Bytes::from(operations.to_string())).await.map(drop)
     }
 
     async fn call(&self, method: Method, path: &str, content: &str, accept: &str, body: Bytes) -> Result<Zeroizing<Vec<u8>>, ApiFailure> {
