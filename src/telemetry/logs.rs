@@ -19,9 +19,12 @@ pub enum LogFormat {
 /// kube's client logs the whole of an answer that it can't decode, and an answer may be a Secret: that module is kept silent at every level.
 const NEVER_LOGGED: &str = "kube_client::client=off";
 
+/// kube's runtime would put its own words around each line, and logs each reconcile. `--log-level` may ask for them by this name.
+const QUIETER: &str = "kube_runtime=warn";
+
 /// Starts logging to standard error.
 pub fn init(format: LogFormat, level: &str) -> Result<(), ParseError> {
-    let filter = EnvFilter::try_new(level)?.add_directive(NEVER_LOGGED.parse()?);
+    let filter = EnvFilter::try_new(format!("{QUIETER},{level}"))?.add_directive(NEVER_LOGGED.parse()?);
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => subscriber.with_ansi(false).init(),
