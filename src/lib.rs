@@ -8,3 +8,4 @@ pub mod lifecycle;
 pub mod media;
 pub mod telemetry;
 pub mod time;
+pub mod simulator;
