@@ -2,4 +2,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod clock;
+pub mod lifecycle;
 pub mod media;
+pub mod time;
