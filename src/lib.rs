@@ -6,6 +6,6 @@ pub mod clock;
 pub mod controller;
 pub mod lifecycle;
 pub mod media;
+pub mod simulator;
 pub mod telemetry;
 pub mod time;
-pub mod simulator;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
-use reqwest::Url;
+
+use crate::media::{MediaApiUrl, MediaApiUrlError};
 
 use crate::telemetry;
 
@@ -16,12 +17,12 @@ pub const DEFAULT_MEDIA_API_URL: &str = "https://media.twilio.com";
 #[derive(Args, Clone, Debug)]
 pub struct ControllerArgs {
     /// The Media API's address: https, or plain http to a loopback host.
-    #[arg(long, env = "PLAYBACK_GRANT_MEDIA_API_URL", value_name = "URL", default_value = DEFAULT_MEDIA_API_URL, value_parser = parse_base_url)]
-    pub media_api_url: Url,
+    #[arg(long, env = "PLAYBACK_GRANT_MEDIA_API_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_MEDIA_API_URL)]
+    media_api_url: String,
 
     /// Allow plain http to a host that isn't loopback: credentials and grants then cross the network readable.
     #[arg(long, env = "PLAYBACK_GRANT_ALLOW_INSECURE_MEDIA_API")]
-    pub allow_insecure_media_api: bool,
+    allow_insecure_media_api: bool,
 
     /// A PEM file of certificate authorities to trust for the Media API, besides the system's.
     #[arg(long, env = "PLAYBACK_GRANT_MEDIA_API_CA_FILE", value_name = "FILE")]
@@ -66,34 +67,20 @@ impl From<LogFormat> for telemetry::LogFormat {
     }
 }
 
-/// Checks what no flag can tell by itself.
+impl ControllerArgs {
+    /// Where the Media API is.
+    pub fn media_api_url(&self) -> Result<MediaApiUrl, MediaApiUrlError> {
+        MediaApiUrl::parse(&self.media_api_url, self.allow_insecure_media_api)
+    }
+}
+
+/// Checks what no flag can tell by itself. The URL isn't parsed with the flags, since clap's answer would show it, and it may hold a password.
 pub(super) fn check(arguments: &ControllerArgs) -> Result<(), clap::Error> {
-    let insecure = arguments.media_api_url.scheme() == "http" && !is_loopback(&arguments.media_api_url);
-    if insecure && !arguments.allow_insecure_media_api {
-        return Err(super::Cli::command().error(
-            ErrorKind::ValueValidation,
-            "--media-api-url is plain http to a host that isn't loopback: use https, or add --allow-insecure-media-api",
-        ));
-    }
+    arguments.media_api_url().map_err(|error| {
+        let insecure = if error == MediaApiUrlError::Insecure { " (--allow-insecure-media-api)" } else { "" };
+        super::Cli::command().error(ErrorKind::ValueValidation, format!("--media-api-url: {error}{insecure}"))
+    })?;
     Ok(())
-}
-
-fn is_loopback(url: &Url) -> bool {
-    // A Url keeps an IPv6 host in its brackets.
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
-}
-
-fn parse_base_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("{error}: give a URL such as {DEFAULT_MEDIA_API_URL}"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("must begin with https:// or http://".to_owned());
-    }
-    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return Err("must have no user, query or fragment: credentials belong in the requests' Secrets".to_owned());
-    }
-    Ok(url)
 }
 
 fn parse_namespace(text: &str) -> Result<String, &'static str> {

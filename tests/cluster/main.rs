@@ -2,6 +2,7 @@
 //!
 //! A module of tests has a function `tests` that lists them; see `smoke.rs` for the pattern.
 
+mod door;
 mod harness;
 mod smoke;
 
@@ -17,7 +18,7 @@ use harness::{ClusterTest, Run, locked};
 
 /// Every test of the cluster.
 fn tests() -> Vec<ClusterTest> {
-    [smoke::tests()].into_iter().flatten().collect()
+    [smoke::tests(), door::tests()].into_iter().flatten().collect()
 }
 
 /// The tests wait for the cluster far more than they compute.
