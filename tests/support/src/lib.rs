@@ -12,13 +12,15 @@ mod control_plane;
 mod controller_manager;
 mod etcd;
 mod kubeconfig;
+mod listen;
 mod ports;
 mod process;
 mod tools;
 
 pub use access::service_account_user;
 pub use audit::{AuditLog, AuditQuery, AuditedRequest};
-pub use clock::Stopwatch;
+pub use clock::{Stopwatch, unix_millis};
 pub use control_plane::{ControlPlane, Options};
+pub use listen::start_on_free_port;
 pub use ports::free_ports;
 pub use process::{Launch, ManagedProcess};
