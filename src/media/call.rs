@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::sid::is_sid;
+
 /// A PlayerStreamer's SID: `VJ` and 32 hexadecimal digits (API description 1.55.2).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PlayerStreamerSid(String);
@@ -11,8 +13,7 @@ impl PlayerStreamerSid {
     /// Takes `text` if it is a SID.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix("VJ")?;
-        (digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit())).then(|| Self(text.to_owned()))
+        is_sid("VJ", text).then(|| Self(text.to_owned()))
     }
 
     /// The SID's text.
@@ -111,8 +112,95 @@ pub struct GrantCall {
 /// How long a call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallLimits {
-    /// Until the connection stands, name look-up and TLS included.
+    /// From the start of the call until the connection stands: name look-up, a proxy's tunnel and TLS included.
     pub connect: Duration,
-    /// Until the whole answer is there.
+    /// From the start of the call until the whole answer is there, its body included.
     pub total: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Origin, PlayerStreamerSid, Ttl};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_full_origin_is_taken_as_it_is() {
+        for text in [
+            "https://www.example.com",
+            "http://localhost:3000",
+            "https://Example.COM:65535",
+            "https://192.0.2.7",
+            "https://[2001:db8::1]",
+            "https://[::1]:8443",
+            "https://a-b.c",
+        ] {
+            assert_eq!(Origin::parse(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_full_origin_is_refused() {
+        for text in [
+            "",
+            "*",
+            "null",
+            "https://",
+            "https://*",
+            "https://*.example.com",
+            "www.example.com",
+            "//www.example.com",
+            "ftp://www.example.com",
+            "HTTPS://www.example.com",
+            "https://www.example.com/",
+            "https://www.example.com?q",
+            "https://www.example.com#f",
+            "https://user@www.example.com",
+            "https://user:pass@www.example.com",
+            "https://www.example.com:",
+            "https://www.example.com:0",
+            "https://www.example.com:080",
+            "https://www.example.com:+80",
+            "https://www.example.com:65536",
+            "https://www..example.com",
+            "https://.example.com",
+            "https://-a.example.com",
+            "https://a-.example.com",
+            "https://a_b.example.com",
+            "https://exämple.com",
+            "https://www.example.com\r\nX: y",
+            " https://www.example.com",
+            "https://[::1",
+            "https://[::1]8443",
+            "https://[fe80::1%25eth0]",
+            "https://[192.0.2.7]",
+        ] {
+            assert!(Origin::parse(text).is_none(), "{text:?}");
+        }
+        assert!(Origin::parse(&format!("https://{}.com", "a".repeat(64))).is_none());
+        assert!(Origin::parse(&format!("https://{}com", "abc.".repeat(63))).is_none());
+    }
+
+    #[test]
+    fn a_lifetime_is_between_1_and_60_seconds() {
+        assert_eq!((0..=u8::MAX).filter(|&s| Ttl::from_seconds(s).is_some()).collect::<Vec<_>>(), (1..=60).collect::<Vec<_>>());
+        assert_eq!(Ttl::from_seconds(60).unwrap().duration().as_secs(), 60);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_can_stand_in_a_url_and_a_form(text in "\\PC{0,80}|https?://[a-zA-Z0-9.:\\[\\]@/?#_-]{0,40}|VJ[0-9a-gA-G]{31,33}") {
+            if let Some(origin) = Origin::parse(&text) {
+                let url = reqwest::Url::parse(origin.as_str());
+                // A host of digits alone is an address to a URL parser, and may be out of an address's range.
+                if let Ok(url) = url {
+                    prop_assert_eq!(url.path(), "/");
+                    prop_assert!(url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none());
+                }
+                prop_assert!(origin.as_str().bytes().all(|b| b.is_ascii_graphic()));
+            }
+            if let Some(sid) = PlayerStreamerSid::parse(&text) {
+                prop_assert!(sid.as_str().len() == 34 && sid.as_str().bytes().all(|b| b.is_ascii_alphanumeric()));
+            }
+        }
+    }
 }

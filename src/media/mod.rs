@@ -3,13 +3,28 @@
 //! Nothing in here knows Kubernetes.
 
 pub mod answer;
+pub mod base_url;
 pub mod call;
 pub mod client;
 pub mod credentials;
+pub mod dispatcher;
 pub mod error;
+pub mod lane;
+pub mod retry;
+pub mod retry_after;
+
+mod body;
+mod call_progress;
+mod credentials_data;
+mod fingerprint;
+mod sid;
+mod transport_error;
+mod vendor_errors;
 
 pub use answer::Grant;
+pub use base_url::{MediaApiUrl, MediaApiUrlError};
 pub use call::{CallLimits, GrantCall, Origin, PlayerStreamerSid, Ttl};
-
-pub use credentials::Credentials;
-pub use error::FailureClass;
+pub use client::{ClientConfigError, MediaClient, MediaClientConfig};
+pub use credentials::{Credentials, CredentialsError};
+pub use error::{CallError, CallFailure, FailureClass};
+pub use fingerprint::LaneKey;

@@ -1,0 +1,128 @@
+//! The flags of `playback-grant-operator controller`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, ValueEnum};
+
+use crate::media::{MediaApiUrl, MediaApiUrlError};
+
+/// The Media API's own address.
+pub const DEFAULT_MEDIA_API_URL: &str = "https://media.twilio.com";
+
+/// How the controller runs. Every flag can also be given as an environment variable.
+#[derive(Args, Clone, Debug)]
+pub struct ControllerArgs {
+    /// The Media API's address: https, or plain http to a loopback host.
+    #[arg(long, env = "PLAYBACK_GRANT_MEDIA_API_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_MEDIA_API_URL)]
+    media_api_url: String,
+
+    /// Allow plain http to a host that isn't loopback: credentials and grants then cross the network readable.
+    #[arg(long, env = "PLAYBACK_GRANT_ALLOW_INSECURE_MEDIA_API")]
+    allow_insecure_media_api: bool,
+
+    /// A PEM file of certificate authorities to trust for the Media API, besides the system's.
+    #[arg(long, env = "PLAYBACK_GRANT_MEDIA_API_CA_FILE", value_name = "FILE")]
+    pub media_api_ca_file: Option<PathBuf>,
+
+    /// A namespace to serve; may be repeated, or list several by comma. Without it: all.
+    #[arg(long = "namespace", env = "PLAYBACK_GRANT_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',', value_parser = parse_namespace)]
+    pub namespaces: Vec<String>,
+
+    /// Where to serve /livez, /readyz and /metrics. Without it: [::]:8080, or 0.0.0.0:8080 where there is no IPv6.
+    #[arg(long, env = "PLAYBACK_GRANT_BIND_ADDRESS", value_name = "ADDRESS:PORT")]
+    pub bind_address: Option<SocketAddr>,
+
+    /// How log lines are written.
+    #[arg(long, env = "PLAYBACK_GRANT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, trace, or directives such as info,kube=debug.
+    #[arg(long, env = "PLAYBACK_GRANT_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_log_level)]
+    pub log_level: String,
+
+    /// The most Media API calls under way at once.
+    #[arg(long, env = "PLAYBACK_GRANT_MAX_IN_FLIGHT", value_name = "CALLS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub max_in_flight: u32,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For a person.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs the controller until it is told to end.
+pub(super) fn run(_arguments: ControllerArgs) -> anyhow::Result<()> {
+    anyhow::bail!("the controller isn't wired yet")
+}
+
+impl ControllerArgs {
+    /// Where the Media API is.
+    pub fn media_api_url(&self) -> Result<MediaApiUrl, MediaApiUrlError> {
+        MediaApiUrl::parse(&self.media_api_url, self.allow_insecure_media_api)
+    }
+}
+
+/// Checks what no flag can tell by itself. The URL isn't parsed with the flags, since clap's answer would show it, and it may hold a password.
+pub(super) fn check(arguments: &ControllerArgs) -> Result<(), clap::Error> {
+    arguments.media_api_url().map_err(|error| {
+        let insecure = if error == MediaApiUrlError::Insecure { " (--allow-insecure-media-api)" } else { "" };
+        super::Cli::command().error(ErrorKind::ValueValidation, format!("--media-api-url: {error}{insecure}"))
+    })?;
+    Ok(())
+}
+
+fn parse_namespace(text: &str) -> Result<String, &'static str> {
+    let fits = (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if fits && !text.starts_with('-') && !text.ends_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err("a namespace's name has at most 63 lower case letters, digits and hyphens")
+    }
+}
+
+fn parse_log_level(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}: give error, warn, info, debug or trace, or directives such as info,kube=debug")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, parse as parse_cli};
+    use super::ControllerArgs;
+
+    fn parse(flags: &[&str]) -> Result<ControllerArgs, clap::Error> {
+        let arguments = ["playback-grant-operator", "controller"].iter().chain(flags);
+        let Command::Controller(arguments) = parse_cli(arguments.map(Into::into))?.command else { panic!("the controller was asked for") };
+        Ok(arguments)
+    }
+
+    #[test]
+    fn plain_http_needs_a_loopback_host_or_leave() {
+        for fine in ["http://127.0.0.1:8181", "http://[::1]:8181", "http://localhost:8181", "https://media.example.com"] {
+            assert!(parse(&["--media-api-url", fine]).is_ok(), "{fine}");
+        }
+        for foreign in ["http://media.example.com", "http://127.0.0.1.example.com", "http://10.0.0.1"] {
+            assert!(parse(&["--media-api-url", foreign]).is_err(), "{foreign}");
+            assert!(parse(&["--media-api-url", foreign, "--allow-insecure-media-api"]).is_ok(), "{foreign}");
+        }
+        for wrong in ["media.example.com", "ftp://media.example.com", "https://user:word@media.example.com", "https://media.example.com/?x"]
+        {
+            assert!(parse(&["--media-api-url", wrong]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn namespaces_are_repeated_or_listed() {
+        assert_eq!(parse(&["--namespace", "web,kiosk", "--namespace", "shop"]).unwrap().namespaces, ["web", "kiosk", "shop"]);
+        assert!(parse(&["--namespace", "web,"]).is_err());
+        assert!(parse(&[]).unwrap().namespaces.is_empty());
+    }
+}

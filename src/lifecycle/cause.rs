@@ -1,0 +1,145 @@
+//! Why all is not well, if it isn't.
+
+use super::memory::reason_of;
+use super::situation::{CredentialsView, Situation, Target};
+use crate::api::condition::Reason;
+use crate::media::FailureClass;
+use crate::time::rfc3339_millis;
+
+/// What stands in the way of a fresh grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cause {
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    pub(super) progress: Progress,
+    /// Whether an attempt failed, rather than none having been made yet.
+    pub(super) failed: bool,
+}
+
+/// What kstatus is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The operator is at it.
+    Reconciling,
+    /// The operator can't get on without help.
+    Stalled,
+    /// Nothing is to be done.
+    None,
+}
+
+impl Situation<'_> {
+    /// What stands in the way of a fresh grant; `None` when all is well or simply not due.
+    pub(super) fn cause(&self) -> Option<Cause> {
+        let obstacle = self.conflict().or_else(|| self.suspension()).or_else(|| self.trouble()).or_else(|| self.bad_credentials());
+        obstacle.or_else(|| self.failure()).or_else(|| self.closed_lane()).or_else(|| self.beginning())
+    }
+
+    fn conflict(&self) -> Option<Cause> {
+        let Target::Foreign(meta) = self.target else { return None };
+        Some(Cause {
+            reason: Reason::SecretConflict,
+            message: format!(
+                "Secret {}/{} exists and does not belong to this request; it is left untouched. Delete it, or choose another name in spec.secret.name",
+                self.seen.identity.namespace, meta.name
+            ),
+            progress: Progress::Stalled,
+            failed: false,
+        })
+    }
+
+    fn suspension(&self) -> Option<Cause> {
+        self.spec.suspend.then(|| Cause {
+            reason: Reason::Suspended,
+            message: format!(
+                "refreshing is suspended, and Secret {} holds no unexpired grant. Set spec.suspend to false to resume",
+                self.secret_path()
+            ),
+            progress: Progress::None,
+            failed: false,
+        })
+    }
+
+    fn trouble(&self) -> Option<Cause> {
+        let trouble = self.seen.memory.trouble.as_ref().filter(|_| self.needs_api_server())?;
+        Some(Cause {
+            reason: Reason::SecretWriteFailed,
+            message: trouble.message.clone(),
+            progress: if trouble.refused { Progress::Stalled } else { Progress::Reconciling },
+            failed: true,
+        })
+    }
+
+    fn bad_credentials(&self) -> Option<Cause> {
+        let path = format!("{}/{}", self.seen.identity.namespace, self.spec.credentials_secret_name);
+        let (reason, message) = match self.seen.credentials {
+            CredentialsView::NotRead | CredentialsView::Usable(_) => return None,
+            CredentialsView::NotFound => (
+                Reason::CredentialsNotFound,
+                format!(
+                    "Secret {path}, named in spec.credentialsSecretRef, does not exist. Create it with the keys apiKeySid and apiKeySecret, or accountSid and authToken"
+                ),
+            ),
+            CredentialsView::Invalid(why) => {
+                (Reason::CredentialsInvalid, format!("Secret {path}, named in spec.credentialsSecretRef, can't be used: {why}"))
+            }
+        };
+        Some(Cause { reason, message, progress: Progress::Stalled, failed: true })
+    }
+
+    fn failure(&self) -> Option<Cause> {
+        let failure = self.seen.memory.failure.as_ref().filter(|failure| Some(&failure.subject) == self.subject().as_ref())?;
+        let stalls = failure.slow && failure.class != FailureClass::InvalidResponse;
+        Some(Cause {
+            reason: reason_of(failure.class),
+            message: failure.message.clone(),
+            progress: if stalls { Progress::Stalled } else { Progress::Reconciling },
+            failed: true,
+        })
+    }
+
+    fn closed_lane(&self) -> Option<Cause> {
+        let class = self.seen.lane_closed.filter(|_| self.seen.memory.ordered.is_some())?;
+        let found = match class {
+            FailureClass::Unavailable => "does not answer as it should",
+            FailureClass::Throttled { .. } => "throttles the account (429)",
+            FailureClass::Unauthorized => "refuses the credentials (401)",
+            FailureClass::Forbidden => "forbids the call to these credentials (403)",
+            FailureClass::InvalidResponse | FailureClass::NotFound | FailureClass::Rejected => "refuses the calls",
+        };
+        let remedy = match class {
+            FailureClass::Unauthorized | FailureClass::Forbidden => {
+                format!("Check the credentials in Secret {}/{}", self.seen.identity.namespace, self.spec.credentials_secret_name)
+            }
+            _ => "The operator goes on by itself once it does".to_owned(),
+        };
+        Some(Cause {
+            reason: reason_of(class),
+            message: format!("the Media API {found}: calls with the same credentials wait while one at a time probes it. {remedy}"),
+            progress: Progress::Reconciling,
+            failed: true,
+        })
+    }
+
+    /// No attempt has failed: a grant isn't there yet, or no more.
+    fn beginning(&self) -> Option<Cause> {
+        if self.covered_until().is_some() {
+            return None;
+        }
+        let (reason, message) = match self.held_life {
+            Some(life) => (
+                Reason::GrantExpired,
+                format!(
+                    "the grant in Secret {} expired at {} while no operator was there to refresh it; a new one is being asked for",
+                    self.secret_path(),
+                    rfc3339_millis(life.expiry_time)
+                ),
+            ),
+            None => (Reason::Issuing, "a grant for this spec is being asked for".to_owned()),
+        };
+        Some(Cause { reason, message, progress: Progress::Reconciling, failed: false })
+    }
+
+    pub(super) fn secret_path(&self) -> String {
+        format!("{}/{}", self.seen.identity.namespace, self.spec.secret_name)
+    }
+}

@@ -1,0 +1,257 @@
+//! The decision: the one next step, or what to report and when to look again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::hand::HeldGrant;
+use super::memory::{Memory, Ordered};
+use super::order::SecretOrder;
+use super::report::{Report, report};
+use super::secret::{SecretMeta, SecretVersion};
+use super::situation::{CredentialsView, Seen, Situation, Target};
+use crate::media::GrantCall;
+use crate::media::lane::{Hold, Waiting};
+use crate::time::{Instant, Now};
+
+/// A foreign Secret is looked at again this often.
+const CONFLICT_LOOK: Duration = Duration::from_secs(10);
+
+/// At most one forced call in this time.
+const FORCED_INTERVAL: Duration = Duration::from_secs(2);
+
+/// What to do now.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// A step; after it, decide again.
+    Step(Step),
+    /// Nothing but to report, and to look again at that instant at the latest.
+    Rest {
+        /// What to report; `None` for a request that is being deleted.
+        report: Option<Report>,
+        /// When time alone may change the decision.
+        look_at: Option<Instant>,
+    },
+}
+
+/// One step towards the spec.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Get the metadata of the Secret that the spec names.
+    Look,
+    /// Read that Secret whole, and compare it.
+    Read,
+    /// Read the credentials.
+    ReadCredentials,
+    /// Make the Secret.
+    Create(SecretOrder),
+    /// Change the Secret, if it is still this version; `repair`: since others changed it.
+    Patch {
+        /// The version to change.
+        version: SecretVersion,
+        /// What to change.
+        order: SecretOrder,
+        /// Whether it is done since others changed it, not for a new grant.
+        repair: bool,
+    },
+    /// Delete the Secret that the spec names, if it is still this version, since it can't be changed.
+    Replace(SecretVersion),
+    /// Delete a Secret that an earlier spec named, if it is still this version.
+    DeleteStray {
+        /// Its name.
+        name: String,
+        /// The version to delete.
+        version: SecretVersion,
+    },
+    /// Put a call into its lane, in place of the one that is there.
+    Order {
+        /// What the answer is for.
+        ordered: Ordered,
+        /// What is asked for.
+        call: GrantCall,
+        /// How it waits.
+        waiting: Waiting,
+        /// Whether the refresh annotation forces it.
+        forced: bool,
+    },
+    /// Take the call out of its lane.
+    Withdraw,
+}
+
+/// Decides from what is seen, at the instant now.
+#[must_use]
+pub fn decide(seen: &Seen<'_>, now: Now) -> Decision {
+    if seen.deleting {
+        return withdrawn(seen.memory).unwrap_or(Decision::Rest { report: None, look_at: None });
+    }
+    match seen.spec {
+        Err(invalid) => {
+            withdrawn(seen.memory).unwrap_or_else(|| Decision::Rest { report: Some(Report::invalid(seen, invalid, now)), look_at: None })
+        }
+        Ok(spec) => {
+            let situation = Situation::of(*seen, spec, now);
+            match situation.step() {
+                Some(step) => Decision::Step(step),
+                None => Decision::Rest { look_at: situation.look_at(), report: Some(report(&situation)) },
+            }
+        }
+    }
+}
+
+fn withdrawn(memory: &Memory) -> Option<Decision> {
+    memory.ordered.is_some().then_some(Decision::Step(Step::Withdraw))
+}
+
+impl Situation<'_> {
+    fn step(&self) -> Option<Step> {
+        if self.conflict_look_at().is_some_and(|look_at| look_at <= self.now.instant) && self.may_ask_api_server() {
+            return Some(Step::Look);
+        }
+        if self.idle() {
+            return self.seen.memory.ordered.as_ref().map(|_| Step::Withdraw);
+        }
+        if self.may_ask_api_server()
+            && let Some(step) = self.secret_step()
+        {
+            return Some(step);
+        }
+        self.call_step()
+    }
+
+    /// Whether something waits for the API server.
+    pub(super) fn needs_api_server(&self) -> bool {
+        *self.seen.credentials == CredentialsView::NotRead || self.secret_step().is_some()
+    }
+
+    /// Whether nothing is to be done for the Secret, whatever its state.
+    fn idle(&self) -> bool {
+        self.spec.suspend || matches!(self.target, Target::Foreign(_))
+    }
+
+    fn secret_step(&self) -> Option<Step> {
+        let grant = || self.hand.and(self.seen.memory.hand.clone());
+        match self.target {
+            Target::NotLooked => Some(Step::Look),
+            Target::Foreign(_) => None,
+            Target::Absent => {
+                let grant = grant()?;
+                Some(Step::Create(SecretOrder::new(self.seen.identity, self.spec, None, Some(grant))))
+            }
+            Target::Ours(meta) if self.needs_read(meta) => Some(Step::Read),
+            Target::Ours(meta) => match grant() {
+                Some(grant) => self.write_step(meta, &grant).or_else(|| self.stray_step()),
+                None => None,
+            },
+        }
+    }
+
+    /// Whether somebody else may have written the Secret's data, or nobody here knows it yet.
+    fn needs_read(&self, meta: &SecretMeta) -> bool {
+        let memory = self.seen.memory;
+        let known = [&memory.verified, &memory.damaged, &memory.unpatchable].into_iter().any(|known| known.as_ref() == Some(&meta.version));
+        !known && self.covered_until().is_some()
+    }
+
+    fn write_step(&self, meta: &SecretMeta, grant: &Arc<HeldGrant>) -> Option<Step> {
+        let memory = self.seen.memory;
+        let version = meta.version.clone();
+        if memory.unpatchable.as_ref() == Some(&version) {
+            return Some(Step::Replace(version));
+        }
+        let carried = (!self.holds_hand).then(|| grant.clone());
+        let order = SecretOrder::new(self.seen.identity, self.spec, Some(meta), carried);
+        if self.holds_hand && order.is_fulfilled_by(meta) {
+            return None;
+        }
+        let repair = self.repairs(meta);
+        if repair && self.repair_at().is_some_and(|at| self.now.instant < at) {
+            return None;
+        }
+        Some(Step::Patch { version, order, repair })
+    }
+
+    /// Whether a write would undo what others changed, rather than bring a new grant.
+    fn repairs(&self, meta: &SecretMeta) -> bool {
+        let claims_hand = self.hand.is_some_and(|hand| meta.claim().is_some_and(|claim| claim == hand.claim()));
+        claims_hand || self.seen.memory.damaged.as_ref() == Some(&meta.version)
+    }
+
+    fn repair_at(&self) -> Option<Instant> {
+        self.seen.memory.repairs.next()
+    }
+
+    /// What an earlier spec named goes only once the grant is where the present one wants it.
+    fn stray_step(&self) -> Option<Step> {
+        let stray = self.seen.strays.first().filter(|_| self.holds_hand)?;
+        Some(Step::DeleteStray { name: stray.name.clone(), version: stray.version.clone() })
+    }
+
+    fn call_step(&self) -> Option<Step> {
+        let ordered = self.seen.memory.ordered.as_ref();
+        let withdraw = || ordered.map(|_| Step::Withdraw);
+        if *self.seen.credentials == CredentialsView::NotRead && self.may_ask_api_server() {
+            return Some(Step::ReadCredentials);
+        }
+        let Some(subject) = self.subject() else { return withdraw() };
+        let refresh_request = self.unhandled_refresh();
+        if let Some(ordered) = ordered.filter(|ordered| ordered.subject == subject) {
+            let forced = ordered.refresh_request.is_some() && ordered.refresh_request.as_deref() == refresh_request;
+            return if forced || self.is_due() { None } else { withdraw() };
+        }
+        let forced = refresh_request.is_some() && self.forced_at().is_none_or(|at| at <= self.now.instant);
+        if self.held_back_by_refusal() || !(forced || self.is_due()) {
+            return withdraw();
+        }
+        let hold = self
+            .seen
+            .memory
+            .failure
+            .as_ref()
+            .filter(|failure| failure.subject == subject && !forced)
+            .map_or(Hold::Nothing, |failure| failure.hold);
+        let deadline = self.hand.map(HeldGrant::expiry).or(self.held_life.map(|life| life.expiry)).unwrap_or(self.seen.memory.arrival);
+        Some(Step::Order {
+            ordered: Ordered { subject, refresh_request: refresh_request.map(str::to_owned) },
+            call: self.spec.call.clone(),
+            waiting: Waiting { deadline, hold },
+            forced,
+        })
+    }
+
+    fn is_due(&self) -> bool {
+        let unexpired = self.hand.is_some() || self.covered_until().is_some();
+        !unexpired || self.due().is_none_or(|due| due <= self.now.instant)
+    }
+
+    /// Nothing is asked for that the API server has just refused to store, nor before it is known whose the Secret is.
+    fn held_back_by_refusal(&self) -> bool {
+        let refused = self.seen.memory.trouble.as_ref().is_some_and(|trouble| trouble.refused);
+        matches!(self.target, Target::NotLooked) || (refused && !self.may_ask_api_server())
+    }
+
+    fn forced_at(&self) -> Option<Instant> {
+        self.seen.memory.last_forced.map(|last| last + FORCED_INTERVAL)
+    }
+
+    fn conflict_look_at(&self) -> Option<Instant> {
+        match self.target {
+            Target::Foreign(_) => Some(self.seen.memory.looked.map_or(self.now.instant, |looked| looked + CONFLICT_LOOK)),
+            _ => None,
+        }
+    }
+
+    fn look_at(&self) -> Option<Instant> {
+        let waits_for_due = self.seen.memory.ordered.is_none() && !self.idle() && self.subject().is_some();
+        [
+            self.due().filter(|_| waits_for_due),
+            self.forced_at().filter(|_| waits_for_due && self.unhandled_refresh().is_some()),
+            self.covered_until(),
+            self.conflict_look_at(),
+            self.repair_at().filter(|_| !self.idle() && self.hand.is_some()),
+            self.seen.memory.trouble.as_ref().filter(|trouble| !trouble.terminating).map(|trouble| trouble.backoff.until),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|instant| self.now.instant < *instant)
+        .min()
+    }
+}

@@ -1,0 +1,280 @@
+//! What is remembered of one request, keyed by its uid, and how it changes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::hand::HeldGrant;
+use super::secret::SecretVersion;
+use crate::api::PlaybackGrantRequestStatus;
+use crate::api::condition::Reason;
+use crate::media::FailureClass;
+use crate::media::LaneKey;
+use crate::media::lane::Hold;
+use crate::media::retry::{FailedAttempt, PRESSING, RECENT_SUCCESS};
+use crate::time::Instant;
+
+/// What is remembered of one request. It is lost at a restart, but for what the status says.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// When the request was first seen.
+    pub arrival: Instant,
+    /// The grant in hand.
+    pub hand: Option<Arc<HeldGrant>>,
+    /// The version of the Secret whose data is known to be the hand's.
+    pub verified: Option<SecretVersion>,
+    /// The version of the Secret whose data is known not to be what was written.
+    pub damaged: Option<SecretVersion>,
+    /// The version of the Secret that can't be patched: it is deleted and made again.
+    pub unpatchable: Option<SecretVersion>,
+    /// How often others have changed what was written, and until when it is left at that.
+    pub repairs: Repairs,
+    /// When the Secret was last looked for.
+    pub looked: Option<Instant>,
+    /// The call that waits or is in flight.
+    pub ordered: Option<Ordered>,
+    /// How the last attempt failed, if it did.
+    pub failure: Option<Failure>,
+    /// How many attempts in a row have failed.
+    pub consecutive_failures: u32,
+    /// The last attempt that succeeded: what for, and when.
+    pub last_success: Option<(Subject, Instant)>,
+    /// The value of the refresh annotation that was handled last.
+    pub handled_refresh: Option<String>,
+    /// When a call was last forced by that annotation.
+    pub last_forced: Option<Instant>,
+    /// What the API server last refused or left unanswered, if it did.
+    pub trouble: Option<Trouble>,
+    /// The status as last written or, until then, as first seen.
+    pub status: PlaybackGrantRequestStatus,
+    /// When the status was last written.
+    pub status_written: Option<Instant>,
+    /// Until when the status isn't written, since the API server didn't take it.
+    pub status_held: Option<Backoff>,
+}
+
+/// What an attempt was made for, and with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The hash over what decides the grant.
+    pub request_hash: String,
+    /// The credentials' lane.
+    pub lane: LaneKey,
+}
+
+/// A call that waits in its lane or is in flight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordered {
+    /// What for, and with.
+    pub subject: Subject,
+    /// The value of the refresh annotation that its answer handles.
+    pub refresh_request: Option<String>,
+}
+
+/// How an attempt failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What the attempt was for, and with.
+    pub subject: Subject,
+    /// The class of the failure.
+    pub class: FailureClass,
+    /// What is wrong, where, and what to do.
+    pub message: String,
+    /// Whether it is looked at again slowly.
+    pub slow: bool,
+    /// What holds the next attempt back.
+    pub hold: Hold,
+}
+
+/// What the API server refused or left unanswered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// What was attempted, and the server's own words.
+    pub message: String,
+    /// Whether the server refused, rather than being in trouble itself.
+    pub refused: bool,
+    /// Whether nothing can be written any more: the namespace terminates.
+    pub terminating: bool,
+    /// How long to wait.
+    pub backoff: Backoff,
+}
+
+/// A wait that doubles with each failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    failures: u32,
+    /// When to try again.
+    pub until: Instant,
+}
+
+impl Backoff {
+    /// A failure that long ago says nothing of the next.
+    const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
+
+    /// The wait after one more failure than `earlier`: from 0.1 s, or 1 s after a refusal, doubling to 30 s.
+    #[must_use]
+    pub fn after(earlier: Option<Self>, refused: bool, now: Instant) -> Self {
+        let recent = earlier.filter(|earlier| now.since(earlier.until) <= Self::FORGOTTEN_AFTER);
+        let failures = recent.map_or(0, |recent| recent.failures).saturating_add(1);
+        let (first, longest) = if refused { (1000, 30_000) } else { (100, 1000) };
+        let doubled = 1_u64.checked_shl(failures - 1).unwrap_or(u64::MAX).saturating_mul(first);
+        Self { failures, until: now + Duration::from_millis(doubled.min(longest)) }
+    }
+}
+
+/// How often others have changed what was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// Repairs in a row, less than [`Repairs::FORGOTTEN_AFTER`] apart.
+    pub count: u32,
+    /// When the last was made.
+    pub last: Option<Instant>,
+}
+
+impl Repairs {
+    /// A Secret that is left alone for so long isn't fought over.
+    pub const FORGOTTEN_AFTER: Duration = Duration::from_mins(2);
+    const LONGEST: Duration = Duration::from_mins(1);
+
+    /// When the next repair may be made: at once, then after 1, 2, 4 … 60 s.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        let last = self.last?;
+        let wait = match self.count {
+            0 | 1 => u64::from(self.count),
+            more => 1_u64.checked_shl(more - 1).unwrap_or(u64::MAX),
+        };
+        Some(last + Duration::from_secs(wait).min(Self::LONGEST))
+    }
+
+    fn made(self, now: Instant) -> Self {
+        let apart = self.last.is_none_or(|last| now.since(last) > Self::FORGOTTEN_AFTER);
+        Self { count: if apart { 1 } else { self.count.saturating_add(1) }, last: Some(now) }
+    }
+}
+
+impl Memory {
+    /// What is known of a request when it is first seen.
+    #[must_use]
+    pub fn at_first_sight(status: Option<&PlaybackGrantRequestStatus>, now: Instant) -> Self {
+        let status = status.cloned().unwrap_or_default();
+        Self {
+            arrival: now,
+            hand: None,
+            verified: None,
+            damaged: None,
+            unpatchable: None,
+            repairs: Repairs::default(),
+            looked: None,
+            ordered: None,
+            failure: None,
+            consecutive_failures: status.consecutive_failures,
+            last_success: None,
+            handled_refresh: status.last_handled_refresh_request.clone(),
+            last_forced: None,
+            trouble: None,
+            status,
+            status_written: None,
+            status_held: None,
+        }
+    }
+
+    /// A call was put into its lane.
+    pub fn ordered(&mut self, ordered: Ordered, forced: bool, now: Instant) {
+        if forced {
+            self.last_forced = Some(now);
+        }
+        self.ordered = Some(ordered);
+    }
+
+    /// The answer to the ordered call is a grant.
+    pub fn granted(&mut self, held: HeldGrant, now: Instant) {
+        if let Some(Ordered { subject, refresh_request }) = self.ordered.take() {
+            self.last_success = Some((subject, now));
+            self.handled_refresh = refresh_request.or(self.handled_refresh.take());
+        }
+        self.consecutive_failures = 0;
+        self.failure = None;
+        self.hand = Some(Arc::new(held));
+    }
+
+    /// The ordered call failed. `covered_until`: the expiry of the grant that the Secret holds. `draw` spreads the next attempt.
+    pub fn failed(&mut self, class: FailureClass, message: String, covered_until: Option<Instant>, now: Instant, draw: f64) {
+        let Some(Ordered { subject, refresh_request }) = self.ordered.take() else { return };
+        self.handled_refresh = refresh_request.or(self.handled_refresh.take());
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+        let same_as_before = self.failure.as_ref().is_some_and(|failure| failure.subject == subject);
+        let recently_succeeded =
+            self.last_success.as_ref().is_some_and(|(succeeded, at)| *succeeded == subject && now.since(*at) <= RECENT_SUCCESS);
+        let attempt = FailedAttempt {
+            class,
+            streak: if same_as_before { self.consecutive_failures } else { 1 },
+            recently_succeeded,
+            pressing: covered_until.is_none_or(|expiry| expiry <= now + PRESSING),
+        };
+        let retry_at = now + attempt.retry_delay(draw);
+        let shared = matches!(
+            class,
+            FailureClass::Unavailable | FailureClass::Throttled { .. } | FailureClass::Unauthorized | FailureClass::Forbidden
+        );
+        let hold = if shared { Hold::WithLane(retry_at) } else { Hold::Own(retry_at) };
+        self.failure = Some(Failure { subject, class, message, slow: attempt.slow(), hold });
+    }
+
+    /// The Secret's data was read and is what `held` says; `held` is the grant in hand from here on if it lives longer.
+    pub fn read_intact(&mut self, version: SecretVersion, held: HeldGrant) {
+        let newer = self.hand.as_ref().is_none_or(|hand| hand.request_hash != held.request_hash || hand.expiry() <= held.expiry());
+        if newer {
+            self.hand = Some(Arc::new(held));
+        }
+        self.damaged = None;
+        self.verified = Some(version);
+    }
+
+    /// The Secret's data was read and isn't what was written.
+    pub fn read_damaged(&mut self, version: SecretVersion) {
+        self.verified = None;
+        self.damaged = Some(version);
+    }
+
+    /// The Secret was written; `repair`: not for a new grant, but since others had changed it.
+    pub fn written(&mut self, version: SecretVersion, repair: bool, now: Instant) {
+        if repair {
+            self.repairs = self.repairs.made(now);
+        }
+        self.trouble = None;
+        self.damaged = None;
+        self.unpatchable = None;
+        self.verified = Some(version);
+    }
+
+    /// The API server refused what was attempted, or left it unanswered.
+    pub fn troubled(&mut self, message: String, refused: bool, terminating: bool, now: Instant) {
+        let backoff = Backoff::after(self.trouble.take().map(|trouble| trouble.backoff), refused, now);
+        self.trouble = Some(Trouble { message, refused, terminating, backoff });
+    }
+
+    /// The status was written.
+    pub fn status_written(&mut self, status: PlaybackGrantRequestStatus, now: Instant) {
+        self.status = status;
+        self.status_written = Some(now);
+        self.status_held = None;
+    }
+
+    /// The status wasn't taken.
+    pub fn status_refused(&mut self, now: Instant) {
+        self.status_held = Some(Backoff::after(self.status_held, false, now));
+    }
+}
+
+/// The reason that a class of failure stands for in the status.
+#[must_use]
+pub const fn reason_of(class: FailureClass) -> Reason {
+    match class {
+        FailureClass::Unavailable => Reason::MediaApiUnavailable,
+        FailureClass::Throttled { .. } => Reason::MediaApiThrottled,
+        FailureClass::InvalidResponse => Reason::InvalidResponse,
+        FailureClass::Unauthorized | FailureClass::Forbidden => Reason::Unauthorized,
+        FailureClass::NotFound => Reason::PlayerStreamerNotFound,
+        FailureClass::Rejected => Reason::MediaApiRejected,
+    }
+}

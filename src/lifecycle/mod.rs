@@ -1,0 +1,30 @@
+//! From what is observed and the instant now: what to do next, and what to report. Pure: no I/O, no clock of its own.
+//!
+//! [`decide`] is the whole of it. It is asked again after each step, and whenever anything observed changes:
+//!
+//! ```text
+//! Seen (request, Secret, credentials, lane, Memory) ── decide ──▶ Step    an effect; what it brought goes into Memory
+//!                                                          └────▶ Rest    a report, and when time alone may change the decision
+//! ```
+
+mod cause;
+mod decide;
+mod hand;
+mod hash;
+mod memory;
+mod order;
+mod ownership;
+mod report;
+pub mod schedule;
+mod secret;
+mod situation;
+
+pub use decide::{Decision, Step, decide};
+pub use hand::{HeldGrant, whole_millis};
+pub use hash::request_hash;
+pub use memory::{Backoff, Failure, Memory, Ordered, Repairs, Subject, Trouble, reason_of};
+pub use order::SecretOrder;
+pub use ownership::{Identity, Whose};
+pub use report::Report;
+pub use secret::{Claim, Owner, SecretMeta, SecretVersion, SecretView};
+pub use situation::{CredentialsView, Seen};

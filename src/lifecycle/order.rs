@@ -1,0 +1,83 @@
+//! What is to be written into a Secret.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::hand::HeldGrant;
+use super::ownership::{Identity, is_request};
+use super::secret::{Owner, SecretMeta};
+use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
+use crate::api::{DeletionPolicy, ValidSpec};
+use crate::time::rfc3339_millis;
+
+/// What is to be written into a Secret.
+#[derive(Clone, Debug)]
+pub struct SecretOrder {
+    /// Labels to set; `None`: to take off.
+    pub labels: BTreeMap<String, Option<String>>,
+    /// Annotations to set; `None`: to take off.
+    pub annotations: BTreeMap<String, Option<String>>,
+    /// All owners, when they change.
+    pub owners: Option<Vec<Owner>>,
+    /// The grant, unless the data is right as it is.
+    pub grant: Option<Arc<HeldGrant>>,
+}
+
+impl SecretOrder {
+    /// What makes `present` (or a new Secret) what the spec asks for, with `grant` in it.
+    ///
+    /// Labels and annotations that the operator put there and the spec no longer names are taken off; those of others stay.
+    #[must_use]
+    pub fn new(identity: &Identity, spec: &ValidSpec, present: Option<&SecretMeta>, grant: Option<Arc<HeldGrant>>) -> Self {
+        let mut labels = set(&spec.labels);
+        labels.insert(MANAGED_BY_LABEL.to_owned(), Some(MANAGED_BY.to_owned()));
+        let mut annotations = set(&spec.annotations);
+        annotations.insert(annotation::OWNED_BY.to_owned(), Some(identity.owned_by()));
+        if let Some(grant) = &grant {
+            let claim = grant.claim();
+            annotations.insert(annotation::ISSUE_TIME.to_owned(), Some(rfc3339_millis(claim.issue_time)));
+            annotations.insert(annotation::EXPIRY_TIME.to_owned(), Some(rfc3339_millis(claim.expiry_time)));
+            annotations.insert(annotation::REQUEST_HASH.to_owned(), Some(claim.request_hash));
+        }
+        let present_owners = present.map(|present| present.owners.as_slice()).unwrap_or_default();
+        let wanted_owners = owners(identity, spec.deletion_policy, present_owners);
+        if let Some(present) = present {
+            for key in present.own_labels.iter().filter(|key| present.labels.contains_key(*key)) {
+                labels.entry(key.clone()).or_insert(None);
+            }
+            let left = present.own_annotations.iter().filter(|key| present.annotations.contains_key(*key) && !is_ours(key));
+            for key in left {
+                annotations.entry(key.clone()).or_insert(None);
+            }
+        }
+        Self { labels, annotations, owners: (wanted_owners != present_owners).then_some(wanted_owners), grant }
+    }
+
+    /// Whether `present` is already so, its data aside.
+    #[must_use]
+    pub fn is_fulfilled_by(&self, present: &SecretMeta) -> bool {
+        let agrees = |wanted: &BTreeMap<String, Option<String>>, there: &BTreeMap<String, String>| {
+            wanted.iter().all(|(key, value)| there.get(key) == value.as_ref())
+        };
+        self.owners.is_none() && agrees(&self.labels, &present.labels) && agrees(&self.annotations, &present.annotations)
+    }
+}
+
+fn set(map: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {
+    map.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect()
+}
+
+fn is_ours(key: &str) -> bool {
+    key.starts_with("playbackgrant.dev/")
+}
+
+/// The owners as they should be: this request as the controller under `Delete`, no request under `Retain`, others as they are.
+fn owners(identity: &Identity, policy: DeletionPolicy, present: &[Owner]) -> Vec<Owner> {
+    let ours = identity.as_owner();
+    let others = present.iter().filter(|owner| !(is_request(owner) && owner.name == identity.name)).cloned();
+    match policy {
+        DeletionPolicy::Retain => others.collect(),
+        DeletionPolicy::Delete if present.iter().any(|owner| owner.uid == ours.uid && owner.controller) => present.to_vec(),
+        DeletionPolicy::Delete => others.chain([ours]).collect(),
+    }
+}

@@ -1,0 +1,162 @@
+//! What to report: the status as it should be.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::cause::{Cause, Progress};
+use super::situation::{Seen, Situation, Target};
+use crate::api::condition::{ConditionType, Reason};
+use crate::api::{GrantStatus, InvalidSpec, PlaybackGrantRequestStatus};
+use crate::time::{Instant, Now, rfc3339_millis};
+
+/// What changes by itself is written at most this often.
+const COARSE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Longer messages are cut: a status is no log.
+const LONGEST_MESSAGE: usize = 1024;
+
+/// The status as it should be, and when to write it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The status.
+    pub status: PlaybackGrantRequestStatus,
+    /// When to write it; `None`: it stands there already.
+    pub write_at: Option<Instant>,
+}
+
+pub(super) fn report(situation: &Situation<'_>) -> Report {
+    let Situation { seen, spec, .. } = situation;
+    let cause = situation.cause();
+    let covered = situation.covered_until().and(situation.held_life);
+    let suspended_while_covered = covered.is_some() && spec.suspend;
+    let cause = cause.filter(|_| !suspended_while_covered);
+    let mut conditions = Conditions { seen: *seen, wall: situation.now.wall, list: Vec::new() };
+    match (&covered, &cause) {
+        (Some(_), _) | (None, None) => {
+            let suspended = if spec.suspend { "; refreshing is suspended" } else { "" };
+            let message = format!("Secret {} holds an unexpired grant{suspended}", situation.secret_path());
+            conditions.add(ConditionType::Ready, true, Reason::GrantIssued, &message);
+        }
+        (None, Some(Cause { reason, message, .. })) => conditions.add(ConditionType::Ready, false, *reason, message),
+    }
+    if let Some(Cause { reason, message, progress, failed }) = &cause {
+        if *failed {
+            let coverage = match covered {
+                Some(life) => format!("the grant in Secret {} covers until {}", situation.secret_path(), rfc3339_millis(life.expiry_time)),
+                None => format!("Secret {} holds no unexpired grant", situation.secret_path()),
+            };
+            conditions.add(ConditionType::RefreshFailing, true, *reason, &format!("{message}; {coverage}"));
+        }
+        match progress {
+            Progress::Reconciling => conditions.add(ConditionType::Reconciling, true, *reason, message),
+            Progress::Stalled => conditions.add(ConditionType::Stalled, true, *reason, message),
+            Progress::None => {}
+        }
+    }
+    let due = if spec.suspend { None } else { situation.due() };
+    let next_refresh_time = covered.zip(due).map(|(life, due)| {
+        let wait = SignedDuration::try_from(due.since(life.issue)).unwrap_or_default();
+        rfc3339_millis(life.issue_time.checked_add(wait).unwrap_or(Timestamp::MAX))
+    });
+    let ours = matches!(situation.target, Target::Ours(_));
+    let status = PlaybackGrantRequestStatus {
+        observed_generation: seen.generation,
+        conditions: conditions.list,
+        secret_name: ours.then(|| spec.secret_name.clone()),
+        grant: grant_status(situation),
+        next_refresh_time,
+        consecutive_failures: seen.memory.consecutive_failures,
+        last_handled_refresh_request: seen.memory.handled_refresh.clone(),
+    };
+    Report { write_at: write_at(seen, &status, situation.now.instant), status }
+}
+
+impl Report {
+    /// The report of a request whose spec can't be served.
+    pub(super) fn invalid(seen: &Seen<'_>, invalid: &InvalidSpec, now: Now) -> Self {
+        let mut conditions = Conditions { seen: *seen, wall: now.wall, list: Vec::new() };
+        let message = invalid.to_string();
+        conditions.add(ConditionType::Ready, false, Reason::InvalidSpec, &message);
+        conditions.add(ConditionType::Stalled, true, Reason::InvalidSpec, &message);
+        let status = PlaybackGrantRequestStatus {
+            observed_generation: seen.generation,
+            conditions: conditions.list,
+            secret_name: None,
+            grant: None,
+            next_refresh_time: None,
+            ..seen.memory.status.clone()
+        };
+        Self { write_at: write_at(seen, &status, now.instant), status }
+    }
+}
+
+/// The grant that the Secret holds. What its annotations don't say is kept from the hand, or from the status before a restart.
+fn grant_status(situation: &Situation<'_>) -> Option<GrantStatus> {
+    let life = situation.held_life?;
+    let issue_time = rfc3339_millis(life.issue_time);
+    let hand = situation.seen.memory.hand.as_deref().filter(|hand| hand.claim().issue_time == life.issue_time);
+    let before = situation.seen.memory.status.grant.as_ref().filter(|grant| grant.issue_time == issue_time);
+    let grant = hand.map(|hand| &hand.grant);
+    Some(GrantStatus {
+        player_streamer_sid: situation.spec.call.player_streamer_sid.to_string(),
+        account_sid: grant.and_then(|grant| grant.account_sid.clone()).or_else(|| before.and_then(|before| before.account_sid.clone())),
+        url: grant.and_then(|grant| grant.url.clone()).or_else(|| before.and_then(|before| before.url.clone())),
+        date_created: grant
+            .and_then(|grant| grant.date_created.map(|created| created.to_string()))
+            .or_else(|| before.and_then(|before| before.date_created.clone())),
+        issue_time,
+        expiry_time: rfc3339_millis(life.expiry_time),
+    })
+}
+
+/// Transitions and successes are written at once; what else differs, at most every 30 s.
+fn write_at(seen: &Seen<'_>, status: &PlaybackGrantRequestStatus, now: Instant) -> Option<Instant> {
+    let before = &seen.memory.status;
+    if before == status {
+        return None;
+    }
+    let transition = essence(before) != essence(status);
+    let allowed = if transition { now } else { seen.memory.status_written.map_or(now, |written| written + COARSE_INTERVAL) };
+    Some(seen.memory.status_held.map_or(allowed, |held| allowed.max(held.until)))
+}
+
+/// What is written at once when it changes.
+fn essence(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
+    let conditions: Vec<_> =
+        status.conditions.iter().map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone())).collect();
+    (status.observed_generation, conditions, status.secret_name.clone(), status.grant.clone(), status.last_handled_refresh_request.clone())
+}
+
+struct Conditions<'a> {
+    seen: Seen<'a>,
+    wall: Timestamp,
+    list: Vec<Condition>,
+}
+
+impl Conditions<'_> {
+    fn add(&mut self, type_: ConditionType, status: bool, reason: Reason, message: &str) {
+        let status = if status { "True" } else { "False" };
+        let before = self.seen.memory.status.conditions.iter().find(|before| before.type_ == type_.as_str());
+        let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
+        self.list.push(Condition {
+            type_: type_.as_str().to_owned(),
+            status: status.to_owned(),
+            reason: reason.as_str().to_owned(),
+            message: cut(message),
+            observed_generation: self.seen.generation,
+            last_transition_time: since.unwrap_or_else(|| Time(whole_seconds(self.wall))),
+        });
+    }
+}
+
+/// `metav1.Time` has whole seconds; what is compared with what the API server stores has to have them too.
+fn whole_seconds(wall: Timestamp) -> Timestamp {
+    Timestamp::from_second(wall.as_second()).unwrap_or(wall)
+}
+
+fn cut(message: &str) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        Some((end, _)) => format!("{}…", &message[..end]),
+        None => message.to_owned(),
+    }
+}

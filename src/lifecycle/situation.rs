@@ -1,0 +1,129 @@
+//! What one request's affairs are now: everything observed, put in relation.
+
+use super::hand::{HeldGrant, Life};
+use super::hash::request_hash;
+use super::memory::{Memory, Subject};
+use super::ownership::{Identity, Whose};
+use super::secret::{SecretMeta, SecretView};
+use crate::api::{InvalidSpec, ValidSpec};
+use crate::media::FailureClass;
+use crate::media::LaneKey;
+use crate::time::{Instant, Now};
+
+/// Everything that is observed of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The request.
+    pub identity: &'a Identity,
+    /// The generation of its spec.
+    pub generation: Option<i64>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Its spec, checked.
+    pub spec: Result<&'a ValidSpec, &'a InvalidSpec>,
+    /// The value of its refresh annotation.
+    pub refresh_request: Option<&'a str>,
+    /// The Secret that the spec names.
+    pub secret: &'a SecretView,
+    /// Other Secrets in the namespace that prove themselves this request's.
+    pub strays: &'a [SecretMeta],
+    /// The credentials.
+    pub credentials: &'a CredentialsView,
+    /// Why the lane of the ordered call is closed, if it is.
+    pub lane_closed: Option<FailureClass>,
+    /// What is remembered.
+    pub memory: &'a Memory,
+}
+
+/// The credentials as last read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialsView {
+    /// They changed, or were never read.
+    NotRead,
+    /// There is no such Secret.
+    NotFound,
+    /// They can't be used; the text says what is missing or malformed, and the remedy.
+    Invalid(String),
+    /// They can be used; their calls go through this lane.
+    Usable(LaneKey),
+}
+
+/// The Secret that the spec names, seen from its request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target<'a> {
+    NotLooked,
+    Absent,
+    Foreign(&'a SecretMeta),
+    Ours(&'a SecretMeta),
+}
+
+/// A request's affairs, with a spec that is valid.
+pub(super) struct Situation<'a> {
+    pub(super) seen: Seen<'a>,
+    pub(super) spec: &'a ValidSpec,
+    pub(super) now: Now,
+    pub(super) request_hash: String,
+    pub(super) target: Target<'a>,
+    /// The grant in hand, if it was made for this spec and is unexpired.
+    pub(super) hand: Option<&'a HeldGrant>,
+    /// Whether the Secret is known to hold the grant in hand.
+    pub(super) holds_hand: bool,
+    /// The life of the grant that the Secret holds for this spec, expired or not; plausible, but perhaps not read yet.
+    pub(super) held_life: Option<Life>,
+}
+
+impl<'a> Situation<'a> {
+    pub(super) fn of(seen: Seen<'a>, spec: &'a ValidSpec, now: Now) -> Self {
+        let Seen { identity, secret, memory, .. } = seen;
+        let request_hash = request_hash(&spec.call, &spec.credentials_secret_name);
+        let target = match secret {
+            SecretView::NotLooked => Target::NotLooked,
+            SecretView::Absent => Target::Absent,
+            SecretView::Present(meta) => match identity.whose(meta) {
+                Whose::Ours | Whose::Predecessors => Target::Ours(meta),
+                Whose::Foreign => Target::Foreign(meta),
+            },
+        };
+        let hand = memory.hand.as_deref().filter(|hand| hand.request_hash == request_hash && now.instant < hand.expiry());
+        let mut situation = Self { seen, spec, now, request_hash, target, hand, holds_hand: false, held_life: None };
+        if let Target::Ours(meta) = target
+            && let Some(claim) = meta.claim()
+            && claim.request_hash == situation.request_hash
+            && memory.damaged.as_ref() != Some(&meta.version)
+        {
+            let in_hand = memory.hand.as_deref().filter(|hand| hand.claim() == claim);
+            situation.holds_hand = in_hand.is_some() && memory.verified.as_ref() == Some(&meta.version);
+            situation.held_life = in_hand.map(Life::of).or_else(|| Life::claimed(&claim, spec.call.ttl, now));
+        }
+        situation
+    }
+
+    /// The expiry of the grant that the Secret holds for this spec, while it is unexpired.
+    pub(super) fn covered_until(&self) -> Option<Instant> {
+        self.held_life.map(|life| life.expiry).filter(|expiry| self.now.instant < *expiry)
+    }
+
+    /// When the next grant is due: of the one in hand, which may not be written yet, or of the one in the Secret.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let life = self.hand.map(Life::of).or(self.held_life)?;
+        Some(life.due(&self.seen.identity.uid, self.spec.call.ttl, self.spec.refresh_before))
+    }
+
+    /// What a call now would be made for, and with; `None` while the credentials can't be used.
+    pub(super) fn subject(&self) -> Option<Subject> {
+        match self.seen.credentials {
+            CredentialsView::Usable(lane) => Some(Subject { request_hash: self.request_hash.clone(), lane: *lane }),
+            _ => None,
+        }
+    }
+
+    /// The value of the refresh annotation, while it isn't handled.
+    pub(super) fn unhandled_refresh(&self) -> Option<&'a str> {
+        self.seen.refresh_request.filter(|value| self.seen.memory.handled_refresh.as_deref() != Some(*value))
+    }
+
+    /// Whether the API server may be asked for something now.
+    pub(super) fn may_ask_api_server(&self) -> bool {
+        self.seen.memory.trouble.as_ref().is_none_or(|trouble| !trouble.terminating && trouble.backoff.until <= self.now.instant)
+    }
+}

@@ -1,0 +1,144 @@
+//! When a lane is closed, and what opens it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Caller, GateChange, LONGEST_THROTTLE};
+use crate::media::FailureClass;
+use crate::media::retry::FailedAttempt;
+use crate::time::Instant;
+
+/// A failure shared by so many different callers, with no success between, is the lane's.
+const CALLERS_THAT_CLOSE: usize = 2;
+
+/// Whether calls go through.
+#[derive(Debug)]
+pub(super) enum Gate {
+    /// They do. `failing`: whose calls have failed for a reason that a lane can share, since the last success.
+    Open { failing: BTreeSet<Caller> },
+    /// One probe at a time does.
+    Closed(Closure),
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self::Open { failing: BTreeSet::new() }
+    }
+}
+
+/// A failed call, and what matters for the gate.
+#[derive(Clone, Copy)]
+pub(super) struct Failed {
+    pub(super) class: FailureClass,
+    pub(super) recently_succeeded: bool,
+    pub(super) pressing: bool,
+    pub(super) now: Instant,
+    pub(super) draw: f64,
+}
+
+impl Failed {
+    /// The next probe, after `failures` probes in a row that failed.
+    fn probe_at(&self, failures: u32) -> Instant {
+        let Self { class, recently_succeeded, pressing, now, draw } = *self;
+        let attempt = FailedAttempt { class, streak: failures.saturating_add(1), recently_succeeded, pressing };
+        let delay = attempt.retry_delay(draw);
+        let asked_for = match class {
+            FailureClass::Throttled { retry_after } => retry_after.unwrap_or_default().min(LONGEST_THROTTLE),
+            _ => std::time::Duration::ZERO,
+        };
+        now + delay.max(asked_for)
+    }
+}
+
+impl Gate {
+    pub(super) fn succeeded(&mut self) -> GateChange {
+        let change = match self {
+            Self::Open { .. } => GateChange::Unchanged,
+            Self::Closed(_) => GateChange::Opened,
+        };
+        *self = Self::default();
+        change
+    }
+
+    pub(super) fn failed(&mut self, caller: &Caller, failed: &Failed) -> GateChange {
+        match self {
+            Self::Open { failing } => {
+                let closes = match failed.class {
+                    FailureClass::Unauthorized | FailureClass::Throttled { .. } => true,
+                    FailureClass::Forbidden | FailureClass::Unavailable => {
+                        failing.insert(caller.clone());
+                        failing.len() >= CALLERS_THAT_CLOSE
+                    }
+                    FailureClass::InvalidResponse | FailureClass::NotFound | FailureClass::Rejected => false,
+                };
+                if !closes {
+                    return GateChange::Unchanged;
+                }
+                *self = Self::Closed(Closure {
+                    class: failed.class,
+                    failed_probes: 0,
+                    probe_at: failed.probe_at(0),
+                    probing: None,
+                    probes: BTreeMap::new(),
+                });
+                GateChange::Closed
+            }
+            Self::Closed(closure) => {
+                closure.failed(caller, failed);
+                GateChange::Unchanged
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, caller: &Caller) {
+        match self {
+            Self::Open { failing } => {
+                failing.remove(caller);
+            }
+            Self::Closed(closure) => {
+                closure.probing.take_if(|probing| probing == caller);
+                closure.probes.remove(caller);
+            }
+        }
+    }
+}
+
+/// A closed lane: why, and where its probes stand.
+#[derive(Clone, Debug)]
+pub struct Closure {
+    /// The failure that closed it, or the last failure of a probe.
+    pub class: FailureClass,
+    failed_probes: u32,
+    probe_at: Instant,
+    probing: Option<Caller>,
+    probes: BTreeMap<Caller, u32>,
+}
+
+impl Closure {
+    /// When the next probe may be sent; `None` while one is under way.
+    pub(super) fn probe_at(&self) -> Option<Instant> {
+        self.probing.is_none().then_some(self.probe_at)
+    }
+
+    /// Chooses the probe, if one may be sent now: whoever was a probe least often, and among those the earliest deadline.
+    pub(super) fn probe<'a>(&mut self, now: Instant, candidates: impl Iterator<Item = (Instant, &'a Caller)>) -> Option<Caller> {
+        if self.probe_at()? > now {
+            return None;
+        }
+        let (_, _, caller) =
+            candidates.map(|(deadline, caller)| (self.probes.get(caller).copied().unwrap_or_default(), deadline, caller)).min()?;
+        *self.probes.entry(caller.clone()).or_default() += 1;
+        self.probing = Some(caller.clone());
+        Some(caller.clone())
+    }
+
+    /// Takes in a failure: of the probe, which brings the next one, or of a call that was under way when the lane closed.
+    fn failed(&mut self, caller: &Caller, failed: &Failed) {
+        if self.probing.take_if(|probing| probing == caller).is_some() {
+            self.failed_probes = self.failed_probes.saturating_add(1);
+            self.class = failed.class;
+            self.probe_at = failed.probe_at(self.failed_probes);
+        } else if let FailureClass::Throttled { .. } = failed.class {
+            self.probe_at = self.probe_at.max(failed.probe_at(self.failed_probes));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Who waits in a lane, in the order of their deadlines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Caller, Hold, Waiting};
+use crate::time::Instant;
+
+/// Those who wait: ready in the order of their deadlines, the others in the order of their release.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: BTreeMap<Caller, Waiting>,
+    ready: BTreeSet<(Instant, Caller)>,
+    held: BTreeSet<(Instant, Caller)>,
+    deadlines: BTreeSet<(Instant, Caller)>,
+}
+
+impl Queue {
+    pub(super) fn insert(&mut self, caller: &Caller, waiting: Waiting) {
+        self.remove(caller);
+        match waiting.hold.until() {
+            None => self.ready.insert((waiting.deadline, caller.clone())),
+            Some(until) => self.held.insert((until, caller.clone())),
+        };
+        self.deadlines.insert((waiting.deadline, caller.clone()));
+        self.waiting.insert(caller.clone(), waiting);
+    }
+
+    pub(super) fn remove(&mut self, caller: &Caller) {
+        if let Some(waiting) = self.waiting.remove(caller) {
+            self.ready.remove(&(waiting.deadline, caller.clone()));
+            self.deadlines.remove(&(waiting.deadline, caller.clone()));
+            if let Some(until) = waiting.hold.until() {
+                self.held.remove(&(until, caller.clone()));
+            }
+        }
+    }
+
+    /// Makes ready whose hold has ended.
+    pub(super) fn release(&mut self, now: Instant) {
+        while let Some((until, _)) = self.held.first()
+            && *until <= now
+        {
+            if let Some((_, caller)) = self.held.pop_first() {
+                self.make_ready(&caller);
+            }
+        }
+    }
+
+    /// Makes ready whoever only the lane held.
+    pub(super) fn release_lane_holds(&mut self) {
+        let with_lane: Vec<Caller> = self
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| matches!(waiting.hold, Hold::WithLane(_)))
+            .map(|(caller, _)| caller.clone())
+            .collect();
+        for caller in with_lane {
+            if let Some(until) = self.waiting.get(&caller).and_then(|waiting| waiting.hold.until()) {
+                self.held.remove(&(until, caller.clone()));
+            }
+            self.make_ready(&caller);
+        }
+    }
+
+    pub(super) fn first_ready(&self) -> Option<Caller> {
+        self.ready.first().map(|(_, caller)| caller.clone())
+    }
+
+    pub(super) fn next_release(&self) -> Option<Instant> {
+        self.held.first().map(|(until, _)| *until)
+    }
+
+    pub(super) fn earliest_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Who may be sent as a probe into a closed lane, with its deadline: all but those that are held for a reason of their own.
+    pub(super) fn probe_candidates(&self) -> impl Iterator<Item = (Instant, &Caller)> {
+        self.waiting.iter().filter(|(_, waiting)| !matches!(waiting.hold, Hold::Own(_))).map(|(caller, waiting)| (waiting.deadline, caller))
+    }
+
+    pub(super) fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.waiting.keys()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn make_ready(&mut self, caller: &Caller) {
+        if let Some(waiting) = self.waiting.get_mut(caller) {
+            waiting.hold = Hold::Nothing;
+            self.ready.insert((waiting.deadline, caller.clone()));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What an error of the HTTP client means.
+//!
+//! It is read for the types in its chain and then dropped: its text may quote what a server sent.
+
+use std::error::Error;
+use std::{io, iter};
+
+use rustls::CertificateError;
+
+use super::call_progress::{CallProgress, ConnectLimitPassed};
+use super::error::{CallFailure, CertificateProblem};
+
+/// What became of a call that failed below HTTP.
+pub(super) fn failure_of(error: &reqwest::Error, progress: &CallProgress) -> CallFailure {
+    if let Some(ConnectLimitPassed(limit)) = find(error) {
+        return CallFailure::ConnectTimedOut { limit: *limit };
+    }
+    if error.is_dns() {
+        return CallFailure::NameNotResolved;
+    }
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return match tls {
+            rustls::Error::InvalidCertificate(problem) => CallFailure::CertificateNotTrusted { problem: certificate_problem(problem) },
+            _ => CallFailure::Tls,
+        };
+    }
+    if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
+        return CallFailure::NotHttp;
+    }
+    if progress.is_connected() {
+        return CallFailure::ConnectionLost { head: progress.head() };
+    }
+    match find::<io::Error>(error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => CallFailure::ConnectionRefused,
+        // The other side hung up in the midst of a TLS handshake or a proxy's tunnel.
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof) => {
+            CallFailure::ConnectionLost { head: None }
+        }
+        kind => CallFailure::ConnectFailed { kind },
+    }
+}
+
+fn certificate_problem(problem: &CertificateError) -> CertificateProblem {
+    match problem {
+        CertificateError::UnknownIssuer => CertificateProblem::UnknownIssuer,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => CertificateProblem::OtherName,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertificateProblem::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => CertificateProblem::NotYetValid,
+        _ => CertificateProblem::Unusable,
+    }
+}
+
+/// The innermost error of a type in a chain: the innermost knows best.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let chain = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        // An I/O error's source is its content's source, not the content.
+        Some(content) => Some(content as &(dyn Error + 'static)),
+        None => error.source(),
+    });
+    chain.filter_map(|error| error.downcast_ref::<E>()).last()
+}
