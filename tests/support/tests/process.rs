@@ -8,14 +8,14 @@ use playback_grant_testbed::{Launch, ManagedProcess, free_ports, start_on_free_p
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-async fn shell(log: &Path, script: &str) -> ManagedProcess {
-    Launch::new("/bin/sh", log).args(["-c", script]).env("GREETING", "hello").start().await.unwrap()
+async fn shell(log: &Path, script: &str) -> anyhow::Result<ManagedProcess> {
+    Launch::new("/bin/sh", log).args(["-c", script]).env("GREETING", "hello").start().await
 }
 
 #[tokio::test]
 async fn what_a_program_says_and_how_it_ends_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let process = shell(&folder.path().join("log"), "echo $GREETING; echo trouble >&2; exit 7").await;
+    let process = shell(&folder.path().join("log"), "echo $GREETING; echo trouble >&2; exit 7").await.unwrap();
     assert_eq!(process.wait_exited(PATIENCE).await.unwrap(), 7);
     assert_eq!(process.last_lines(10), "hello\ntrouble");
     assert_eq!(process.last_lines(1), "trouble");
@@ -24,12 +24,12 @@ async fn what_a_program_says_and_how_it_ends_is_kept() {
 #[tokio::test]
 async fn a_program_is_killed_without_a_chance_or_asked_to_end() {
     let folder = tempfile::tempdir().unwrap();
-    let killed = shell(&folder.path().join("killed"), "exec sleep 600").await;
+    let killed = shell(&folder.path().join("killed"), "exec sleep 600").await.unwrap();
     killed.kill9();
     assert_eq!(killed.wait_exited(PATIENCE).await.unwrap(), 128 + 9);
 
     let log = folder.path().join("asked");
-    let asked = shell(&log, "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done").await;
+    let asked = shell(&log, "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done").await.unwrap();
     says(&asked, "ready").await;
     assert_eq!(asked.terminate(PATIENCE).await.unwrap(), 3);
     assert!(asked.last_lines(1).contains("bye"), "{}", asked.last_lines(10));
@@ -38,7 +38,7 @@ async fn a_program_is_killed_without_a_chance_or_asked_to_end() {
 #[tokio::test]
 async fn a_held_program_does_nothing_until_it_may_go_on() {
     let folder = tempfile::tempdir().unwrap();
-    let process = shell(&folder.path().join("log"), "while :; do echo tick; sleep 0.01; done").await;
+    let process = shell(&folder.path().join("log"), "while :; do echo tick; sleep 0.01; done").await.unwrap();
     says(&process, "tick").await;
     process.stop();
     until(|| state(process.pid()) == Some('T')).await;
@@ -72,7 +72,7 @@ async fn a_program_does_not_outlive_its_starter_even_when_that_is_killed() {
 #[tokio::test]
 async fn a_dropped_program_is_gone() {
     let folder = tempfile::tempdir().unwrap();
-    let process = shell(&folder.path().join("log"), "exec sleep 600").await;
+    let process = shell(&folder.path().join("log"), "exec sleep 600").await.unwrap();
     let pid = process.pid();
     drop(process);
     until(|| state(pid).is_none_or(|state| state == 'Z')).await;
@@ -103,7 +103,7 @@ async fn until(condition: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("what is waited for doesn't happen");
+    assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "what is waited for doesn't happen");
 }
 
 /// The state of a process as the kernel tells it: `T` is stopped, `Z` ended; none: there is no such process.
