@@ -5,4 +5,5 @@ pub mod cli;
 pub mod clock;
 pub mod lifecycle;
 pub mod media;
+pub mod simulator;
 pub mod time;
