@@ -1,6 +1,7 @@
 //! How a test of the cluster runs: one control plane for all, a namespace for each.
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -72,7 +73,7 @@ impl Run {
                 outcome.with_context(|| format!("it doesn't come to an end within {GIVE_UP_AFTER:?}"))?.context("it panicked: see above")?
             });
             locked(&run.times).push((name, stopwatch.elapsed()));
-            outcome.map_err(|error: anyhow::Error| Failed::from(format!("{error:?}")))
+            outcome.map_err(|error: anyhow::Error| Failed::from(format!("{error:#}")))
         })
     }
 }
@@ -80,4 +81,9 @@ impl Run {
 /// What `mutex` guards, also after a test panicked while it held it.
 pub fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file of this project.
+pub fn in_project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

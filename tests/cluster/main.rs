@@ -2,23 +2,25 @@
 //!
 //! A module of tests has a function `tests` that lists them; see `smoke.rs` for the pattern.
 
+mod access;
 mod door;
 mod harness;
 mod smoke;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Trial};
-use playback_grant_testbed::{ControlPlane, Options, Stopwatch};
+use playback_grant_testbed::{ControlPlane, Stopwatch};
 use tokio::runtime::Runtime;
 
-use harness::{ClusterTest, Run, locked};
+use harness::{ClusterTest, Run, in_project, locked};
 
 /// Every test of the cluster.
 fn tests() -> Vec<ClusterTest> {
-    [smoke::tests(), door::tests()].into_iter().flatten().collect()
+    [access::tests(), door::tests(), smoke::tests()].into_iter().flatten().collect()
 }
 
 /// The tests wait for the cluster far more than they compute.
@@ -30,7 +32,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: the tests of the cluster did not run: {error:?}");
+            eprintln!("error: the tests of the cluster did not run: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -43,7 +45,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let needed = !arguments.list && trials.iter().any(|trial| !arguments.is_filtered_out(trial));
     if needed {
         let stopwatch = Stopwatch::start();
-        let plane = runtime.block_on(ControlPlane::start(Options { controller_manager: true }))?;
+        let plane = runtime.block_on(start())?;
         eprintln!("control plane ready in {:.1} s: {}", stopwatch.elapsed().as_secs_f64(), plane.folder().display());
         *locked(&run.plane) = Some(Arc::new(plane));
     }
@@ -56,6 +58,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         runtime.block_on(stop(plane, conclusion.has_failed()))?;
     }
     Ok(conclusion.exit_code())
+}
+
+/// A control plane with everything of the project that is installed in a cluster.
+async fn start() -> Result<ControlPlane> {
+    let mut plane = ControlPlane::start().await?;
+    let shipped = ["crds/playbackgrantrequests.yaml", "deploy/rbac/account.yaml", "deploy/rbac/cluster.yaml"].map(in_project);
+    plane.install(&shipped.each_ref().map(PathBuf::as_path)).await?;
+    plane.start_controller_manager().await?;
+    Ok(plane)
 }
 
 async fn stop(plane: Arc<ControlPlane>, keep_folder: bool) -> Result<()> {

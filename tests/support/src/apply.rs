@@ -10,11 +10,12 @@ use kube::discovery::{self, Scope};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::control_plane::ControlPlane;
 
 /// How long the API server may take to serve a new resource.
-const ESTABLISHED_WITHIN: Duration = Duration::from_mins(1);
+const SERVED_WITHIN: Duration = Duration::from_mins(1);
 
 impl ControlPlane {
     /// Applies the manifests in the files `paths`, in their order, waiting until each CustomResourceDefinition is served.
@@ -53,8 +54,27 @@ impl ControlPlane {
         let params = PatchParams::apply("playback-grant-testbed").force().validation_strict();
         api.patch(name, &params, &Patch::Apply(object)).await.with_context(|| described(types, name))?;
         if types.kind == "CustomResourceDefinition" {
-            let established = await_condition(Api::all(self.admin()), name, is_crd_established());
-            tokio::time::timeout(ESTABLISHED_WITHIN, established).await.with_context(|| format!("{name} isn't served"))??;
+            let served = self.served(object, name);
+            tokio::time::timeout(SERVED_WITHIN, served).await.with_context(|| format!("{name} isn't served after {SERVED_WITHIN:?}"))??;
+        }
+        Ok(())
+    }
+
+    /// Waits until the resource of a CustomResourceDefinition is there to be used: established alone it still answers 429 for a while.
+    async fn served(&self, definition: &DynamicObject, name: &str) -> Result<()> {
+        await_condition(Api::all(self.admin()), name, is_crd_established()).await?;
+        let spec = &definition.data["spec"];
+        let text = |value: &Value| value.as_str().map(str::to_owned).with_context(|| format!("{name} isn't complete"));
+        let (group, plural) = (text(&spec["group"])?, text(&spec["names"]["plural"])?);
+        for version in spec["versions"].as_array().into_iter().flatten() {
+            let path = format!("/apis/{group}/{}/{plural}?limit=1", text(&version["name"])?);
+            loop {
+                let request = http::Request::get(&path).body(Vec::new())?;
+                match self.admin().request_text(request).await {
+                    Ok(_) => break,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
         }
         Ok(())
     }

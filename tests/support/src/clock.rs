@@ -1,6 +1,14 @@
-//! The testbed's only look at the clock. It serves what people read, never an assertion.
+//! The testbed's only look at the clocks: beside the operator's own, which is under test.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What the wall clock says, in milliseconds since the Unix epoch.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "an observer doesn't judge the operator by the operator's clock")]
+pub fn unix_millis() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Measures how long something takes.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +17,7 @@ pub struct Stopwatch(Instant);
 impl Stopwatch {
     /// Starts to measure.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the operator's clock is under test; this is the watch beside it")]
+    #[expect(clippy::disallowed_methods, reason = "for what people read, never for an assertion")]
     pub fn start() -> Self {
         Self(Instant::now())
     }

@@ -14,13 +14,6 @@ use crate::process::ManagedProcess;
 use crate::tools::tools;
 use crate::{api_server, controller_manager, etcd};
 
-/// What a control plane is made of, beyond etcd and kube-apiserver.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// Also start kube-controller-manager, with the garbage collector and the namespace controller.
-    pub controller_manager: bool,
-}
-
 /// A real etcd and kube-apiserver on loopback, with an administrator's access. It goes when it is dropped, and however its starter ends.
 pub struct ControlPlane {
     // The processes come first: they are dropped, and so killed, before their folder goes.
@@ -47,16 +40,12 @@ impl ControlPlane {
     ///
     /// # Errors
     /// When it doesn't get ready. The last lines of its logs are in the error, and the logs are kept.
-    pub async fn start(options: Options) -> Result<Self> {
-        let mut names = vec!["etcd", "kube-apiserver", "kubectl"];
-        if options.controller_manager {
-            names.push("kube-controller-manager");
-        }
-        let tools = tools(&names).await?;
+    pub async fn start() -> Result<Self> {
+        let tools = tools(&["etcd", "kube-apiserver", "kubectl"]).await?;
         let mut attempt = 1;
         loop {
             let folder = tempfile::Builder::new().prefix("playback-grant-").tempdir().context("making a folder for a control plane")?;
-            match Self::start_in(folder, &tools, options).await {
+            match Self::start_in(folder, &tools).await {
                 Err(Failure::PortTaken) if attempt < ATTEMPTS => attempt += 1,
                 Err(Failure::PortTaken) => bail!("the control plane doesn't start: {ATTEMPTS} times another program took its ports"),
                 Err(Failure::Other(error)) => return Err(error),
@@ -65,7 +54,7 @@ impl ControlPlane {
         }
     }
 
-    async fn start_in(folder: TempDir, tools: &Path, options: Options) -> Result<Self, Failure> {
+    async fn start_in(folder: TempDir, tools: &Path) -> Result<Self, Failure> {
         let path = folder.path();
         let authority = Authority::new()?;
         let keys = KeyFiles::write(path, &authority)?;
@@ -78,10 +67,21 @@ impl ControlPlane {
         if let Err(cause) = ready(&admin, &etcd, &process).await {
             return Err(Failure::of(cause, folder, &[("etcd", &etcd), ("kube-apiserver", &process)]));
         }
-        let controller_manager =
-            if options.controller_manager { Some(controller_manager::start(tools, path, &url, &authority).await?) } else { None };
         let tools = tools.to_owned();
+        let controller_manager = None;
         Ok(Self { controller_manager, api_server: process, etcd, authority, url, admin, admin_kubeconfig, audit_log, tools, folder })
+    }
+
+    /// Also starts kube-controller-manager, with the garbage collector and the namespace controller.
+    ///
+    /// It looks for resources when it starts and every 30 s: CustomResourceDefinitions are installed before it is started.
+    ///
+    /// # Errors
+    /// When it can't be built or started.
+    pub async fn start_controller_manager(&mut self) -> Result<()> {
+        let tools = tools(&["kube-controller-manager"]).await?;
+        self.controller_manager = Some(controller_manager::start(&tools, self.folder.path(), &self.url, &self.authority).await?);
+        Ok(())
     }
 
     /// A client that may do everything.

@@ -1,4 +1,4 @@
-//! A real control plane on loopback for the tests and the demo: etcd and kube-apiserver, and kube-controller-manager on demand.
+//! A real control plane on loopback for the tests and the demo: etcd, kube-apiserver and, on demand, kube-controller-manager.
 //!
 //! [`ControlPlane::start`] is the way in. Whatever starts a program here does so through [`Launch`], so that none outlives its starter.
 
@@ -12,13 +12,15 @@ mod control_plane;
 mod controller_manager;
 mod etcd;
 mod kubeconfig;
+mod listen;
 mod ports;
 mod process;
 mod tools;
 
 pub use access::service_account_user;
 pub use audit::{AuditLog, AuditQuery, AuditedRequest};
-pub use clock::Stopwatch;
-pub use control_plane::{ControlPlane, Options};
+pub use clock::{Stopwatch, unix_millis};
+pub use control_plane::ControlPlane;
+pub use listen::start_on_free_port;
 pub use ports::free_ports;
 pub use process::{Launch, ManagedProcess};

@@ -148,12 +148,18 @@ impl Launch {
         self
     }
 
+    /// The program's name, without its folder.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.program.file_name().unwrap_or(self.program.as_os_str()).to_string_lossy().into_owned()
+    }
+
     /// Starts the program.
     ///
     /// # Errors
     /// When there is no such program, or it can't be started.
     pub async fn start(self) -> Result<ManagedProcess> {
-        let name = self.program.file_name().unwrap_or(self.program.as_os_str()).to_string_lossy().into_owned();
+        let name = self.name();
         anyhow::ensure!(self.program.is_file(), "there is no program {}: build it first", self.program.display());
         let inherited = INHERITED.into_iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
         let mut leash = Command::new("sh")
