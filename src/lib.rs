@@ -3,6 +3,8 @@
 pub mod api;
 pub mod cli;
 pub mod clock;
+pub mod controller;
 pub mod lifecycle;
 pub mod media;
+pub mod telemetry;
 pub mod time;

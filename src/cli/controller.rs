@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 
 use crate::media::{MediaApiUrl, MediaApiUrlError};
+use crate::telemetry;
 
 /// The Media API's own address.
 pub const DEFAULT_MEDIA_API_URL: &str = "https://media.twilio.com";
@@ -16,11 +17,11 @@ pub const DEFAULT_MEDIA_API_URL: &str = "https://media.twilio.com";
 pub struct ControllerArgs {
     /// The Media API's address: https, or plain http to a loopback host.
     #[arg(long, env = "PLAYBACK_GRANT_MEDIA_API_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_MEDIA_API_URL)]
-    media_api_url: String,
+    pub(super) media_api_url: String,
 
     /// Allow plain http to a host that isn't loopback: credentials and grants then cross the network readable.
     #[arg(long, env = "PLAYBACK_GRANT_ALLOW_INSECURE_MEDIA_API")]
-    allow_insecure_media_api: bool,
+    pub(super) allow_insecure_media_api: bool,
 
     /// A PEM file of certificate authorities to trust for the Media API, besides the system's.
     #[arg(long, env = "PLAYBACK_GRANT_MEDIA_API_CA_FILE", value_name = "FILE")]
@@ -56,9 +57,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// Runs the controller until it is told to end.
-pub(super) fn run(_arguments: ControllerArgs) -> anyhow::Result<()> {
-    anyhow::bail!("the controller isn't wired yet")
+impl From<LogFormat> for telemetry::LogFormat {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
 }
 
 impl ControllerArgs {

@@ -1,6 +1,7 @@
 //! The operator's command line: what can be asked of the program, and its exit code.
 
 pub mod controller;
+mod serve;
 mod usage;
 
 use std::ffi::OsString;
@@ -40,7 +41,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage::answer(&error),
     };
     let outcome = match cli.command {
-        Command::Controller(arguments) => controller::run(arguments),
+        Command::Controller(arguments) => serve::run(arguments),
         Command::Crd => print_crd(),
     };
     match outcome {

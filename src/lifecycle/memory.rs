@@ -110,6 +110,12 @@ impl Backoff {
     /// A failure that long ago says nothing of the next.
     const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
+    /// Whether it is the first in a row.
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        self.failures == 1
+    }
+
     /// The wait after one more failure than `earlier`: from 0.1 s, or 1 s after a refusal, doubling to 30 s.
     #[must_use]
     pub fn after(earlier: Option<Self>, refused: bool, now: Instant) -> Self {

@@ -58,7 +58,7 @@ mod tests {
             let refresh_before = ttl.duration().mul_f64(share);
             let due = due(start(), ttl, refresh_before, draw);
             prop_assert!(due.since(start()) >= Duration::from_millis(500).max(ttl.duration() / 4));
-            prop_assert!(due.since(start()) <= (ttl.duration() - refresh_before).max(Duration::from_millis(500)));
+            prop_assert!(due.since(start()) <= ttl.duration().saturating_sub(refresh_before).max(Duration::from_millis(500)));
         }
 
         #[test]

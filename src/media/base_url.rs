@@ -38,12 +38,12 @@ impl MediaApiUrl {
         self.0.origin().ascii_serialization()
     }
 
-    /// Whether the host is this machine itself: `localhost`, a name below it, or a loopback address.
+    /// Whether the host is this machine itself: `localhost` or a loopback address.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        address.map_or_else(|_| host == "localhost" || host.ends_with(".localhost"), |address| address.is_loopback())
+        address.map_or_else(|_| host == "localhost", |address| address.is_loopback())
     }
 
     /// Where a PlayerStreamer's grants are made.

@@ -43,11 +43,9 @@ pub struct Order {
 pub enum Event {
     /// A call was answered, or failed.
     Answered {
-        /// Who called.
-        caller: Caller,
-        /// What the answer is for.
-        tag: String,
-        /// With which credentials.
+        /// What was ordered.
+        order: Box<Order>,
+        /// The lane of its credentials.
         lane: LaneKey,
         /// Just before the call was sent.
         issue: Now,
@@ -158,9 +156,9 @@ impl Dispatcher {
     }
 
     async fn send(self: Arc<Self>, order: Order, lane: LaneKey, ticket: u64) {
-        let Order { caller, tag, call, credentials, .. } = order;
+        let caller = order.caller.clone();
         let issue = self.clock.now();
-        let result = self.issuer.issue(call, credentials).await;
+        let result = self.issuer.issue(order.call.clone(), order.credentials.clone()).await;
         let outcome = result.as_ref().map(|_| ()).map_err(CallError::class);
         let closed = {
             let mut state = self.state();
@@ -176,7 +174,7 @@ impl Dispatcher {
             (change == GateChange::Closed).then(|| lane.waiting().cloned().collect::<Vec<_>>())
         };
         self.changed.notify_one();
-        (self.tell)(Event::Answered { caller, tag, lane, issue, result });
+        (self.tell)(Event::Answered { order: Box::new(order), lane, issue, result });
         if let Some(waiting) = closed {
             (self.tell)(Event::LaneClosed(waiting));
         }

@@ -77,7 +77,6 @@ pub struct AnswerHead {
 
 /// The ways in which a call fails, each with what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum CallFailure {
     /// The name service knows no address of the host.
     #[error("the host's name does not resolve: check the Media API's URL (or the proxy's) and the name service")]

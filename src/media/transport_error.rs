@@ -27,10 +27,15 @@ pub(super) fn failure_of(error: &reqwest::Error, progress: &CallProgress) -> Cal
     if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
         return CallFailure::NotHttp;
     }
+    let kind = find::<io::Error>(error).map(io::Error::kind);
     if progress.is_connected() {
+        // A chunk that doesn't parse comes as an I/O error of this kind.
+        if let Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) = kind {
+            return CallFailure::NotHttp;
+        }
         return CallFailure::ConnectionLost { head: progress.head() };
     }
-    match find::<io::Error>(error).map(io::Error::kind) {
+    match kind {
         Some(io::ErrorKind::ConnectionRefused) => CallFailure::ConnectionRefused,
         // The other side hung up in the midst of a TLS handshake or a proxy's tunnel.
         Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof) => {

@@ -130,7 +130,7 @@ fn a_closed_lane_sends_one_probe_at_a_time_and_the_probe_moves_on() {
     for _ in 0..40 {
         now = lane.look_at().unwrap();
         let probe = lane.start(now).unwrap();
-        assert_eq!(lane.start(now + Duration::from_secs(60)), None, "a second probe while one is under way");
+        assert_eq!(lane.start(now + Duration::from_mins(1)), None, "a second probe while one is under way");
         lane.answered(&probe, DOWN, now, 0.0);
         requeue(&mut lane, &probe);
         *probes.entry(probe).or_default() += 1;

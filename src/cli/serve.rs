@@ -1,0 +1,108 @@
+//! Runs the controller until it is told to end.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::controller::ControllerArgs;
+use crate::clock::Clock;
+use crate::controller::{self, Controller};
+use crate::media::dispatcher::IssueGrants;
+use crate::media::{CallError, CallLimits, Credentials, Grant, GrantCall, MediaApiUrl, MediaClient, MediaClientConfig};
+use crate::telemetry::{self, Gates, Metrics};
+
+const PORT: u16 = 8080;
+
+/// A connection that doesn't stand by then is given up; the lane tries again with a new one.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+
+/// A call that isn't answered by then is given up.
+const TOTAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// Runs the controller until SIGTERM or Ctrl-C.
+pub(super) fn run(arguments: ControllerArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("the async runtime can't start: see the limits on threads and files")?;
+    let outcome = runtime.block_on(serve(arguments));
+    // Calls under way are cut: whatever they bring would come too late to be written.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
+    let ControllerArgs {
+        media_api_url,
+        allow_insecure_media_api,
+        media_api_ca_file,
+        namespaces,
+        bind_address,
+        log_format,
+        log_level,
+        max_in_flight,
+    } = arguments;
+    telemetry::init_logs(log_format.into(), &log_level).context("--log-level can't be used")?;
+    let clock = Clock;
+    let base_url = MediaApiUrl::parse(media_api_url.as_str(), allow_insecure_media_api).context("--media-api-url can't be used")?;
+    let config = MediaClientConfig { base_url, ca_file: media_api_ca_file, wall_clock: Arc::new(move || clock.wall()) };
+    let issuer = Arc::new(MediaApi(MediaClient::new(&config).context("the Media API's client can't start")?));
+    let cluster = kube::Config::infer()
+        .await
+        .context("no cluster is configured: run in a pod with a service account, or set KUBECONFIG to a kubeconfig file")?;
+    let client = controller::client(cluster).context("the API server's client can't start: see the kubeconfig")?;
+    let listener = bind(bind_address).await?;
+    let gates = Arc::new(Gates::new(clock));
+    let metrics = Arc::new(Metrics::default());
+    let max_in_flight = usize::try_from(max_in_flight).unwrap_or(usize::MAX);
+    let serving = namespaces.join(",");
+    tracing::info!(
+        version = super::VERSION,
+        media_api = %media_api_url,
+        namespaces = if serving.is_empty() { "all" } else { &serving },
+        "the controller starts"
+    );
+    let controller = Controller { client, issuer, namespaces, max_in_flight, gates: gates.clone(), metrics: metrics.clone() };
+    tokio::select! {
+        () = controller.run() => bail!("a part of the controller ended, which is a bug: start it again"),
+        () = gates.beat() => Ok(()),
+        served = telemetry::serve(listener, gates.clone(), metrics) => served.context("/livez, /readyz and /metrics can't be served any more"),
+        told = told_to_end() => told,
+    }
+}
+
+async fn told_to_end() -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate()).context("SIGTERM can't be listened for")?;
+    let mut interrupted = signal(SignalKind::interrupt()).context("Ctrl-C can't be listened for")?;
+    tokio::select! {
+        _ = terminated.recv() => tracing::info!("told to end by SIGTERM"),
+        _ = interrupted.recv() => tracing::info!("told to end by Ctrl-C"),
+    }
+    Ok(())
+}
+
+async fn bind(address: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
+    let bound = match address {
+        Some(address) => TcpListener::bind(address).await,
+        None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT)).await {
+            // A machine without IPv6.
+            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await,
+            bound => bound,
+        },
+    };
+    let address = address.map_or_else(|| format!("port {PORT}"), |address| address.to_string());
+    bound.with_context(|| format!("can't listen on {address} for /livez, /readyz and /metrics: choose another with --bind-address"))
+}
+
+/// The Media API, as the dispatcher calls it.
+struct MediaApi(MediaClient);
+
+impl IssueGrants for MediaApi {
+    fn issue(&self, call: GrantCall, credentials: Arc<Credentials>) -> BoxFuture<'_, Result<Grant, CallError>> {
+        let limits = CallLimits { connect: CONNECT_LIMIT, total: TOTAL_LIMIT };
+        async move { self.0.create_playback_grant(&call, &credentials, limits).await }.boxed()
+    }
+}

@@ -1,0 +1,145 @@
+//! Secrets in the API server's form, in buffers that are wiped.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use secrecy::{ExposeSecret as _, SecretSlice};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{ApiFailure, meta};
+use crate::api::names::key;
+use crate::lifecycle::{HeldGrant, Owner, SecretMeta, SecretOrder, SecretVersion};
+use crate::time::rfc3339_millis;
+
+/// A Secret's data, decoded. It doesn't print and is wiped.
+pub type SecretData = BTreeMap<String, SecretSlice<u8>>;
+
+/// A Secret read whole.
+pub struct ReadSecret {
+    /// Its metadata.
+    pub meta: SecretMeta,
+    /// Its data.
+    pub data: SecretData,
+}
+
+#[derive(Deserialize)]
+struct SecretAnswer {
+    metadata: ObjectMeta,
+    #[serde(default)]
+    data: Option<BTreeMap<String, Zeroizing<String>>>,
+}
+
+impl ReadSecret {
+    pub(super) fn parse(answer: &[u8]) -> Result<Self, ApiFailure> {
+        let SecretAnswer { metadata, data } = serde_json::from_slice(answer).map_err(|error| unreadable(&error))?;
+        let decode = |(name, value): (String, Zeroizing<String>)| {
+            let decoded = STANDARD.decode(value.as_bytes()).map_err(|_| ApiFailure::Unreadable("a value that isn't base64".to_owned()))?;
+            Ok((name, SecretSlice::from(decoded)))
+        };
+        let data = data.unwrap_or_default().into_iter().map(decode).collect::<Result<_, _>>()?;
+        Ok(Self { meta: meta::secret_meta(&metadata), data })
+    }
+}
+
+/// Where an answer can't be read; never what stands there.
+pub(super) fn unreadable(error: &serde_json::Error) -> ApiFailure {
+    ApiFailure::Unreadable(format!(
+        "the API server's answer can't be read ({:?} error at line {}, column {})",
+        error.classify(),
+        error.line(),
+        error.column()
+    ))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SecretBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
+    type_: Option<&'a str>,
+    metadata: MetadataBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<BTreeMap<&'a str, Option<Zeroizing<String>>>>,
+}
+
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct MetadataBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_version: Option<&'a str>,
+    labels: BTreeMap<&'a str, Option<&'a str>>,
+    annotations: BTreeMap<&'a str, Option<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner_references: Option<Vec<OwnerBody<'a>>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnerBody<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    name: &'a str,
+    uid: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    controller: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    block_owner_deletion: bool,
+}
+
+pub(super) fn create(name: &str, order: &SecretOrder) -> Result<Bytes, ApiFailure> {
+    let mut metadata = MetadataBody { name: Some(name), ..metadata(order) };
+    metadata.labels.retain(|_, value| value.is_some());
+    metadata.annotations.retain(|_, value| value.is_some());
+    let mut data = order.grant.as_deref().map(data).unwrap_or_default();
+    data.retain(|_, value| value.is_some());
+    encode(&SecretBody { api_version: Some("v1"), kind: Some("Secret"), type_: Some("Opaque"), metadata, data: Some(data) })
+}
+
+pub(super) fn patch(version: &SecretVersion, order: &SecretOrder) -> Result<Bytes, ApiFailure> {
+    let metadata = MetadataBody { uid: Some(&version.uid), resource_version: Some(&version.resource_version), ..metadata(order) };
+    encode(&SecretBody { api_version: None, kind: None, type_: None, metadata, data: order.grant.as_deref().map(data) })
+}
+
+fn encode(body: &SecretBody<'_>) -> Result<Bytes, ApiFailure> {
+    let text = Zeroizing::new(serde_json::to_vec(body).map_err(|_| ApiFailure::Impossible)?);
+    Ok(Bytes::from_owner(text))
+}
+
+fn metadata(order: &SecretOrder) -> MetadataBody<'_> {
+    MetadataBody {
+        labels: order.labels.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect(),
+        annotations: order.annotations.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect(),
+        owner_references: order.owners.as_deref().map(|owners| owners.iter().map(owner).collect()),
+        ..MetadataBody::default()
+    }
+}
+
+fn owner(owner: &Owner) -> OwnerBody<'_> {
+    let Owner { api_version, kind, name, uid, controller, block_owner_deletion } = owner;
+    OwnerBody { api_version, kind, name, uid, controller: *controller, block_owner_deletion: *block_owner_deletion }
+}
+
+/// All keys of a grant Secret; `None` for one that this grant doesn't have, so that an earlier grant's goes.
+fn data(held: &HeldGrant) -> BTreeMap<&'static str, Option<Zeroizing<String>>> {
+    let claim = held.claim();
+    let encoded = |text: &str| Some(Zeroizing::new(STANDARD.encode(text)));
+    BTreeMap::from([
+        (key::GRANT, encoded(held.grant.grant.expose_secret())),
+        (key::PLAYBACK_URL, held.grant.playback_url.as_ref().and_then(|url| encoded(url.expose_secret()))),
+        (key::PLAYER_STREAMER_SID, encoded(held.player_streamer_sid.as_str())),
+        (key::ACCOUNT_SID, held.grant.account_sid.as_deref().and_then(encoded)),
+        (key::ISSUE_TIME, encoded(&rfc3339_millis(claim.issue_time))),
+        (key::EXPIRY_TIME, encoded(&rfc3339_millis(claim.expiry_time))),
+    ])
+}

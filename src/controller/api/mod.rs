@@ -1,0 +1,112 @@
+//! What is asked of the API server for a request, in calls that can't leak a Secret: bodies are built and read here, never by a library
+//! that would print what it can't decode.
+
+mod body;
+mod failure;
+mod meta;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+pub use body::{ReadSecret, SecretData};
+pub use failure::ApiFailure;
+pub use meta::secret_meta;
+
+use crate::api::PlaybackGrantRequestStatus;
+use crate::api::names::{FIELD_MANAGER, GROUP};
+use crate::lifecycle::{Identity, SecretMeta, SecretOrder, SecretVersion};
+
+const JSON: &str = "application/json";
+const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const JSON_PATCH: &str = "application/json-patch+json";
+
+/// The longest answer that is read.
+const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// The API server, as far as the operator writes to it and reads single objects from it.
+#[derive(Clone)]
+pub struct ApiServer {
+    client: Client,
+}
+
+impl ApiServer {
+    /// Goes through `client`.
+    #[must_use]
+    pub const fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// A Secret's metadata.
+    pub async fn look(&self, namespace: &str, name: &str) -> Result<SecretMeta, ApiFailure> {
+        let answer = self.call(Method::GET, &secret_path(namespace, name), JSON, METADATA_ONLY, Bytes::new()).await?;
+        meta::parse(&answer)
+    }
+
+    /// A Secret whole.
+    pub async fn read(&self, namespace: &str, name: &str) -> Result<ReadSecret, ApiFailure> {
+        let answer = self.call(Method::GET, &secret_path(namespace, name), JSON, JSON, Bytes::new()).await?;
+        ReadSecret::parse(&answer)
+    }
+
+    /// Makes a Secret.
+    pub async fn create(&self, namespace: &str, name: &str, order: &SecretOrder) -> Result<SecretMeta, ApiFailure> {
+        let path = format!("/api/v1/namespaces/{namespace}/secrets?fieldManager={FIELD_MANAGER}");
+        let answer = self.call(Method::POST, &path, JSON, METADATA_ONLY, body::create(name, order)?).await?;
+        meta::parse(&answer)
+    }
+
+    /// Changes a Secret, if it is still this version.
+    pub async fn patch(&self, namespace: &str, name: &str, version: &SecretVersion, order: &SecretOrder) -> Result<SecretMeta, ApiFailure> {
+        let path = format!("{}?fieldManager={FIELD_MANAGER}", secret_path(namespace, name));
+        let answer = self.call(Method::PATCH, &path, MERGE_PATCH, METADATA_ONLY, body::patch(version, order)?).await?;
+        meta::parse(&answer)
+    }
+
+    /// Deletes a Secret, if it is still this version.
+    pub async fn delete(&self, namespace: &str, name: &str, version: &SecretVersion) -> Result<(), ApiFailure> {
+        let SecretVersion { uid, resource_version } = version;
+        let options =
+            json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid, "resourceVersion": resource_version}});
+        let body = Bytes::from(options.to_string());
+        self.call(Method::DELETE, &secret_path(namespace, name), JSON, METADATA_ONLY, body).await.map(drop)
+    }
+
+    /// Writes a request's status, if the request is still this one: a uid in a merge patch of a status is ignored, and the status would land
+    /// on a namesake.
+    pub async fn write_status(&self, identity: &Identity, status: &PlaybackGrantRequestStatus) -> Result<(), ApiFailure> {
+        let Identity { namespace, name, uid } = identity;
+        let path =
+            format!("/apis/{GROUP}/v1alpha1/namespaces/{namespace}/playbackgrantrequests/{name}/status?fieldManager={FIELD_MANAGER}");
+        let operations = json!([
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": status},
+        ]);
+        self.call(Method::PATCH, &path, JSON_PATCH, METADATA_ONLY, Bytes::from(operations.to_string())).await.map(drop)
+    }
+
+    async fn call(&self, method: Method, path: &str, content: &str, accept: &str, body: Bytes) -> Result<Zeroizing<Vec<u8>>, ApiFailure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, content)
+            .header(http::header::ACCEPT, accept)
+            .body(Body::from(body))
+            .map_err(|_| ApiFailure::Impossible)?;
+        let response = self.client.send(request).await.map_err(|error| ApiFailure::unreachable(&error))?;
+        let status = response.status();
+        let limited = http_body_util::Limited::new(response.into_body(), LONGEST_ANSWER);
+        let answer = limited.collect().await.map_err(|_| ApiFailure::Unreachable("the answer broke off".to_owned()))?;
+        let answer = Zeroizing::new(answer.to_bytes().to_vec());
+        if status.is_success() { Ok(answer) } else { Err(ApiFailure::refused(status, &answer)) }
+    }
+}
+
+fn secret_path(namespace: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/secrets/{name}")
+}

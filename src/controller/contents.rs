@@ -1,0 +1,36 @@
+//! Whether a Secret's data is the grant that its annotations speak of.
+
+use secrecy::ExposeSecret as _;
+
+use super::api::SecretData;
+use crate::api::ValidSpec;
+use crate::api::names::key;
+use crate::lifecycle::{Claim, HeldGrant};
+use crate::media::Grant;
+use crate::time::{Now, rfc3339_millis};
+
+/// The grant in a Secret's data, if the data is whole, fits the annotations and, where the same grant is in hand, equals that.
+#[must_use]
+pub fn held_grant(data: &SecretData, claim: &Claim, spec: &ValidSpec, in_hand: Option<&HeldGrant>, now: Now) -> Option<HeldGrant> {
+    let text = |name: &str| data.get(name).and_then(|value| std::str::from_utf8(value.expose_secret()).ok());
+    let sid = &spec.call.player_streamer_sid;
+    let fits = text(key::PLAYER_STREAMER_SID) == Some(sid.as_str())
+        && text(key::ISSUE_TIME) == Some(&rfc3339_millis(claim.issue_time))
+        && text(key::EXPIRY_TIME) == Some(&rfc3339_millis(claim.expiry_time));
+    let grant = Grant::from_stored(text(key::GRANT).filter(|_| fits)?, text(key::ACCOUNT_SID).map(str::to_owned))?;
+    if text(key::PLAYBACK_URL) != grant.playback_url.as_ref().map(secrecy::ExposeSecret::expose_secret) {
+        return None;
+    }
+    if let Some(hand) = in_hand.filter(|hand| hand.claim() == *claim) {
+        let equal = hand.grant.grant.expose_secret() == grant.grant.expose_secret() && hand.grant.account_sid == grant.account_sid;
+        return equal.then(|| hand.clone());
+    }
+    Some(HeldGrant {
+        grant,
+        player_streamer_sid: sid.clone(),
+        issue: now.instant_at(claim.issue_time).min(now.instant),
+        issue_time: claim.issue_time,
+        ttl: spec.call.ttl,
+        request_hash: claim.request_hash.clone(),
+    })
+}

@@ -1,0 +1,185 @@
+//! The credentials Secrets: each watched by its name, metadata only, and read once for each change.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PartialObjectMeta;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client};
+
+use super::api::{ApiFailure, ApiServer, ReadSecret, secret_meta};
+use super::registry::{ObjectName, Registry};
+use super::secret_index::is_newer;
+use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff};
+use crate::lifecycle::{CredentialsView, SecretVersion};
+use crate::media::Credentials;
+
+/// Beyond so many, credentials are looked at every minute instead of watched: each watch is a connection.
+const MOST_WATCHES: usize = 100;
+const POLL_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The credentials Secrets that requests name.
+pub struct CredentialsStore {
+    client: Client,
+    server: ApiServer,
+    registry: Arc<Registry>,
+    slots: Mutex<BTreeMap<ObjectName, Arc<Slot>>>,
+}
+
+/// One credentials Secret.
+#[derive(Default)]
+struct Slot {
+    known: Mutex<Option<Known>>,
+    /// The version that the watch showed last, while it shows one.
+    watched: Mutex<Option<SecretVersion>>,
+    reading: tokio::sync::Mutex<()>,
+    follower: Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+#[derive(Clone)]
+enum Known {
+    Absent,
+    Read { version: SecretVersion, credentials: Result<Arc<Credentials>, String> },
+}
+
+impl CredentialsStore {
+    /// A store that wakes the requests in `registry`.
+    pub fn new(client: Client, registry: Arc<Registry>) -> Arc<Self> {
+        Arc::new(Self { server: ApiServer::new(client.clone()), client, registry, slots: Mutex::default() })
+    }
+
+    /// What is known of the credentials.
+    #[must_use]
+    pub fn view(self: &Arc<Self>, name: &ObjectName) -> CredentialsView {
+        match &*lock(&self.slot(name).known) {
+            None => CredentialsView::NotRead,
+            Some(Known::Absent) => CredentialsView::NotFound,
+            Some(Known::Read { credentials: Ok(credentials), .. }) => CredentialsView::Usable(credentials.fingerprint()),
+            Some(Known::Read { credentials: Err(why), .. }) => CredentialsView::Invalid(why.clone()),
+        }
+    }
+
+    /// The credentials, if they can be used.
+    #[must_use]
+    pub fn usable(self: &Arc<Self>, name: &ObjectName) -> Option<Arc<Credentials>> {
+        match &*lock(&self.slot(name).known) {
+            Some(Known::Read { credentials: Ok(credentials), .. }) => Some(credentials.clone()),
+            _ => None,
+        }
+    }
+
+    /// Reads the credentials, unless another has just done so.
+    pub async fn read(self: &Arc<Self>, name: &ObjectName) -> Result<(), ApiFailure> {
+        let slot = self.slot(name);
+        let _one_at_a_time = slot.reading.lock().await;
+        if lock(&slot.known).is_some() {
+            return Ok(());
+        }
+        let known = match self.server.read(&name.namespace, &name.name).await {
+            Ok(ReadSecret { meta, data }) => {
+                let get = |key: &str| data.get(key).map(secrecy::ExposeSecret::expose_secret);
+                let credentials = Credentials::from_secret_data(get).map(Arc::new).map_err(|error| error.to_string());
+                Known::Read { version: meta.version, credentials }
+            }
+            Err(ApiFailure::NotFound) => Known::Absent,
+            Err(failure) => return Err(failure),
+        };
+        // What the watch showed while the answer was on its way may be newer: then it is read again.
+        let watched = lock(&slot.watched).clone();
+        let is_outdated = match (&known, &watched) {
+            (_, None) => false,
+            (Known::Absent, Some(_)) => true,
+            (Known::Read { version, .. }, Some(there)) => is_newer(&there.resource_version, &version.resource_version),
+        };
+        if !is_outdated {
+            *lock(&slot.known) = Some(known);
+        }
+        Ok(())
+    }
+
+    /// Stops following what no request names any more.
+    pub fn sweep(&self) {
+        lock(&self.slots).retain(|name, _| self.registry.is_followed(name));
+    }
+
+    fn slot(self: &Arc<Self>, name: &ObjectName) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        if let Some(slot) = slots.get(name) {
+            return slot.clone();
+        }
+        let slot = Arc::new(Slot::default());
+        let store = Arc::clone(self);
+        let follower =
+            if slots.len() < MOST_WATCHES { tokio::spawn(watch(store, name.clone())) } else { tokio::spawn(poll(store, name.clone())) };
+        *lock(&slot.follower) = Some(follower.abort_handle());
+        slots.insert(name.clone(), slot.clone());
+        slot
+    }
+
+    /// Takes in the version that is there now (`None`: none is), and wakes who needs to know.
+    fn seen(&self, name: &ObjectName, version: Option<&SecretVersion>) {
+        let Some(slot) = lock(&self.slots).get(name).cloned() else { return };
+        *lock(&slot.watched) = version.cloned();
+        {
+            let mut known = lock(&slot.known);
+            let is_news = match (&*known, version) {
+                (None, _) | (Some(Known::Absent), None) => false,
+                (Some(Known::Absent), Some(_)) | (Some(Known::Read { .. }), None) => true,
+                (Some(Known::Read { version: read, .. }), Some(there)) => {
+                    read.uid != there.uid || is_newer(&there.resource_version, &read.resource_version)
+                }
+            };
+            if !is_news {
+                return;
+            }
+            *known = if version.is_none() { Some(Known::Absent) } else { None };
+        }
+        self.registry.wake_followers(name);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(follower) = lock(&self.follower).take() {
+            follower.abort();
+        }
+    }
+}
+
+async fn watch(store: Arc<CredentialsStore>, name: ObjectName) {
+    let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(store.client.clone(), &name.namespace);
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", name.name)).timeout(WATCH_TIMEOUT_SECONDS);
+    let mut events = watcher::watcher(secrets, config).backoff(WatchBackoff::default()).boxed();
+    let mut listed = None;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Apply(secret)) => store.seen(&name, Some(&secret_meta(&secret.metadata).version)),
+            Ok(Event::Delete(_)) => store.seen(&name, None),
+            Ok(Event::Init) => listed = None,
+            Ok(Event::InitApply(secret)) => listed = Some(secret_meta(&secret.metadata).version),
+            Ok(Event::InitDone) => store.seen(&name, listed.as_ref()),
+            Err(error) => super::watch::report_error("credentials", Some(&name.namespace), &error),
+        }
+    }
+}
+
+async fn poll(store: Arc<CredentialsStore>, name: ObjectName) {
+    loop {
+        tokio::time::sleep(POLL_INTERVAL).await;
+        match store.server.look(&name.namespace, &name.name).await {
+            Ok(meta) => store.seen(&name, Some(&meta.version)),
+            Err(ApiFailure::NotFound) => store.seen(&name, None),
+            Err(failure) => {
+                tracing::warn!(namespace = name.namespace, secret = name.name, "can't look at credentials: {}", failure.words());
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,91 @@
+//! The shell: watches in, decisions out: Media API calls, Secret and status writes.
+//!
+//! Per scope (one namespace, or all), kube's `Controller` wakes [`reconcile`] for a request: by its watch, by its Secrets' (through the
+//! [`registry`]), by an answer from the Media API, or when time has come. A reconcile never waits for a call: it puts it into a lane, and the
+//! answer wakes it again.
+
+mod act;
+mod answers;
+pub mod api;
+mod contents;
+mod credentials;
+mod reconcile;
+pub mod registry;
+mod scope;
+mod secret_index;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
+use tower::timeout::TimeoutLayer;
+
+use self::api::ApiServer;
+use self::credentials::CredentialsStore;
+use self::registry::Registry;
+use self::scope::Scope;
+use self::secret_index::SecretIndex;
+use crate::clock::Clock;
+use crate::media::dispatcher::{Dispatcher, IssueGrants};
+use crate::telemetry::{Gates, Metrics};
+
+/// Until the API server's answer begins. A watch's answer begins at once, so this bounds it too; it has no bound otherwise.
+const API_SERVER_LIMIT: Duration = Duration::from_secs(10);
+
+/// What reconciles share.
+pub(super) struct Context {
+    clock: Clock,
+    server: ApiServer,
+    registry: Arc<Registry>,
+    secrets: SecretIndex,
+    credentials: Arc<CredentialsStore>,
+    dispatcher: Arc<Dispatcher>,
+    metrics: Arc<Metrics>,
+}
+
+/// What the controller is run with.
+pub struct Controller {
+    /// The API server.
+    pub client: Client,
+    /// The Media API.
+    pub issuer: Arc<dyn IssueGrants>,
+    /// The namespaces to serve; none: all.
+    pub namespaces: Vec<String>,
+    /// The most Media API calls in flight.
+    pub max_in_flight: usize,
+    /// What `/readyz` tells.
+    pub gates: Arc<Gates>,
+    /// What `/metrics` tells.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Controller {
+    /// Serves requests for as long as it is polled. Ends only when one of its parts does, which none should.
+    pub async fn run(self) {
+        let Self { client, issuer, namespaces, max_in_flight, gates, metrics } = self;
+        let clock = Clock;
+        let registry = Arc::new(Registry::default());
+        let answers = answers::receiver(clock, registry.clone(), metrics.clone());
+        let dispatcher = Dispatcher::new(issuer, clock, max_in_flight, answers);
+        let credentials = CredentialsStore::new(client.clone(), registry.clone());
+        let server = ApiServer::new(client.clone());
+        let context = Arc::new(Context { clock, server, registry, secrets: SecretIndex::default(), credentials, dispatcher, metrics });
+        let scopes: Vec<Option<String>> = if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
+        gates.expect("secrets", scopes.len());
+        gates.expect("requests", scopes.len());
+        let mut parts = tokio::task::JoinSet::new();
+        parts.spawn(context.dispatcher.clone().run());
+        for (index, namespace) in scopes.into_iter().enumerate() {
+            parts.spawn(Scope { index, namespace }.run(client.clone(), context.clone(), gates.clone()));
+        }
+        parts.join_next().await;
+    }
+}
+
+/// A client of the API server whose calls end: the library's own waits without bound, and repeats a failing call for minutes.
+pub fn client(mut config: Config) -> Result<Client, kube::Error> {
+    config.default_retry = false;
+    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(API_SERVER_LIMIT)).build())
+}

@@ -1,0 +1,152 @@
+//! One reconcile: observe, decide, act, until there is nothing but to report.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use kube::runtime::controller::Action;
+
+use super::Context;
+use super::act::Actor;
+use super::api::ApiFailure;
+use super::registry::{ObjectName, Trigger};
+use crate::api::names::annotation;
+use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
+use crate::lifecycle::{Decision, Identity, Report, Seen, decide};
+use crate::media::lane::Caller;
+use crate::time::{Instant, Now};
+
+/// More steps than any orderly course of things takes. Whoever needs more comes back after the others.
+const MOST_STEPS: usize = 16;
+const AFTER_MOST_STEPS: Duration = Duration::from_millis(100);
+
+/// What a reconcile works on.
+struct Request<'a> {
+    context: &'a Context,
+    object: &'a PlaybackGrantRequest,
+    identity: Identity,
+    caller: Caller,
+    spec: Result<ValidSpec, InvalidSpec>,
+}
+
+/// Brings one request as far as it can be brought now. Never fails: what fails is remembered, reported, and tried again when it is due.
+pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, trigger: &Trigger, context: &Context) -> Action {
+    let identity =
+        Identity { namespace: object.namespace().unwrap_or_default(), name: object.name_any(), uid: object.uid().unwrap_or_default() };
+    let now = context.clock.instant();
+    let (caller, predecessor) = context.registry.enter(&identity, object.status.as_ref(), scope, trigger, now);
+    if let Some(predecessor) = predecessor {
+        context.dispatcher.withdraw(&predecessor);
+    }
+    let spec = validate(&object);
+    let request = Request { context, object: &object, identity, caller, spec };
+    request.follow();
+    for _ in 0..MOST_STEPS {
+        let now = context.clock.now();
+        match request.decide(now) {
+            None => return Action::await_change(),
+            Some(Decision::Step(step)) => request.act(step).await,
+            Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), .. }) if write_at <= now.instant => {
+                request.write_status(status).await;
+            }
+            Some(Decision::Rest { report, look_at }) => {
+                return rest(look_at.into_iter().chain(report.and_then(|report| report.write_at)).min(), now);
+            }
+        }
+    }
+    Action::requeue(AFTER_MOST_STEPS)
+}
+
+impl Request<'_> {
+    /// Names the Secrets whose changes concern this request.
+    fn follow(&self) {
+        let name = |name: &str| ObjectName::new(&self.identity.namespace, name);
+        let secrets = match &self.spec {
+            Ok(spec) => BTreeSet::from([name(&spec.secret_name), name(&spec.credentials_secret_name)]),
+            Err(_) => BTreeSet::new(),
+        };
+        self.context.registry.follow(&self.caller, secrets);
+    }
+
+    fn decide(&self, now: Now) -> Option<Decision> {
+        let Self { context, object, identity, caller, spec } = self;
+        let (secret, strays, credentials) = match spec {
+            Ok(spec) => (
+                context.secrets.view(&ObjectName::new(&identity.namespace, &spec.secret_name)),
+                context.secrets.strays(identity, &spec.secret_name),
+                context.credentials.view(&ObjectName::new(&identity.namespace, &spec.credentials_secret_name)),
+            ),
+            Err(_) => (crate::lifecycle::SecretView::NotLooked, Vec::new(), crate::lifecycle::CredentialsView::NotRead),
+        };
+        let lane_closed = context.dispatcher.closure(caller);
+        let refresh_request =
+            [annotation::REFRESH_REQUESTED_AT, annotation::FLUX_REQUESTED_AT].into_iter().find_map(|name| object.annotations().get(name));
+        context.registry.with(caller, |memory| {
+            let seen = Seen {
+                identity,
+                generation: object.metadata.generation,
+                deleting: object.metadata.deletion_timestamp.is_some(),
+                spec: spec.as_ref(),
+                refresh_request: refresh_request.map(String::as_str),
+                secret: &secret,
+                strays: &strays,
+                credentials: &credentials,
+                lane_closed,
+                memory,
+            };
+            decide(&seen, now)
+        })
+    }
+
+    async fn act(&self, step: crate::lifecycle::Step) {
+        let Self { context, identity, caller, spec, .. } = self;
+        if let Ok(spec) = spec {
+            Actor { context, caller, identity, spec }.act(step).await;
+        } else {
+            // The only step without a valid spec is to withdraw.
+            context.dispatcher.withdraw(caller);
+            context.registry.with(caller, |memory| memory.ordered = None);
+        }
+    }
+
+    async fn write_status(&self, status: PlaybackGrantRequestStatus) {
+        let Self { context, identity, caller, .. } = self;
+        let written = context.server.write_status(identity, &status).await;
+        let now = context.clock.instant();
+        match written {
+            Ok(()) => {
+                let before = context.registry.with(caller, |memory| {
+                    let before = std::mem::take(&mut memory.status);
+                    memory.status_written(status.clone(), now);
+                    before
+                });
+                crate::telemetry::transition(identity, &before.unwrap_or_default(), &status);
+            }
+            // The request is gone, or is another of the same name: the watch says so soon.
+            Err(ApiFailure::NotFound) => drop(context.registry.with(caller, |memory| memory.status_refused(now))),
+            Err(failure) => {
+                let held = context.registry.with(caller, |memory| {
+                    memory.status_refused(now);
+                    memory.status_held
+                });
+                if held.flatten().is_some_and(|held| held.is_first()) {
+                    tracing::warn!(
+                        namespace = identity.namespace,
+                        request = identity.name,
+                        "could not write the status: {}; trying again",
+                        failure.words()
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Comes back at that instant without being woken.
+fn rest(until: Option<Instant>, now: Now) -> Action {
+    match until {
+        Some(instant) => Action::requeue(instant.since(now.instant).max(Duration::from_millis(1))),
+        None => Action::await_change(),
+    }
+}

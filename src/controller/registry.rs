@@ -1,0 +1,175 @@
+//! Every request that the operator serves: its memory, and how to wake its reconcile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::api::{PlaybackGrantRequest, PlaybackGrantRequestStatus};
+use crate::lifecycle::{Identity, Memory};
+use crate::media::lane::Caller;
+use crate::time::Instant;
+
+/// Wakes reconciles.
+pub type Trigger = UnboundedSender<ObjectRef<PlaybackGrantRequest>>;
+
+/// A name in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl ObjectName {
+    /// A name in a namespace.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+/// Every request that the operator serves, by uid.
+#[derive(Default)]
+pub struct Registry {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<Caller, Entry>,
+    by_name: BTreeMap<ObjectName, Caller>,
+    by_secret: BTreeMap<ObjectName, BTreeSet<Caller>>,
+}
+
+struct Entry {
+    name: ObjectName,
+    scope: usize,
+    trigger: Trigger,
+    secrets: BTreeSet<ObjectName>,
+    memory: Memory,
+}
+
+impl Registry {
+    /// Makes sure that the request is known. Returns its namesake of an earlier life, which is known no more.
+    pub fn enter(
+        &self,
+        identity: &Identity,
+        status: Option<&PlaybackGrantRequestStatus>,
+        scope: usize,
+        trigger: &Trigger,
+        now: Instant,
+    ) -> (Caller, Option<Caller>) {
+        let mut state = self.state();
+        let name = ObjectName::new(&identity.namespace, &identity.name);
+        let predecessor = match state.by_name.get(&name) {
+            Some(known) if **known == *identity.uid => return (known.clone(), None),
+            other => other.cloned(),
+        };
+        if let Some(predecessor) = &predecessor {
+            state.remove(predecessor);
+        }
+        let caller = Caller::from(identity.uid.as_str());
+        let memory = Memory::at_first_sight(status, now);
+        let entry = Entry { name: name.clone(), scope, trigger: trigger.clone(), secrets: BTreeSet::new(), memory };
+        state.by_name.insert(name, caller.clone());
+        state.entries.insert(caller.clone(), entry);
+        (caller, predecessor)
+    }
+
+    /// Says which Secrets the request is woken for.
+    pub fn follow(&self, caller: &Caller, secrets: BTreeSet<ObjectName>) {
+        let mut state = self.state();
+        let Some(entry) = state.entries.get_mut(caller) else { return };
+        if entry.secrets == secrets {
+            return;
+        }
+        let before = std::mem::replace(&mut entry.secrets, secrets.clone());
+        state.forget_secrets(caller, &before);
+        for secret in secrets {
+            state.by_secret.entry(secret).or_default().insert(caller.clone());
+        }
+    }
+
+    /// Whether any request is woken for that Secret.
+    #[must_use]
+    pub fn is_followed(&self, secret: &ObjectName) -> bool {
+        self.state().by_secret.contains_key(secret)
+    }
+
+    /// Does something with the request's memory; `None` when the request is gone.
+    pub fn with<T>(&self, caller: &Caller, action: impl FnOnce(&mut Memory) -> T) -> Option<T> {
+        self.state().entries.get_mut(caller).map(|entry| action(&mut entry.memory))
+    }
+
+    /// Forgets a request.
+    pub fn remove(&self, caller: &Caller) {
+        self.state().remove(caller);
+    }
+
+    /// Forgets the requests of a scope that live no more; returns them.
+    #[must_use]
+    pub fn sweep(&self, scope: usize, alive: &BTreeSet<String>) -> Vec<Caller> {
+        let mut state = self.state();
+        let gone = |(caller, entry): (&Caller, &Entry)| (entry.scope == scope && !alive.contains(&**caller)).then(|| caller.clone());
+        let gone: Vec<Caller> = state.entries.iter().filter_map(gone).collect();
+        for caller in &gone {
+            state.remove(caller);
+        }
+        gone
+    }
+
+    /// Wakes a request.
+    pub fn wake(&self, caller: &Caller) {
+        self.state().wake(caller);
+    }
+
+    /// Wakes the request of that name.
+    pub fn wake_named(&self, name: &ObjectName) {
+        let state = self.state();
+        if let Some(caller) = state.by_name.get(name) {
+            state.wake(caller);
+        }
+    }
+
+    /// Wakes all requests that follow the Secret.
+    pub fn wake_followers(&self, secret: &ObjectName) {
+        let state = self.state();
+        for caller in state.by_secret.get(secret).into_iter().flatten() {
+            state.wake(caller);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wake(&self, caller: &Caller) {
+        if let Some(entry) = self.entries.get(caller) {
+            // The receiver is gone only while the process ends.
+            let _ = entry.trigger.send(ObjectRef::new(&entry.name.name).within(&entry.name.namespace));
+        }
+    }
+
+    fn remove(&mut self, caller: &Caller) {
+        let Some(entry) = self.entries.remove(caller) else { return };
+        if self.by_name.get(&entry.name) == Some(caller) {
+            self.by_name.remove(&entry.name);
+        }
+        self.forget_secrets(caller, &entry.secrets);
+    }
+
+    fn forget_secrets(&mut self, caller: &Caller, secrets: &BTreeSet<ObjectName>) {
+        for secret in secrets {
+            if let Some(followers) = self.by_secret.get_mut(secret) {
+                followers.remove(caller);
+                if followers.is_empty() {
+                    self.by_secret.remove(secret);
+                }
+            }
+        }
+    }
+}

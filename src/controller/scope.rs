@@ -1,0 +1,258 @@
+//! One scope, that is one namespace or all of them: its watches, and kube's `Controller` over them.
+//!
+//! Each scope has watches and a back-off of its own, so that a namespace whose Role is missing slows no other. A watch's errors are logged
+//! and kept out of the controller's triggers, since its back-off wraps all of them together.
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::{self, ObjectRef};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{Controller, WatchStreamExt as _};
+use kube::{Api, Client};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Context;
+use super::api::secret_meta;
+use super::reconcile::reconcile;
+use super::registry::{ObjectName, Trigger};
+use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, report_error};
+use crate::api::PlaybackGrantRequest;
+use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
+use crate::telemetry::Gates;
+
+/// Each reconcile in flight is polled at each wake of the controller, so that many at once cost more than they gain.
+const CONCURRENCY: u16 = 32;
+
+/// A reconcile that panicked is tried again after this.
+const AFTER_PANIC: Duration = Duration::from_secs(10);
+
+/// One namespace, or all of them.
+pub(super) struct Scope {
+    /// Which of the operator's scopes it is.
+    pub(super) index: usize,
+    /// The namespace; `None`: all.
+    pub(super) namespace: Option<String>,
+}
+
+impl Scope {
+    /// Serves the scope for as long as it is polled.
+    pub(super) async fn run(self, client: Client, context: Arc<Context>, gates: Arc<Gates>) {
+        let scope = Arc::new(self);
+        let (trigger, triggers) = mpsc::unbounded_channel();
+        let (secrets_listed, listed) = oneshot::channel();
+        let secrets = scope.clone().follow_secrets(client.clone(), context.clone(), gates.clone(), secrets_listed);
+        let requests = async {
+            // Before the Secrets are listed, every request would seem to have none.
+            if listed.await.is_ok() {
+                scope.clone().serve_requests(client, context, gates, trigger, triggers).await;
+            }
+        };
+        tokio::join!(secrets, requests);
+    }
+
+    fn api<K>(&self, client: Client) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        }
+    }
+
+    async fn follow_secrets(self: Arc<Self>, client: Client, context: Arc<Context>, gates: Arc<Gates>, listed: oneshot::Sender<()>) {
+        let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}")).timeout(WATCH_TIMEOUT_SECONDS);
+        let mut events = watcher::watcher(self.api::<PartialObjectMeta<Secret>>(client), config).backoff(WatchBackoff::default()).boxed();
+        let mut listed = Some(listed);
+        let mut listing = BTreeSet::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => listing.clear(),
+                Ok(Event::InitApply(secret)) => {
+                    listing.insert(name_of(&secret.metadata));
+                    take_in(&context, &secret);
+                }
+                Ok(Event::InitDone) => {
+                    for gone in context.secrets.sweep(self.namespace.as_deref(), &listing) {
+                        context.registry.wake_followers(&gone);
+                    }
+                    listing.clear();
+                    gates.open("secrets", self.index);
+                    if let Some(listed) = listed.take() {
+                        // The other side is gone only while the process ends.
+                        let _ = listed.send(());
+                    }
+                }
+                Ok(Event::Apply(secret)) => take_in(&context, &secret),
+                Ok(Event::Delete(secret)) => {
+                    let name = name_of(&secret.metadata);
+                    if context.secrets.vanished(&name.namespace, &secret_meta(&secret.metadata)) {
+                        context.registry.wake_followers(&name);
+                    }
+                }
+                Err(error) => {
+                    gates.excuse("secrets", self.index);
+                    context.metrics.watch_failed("secrets");
+                    report_error("secrets", self.namespace.as_deref(), &error);
+                }
+            }
+        }
+    }
+
+    async fn serve_requests(
+        self: Arc<Self>,
+        client: Client,
+        context: Arc<Context>,
+        gates: Arc<Gates>,
+        trigger: Trigger,
+        triggers: mpsc::UnboundedReceiver<ObjectRef<PlaybackGrantRequest>>,
+    ) {
+        let (reader, writer) = reflector::store();
+        let requests = self.clone().follow_requests(client, context.clone(), gates);
+        let touched = requests.reflect(writer).touched_objects();
+        let triggers = futures::stream::unfold(triggers, async |mut triggers| triggers.recv().await.map(|woken| (woken, triggers)));
+        let store = reader.clone();
+        let controller =
+            Controller::for_stream(touched, reader).reconcile_on(triggers).with_config(Config::default().concurrency(CONCURRENCY));
+        let run = controller.run(
+            move |object, context| {
+                let (trigger, scope, store) = (trigger.clone(), self.index, store.clone());
+                async move {
+                    let reference = ObjectRef::from_obj(&*object);
+                    let uid = object.metadata.uid.clone();
+                    let action = AssertUnwindSafe(reconcile(object, scope, &trigger, &context)).catch_unwind().await;
+                    // A request that went meanwhile may have been entered again just after the watch took it out.
+                    if store.get(&reference).is_none_or(|stored| stored.metadata.uid != uid) {
+                        forget(&context, uid.as_deref());
+                    }
+                    Ok::<_, std::convert::Infallible>(action.unwrap_or_else(|_| {
+                        tracing::error!(request = %reference, "a reconcile panicked: this is a bug. It is tried again in 10 s");
+                        Action::requeue(AFTER_PANIC)
+                    }))
+                }
+            },
+            |_, error, _| match *error {},
+            context,
+        );
+        run.for_each(async |outcome| {
+            if let Err(error) = outcome
+                && !matches!(error, kube::runtime::controller::Error::ObjectNotFound(_))
+            {
+                tracing::warn!("the controller reports: {error}");
+            }
+        })
+        .await;
+    }
+
+    /// The watch of the requests, without its errors and without objects that can't be decoded.
+    fn follow_requests(
+        self: Arc<Self>,
+        client: Client,
+        context: Arc<Context>,
+        gates: Arc<Gates>,
+    ) -> impl Stream<Item = Result<Event<PlaybackGrantRequest>, watcher::Error>> + Send + 'static {
+        let api: Api<DeserializeGuard<PlaybackGrantRequest>> = self.api(client);
+        let events = watcher::watcher(api, watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)).backoff(WatchBackoff::default());
+        let mut listing = BTreeSet::new();
+        events.filter_map(move |event| {
+            let event = match event {
+                Ok(event) => {
+                    self.sweep(&event, &mut listing, &context, &gates);
+                    decoded(event).map(Ok)
+                }
+                Err(error) => {
+                    gates.excuse("requests", self.index);
+                    context.metrics.watch_failed("requests");
+                    report_error("requests", self.namespace.as_deref(), &error);
+                    None
+                }
+            };
+            futures::future::ready(event)
+        })
+    }
+
+    /// Forgets what is gone.
+    fn sweep(
+        &self,
+        event: &Event<DeserializeGuard<PlaybackGrantRequest>>,
+        listing: &mut BTreeSet<String>,
+        context: &Context,
+        gates: &Gates,
+    ) {
+        match event {
+            Event::Init => listing.clear(),
+            Event::InitApply(request) => listing.extend(kube::Resource::meta(request).uid.clone()),
+            Event::InitDone => {
+                for gone in context.registry.sweep(self.index, &std::mem::take(listing)) {
+                    context.dispatcher.withdraw(&gone);
+                }
+                context.credentials.sweep();
+                gates.open("requests", self.index);
+            }
+            Event::Delete(request) => {
+                let meta = kube::Resource::meta(request);
+                forget(context, meta.uid.as_deref());
+                // Whoever waited for its Secret, or is its namesake's heir, has a look.
+                context.registry.wake_followers(&name_of(meta));
+            }
+            Event::Apply(_) => {}
+        }
+    }
+}
+
+fn forget(context: &Context, uid: Option<&str>) {
+    let Some(caller) = uid.map(crate::media::lane::Caller::from) else { return };
+    context.dispatcher.withdraw(&caller);
+    context.registry.remove(&caller);
+    context.credentials.sweep();
+}
+
+/// The event, unless its object can't be decoded: that one is warned of, and the others go on.
+fn decoded(event: Event<DeserializeGuard<PlaybackGrantRequest>>) -> Option<Event<PlaybackGrantRequest>> {
+    let decode = |DeserializeGuard(object): DeserializeGuard<PlaybackGrantRequest>| match object {
+        Ok(mut object) => {
+            object.metadata.managed_fields = None;
+            Some(object)
+        }
+        Err(invalid) => {
+            let ObjectName { namespace, name } = name_of(&invalid.metadata);
+            tracing::warn!(
+                namespace,
+                request = name,
+                "this PlaybackGrantRequest can't be decoded and isn't served: it was stored through a laxer CRD. Apply it again, and the API server will name what is wrong"
+            );
+            None
+        }
+    };
+    Some(match event {
+        Event::Apply(object) => Event::Apply(decode(object)?),
+        Event::Delete(object) => Event::Delete(decode(object)?),
+        Event::InitApply(object) => Event::InitApply(decode(object)?),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    })
+}
+
+fn take_in(context: &Context, secret: &PartialObjectMeta<Secret>) {
+    let meta = secret_meta(&secret.metadata);
+    let name = name_of(&secret.metadata);
+    let owner = meta.annotations.get(annotation::OWNED_BY).and_then(|owned_by| owned_by.split_once('/')).map(|(owner, _)| owner.to_owned());
+    if context.secrets.present(&name.namespace, meta) {
+        context.registry.wake_followers(&name);
+        if let Some(owner) = owner.filter(|owner| *owner != name.name) {
+            context.registry.wake_named(&ObjectName::new(name.namespace, owner));
+        }
+    }
+}
+
+fn name_of(metadata: &ObjectMeta) -> ObjectName {
+    ObjectName::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+}

@@ -1,0 +1,104 @@
+//! Whether the operator is ready, and alive.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::time::Instant;
+
+/// The operator's own loop beats every second; one that hasn't for so long is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// What has to have happened before the operator is ready, and its heartbeat.
+pub struct Gates {
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+struct State {
+    expected: BTreeMap<&'static str, usize>,
+    passed: BTreeMap<&'static str, BTreeSet<usize>>,
+    beat: Instant,
+}
+
+impl Gates {
+    /// Gates that are all closed.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        let state = State { expected: BTreeMap::new(), passed: BTreeMap::new(), beat: clock.instant() };
+        Self { clock, state: Mutex::new(state) }
+    }
+
+    /// A gate that opens when so many scopes have passed it.
+    pub fn expect(&self, gate: &'static str, scopes: usize) {
+        self.state().expected.insert(gate, scopes);
+    }
+
+    /// The scope has passed the gate.
+    pub fn open(&self, gate: &'static str, scope: usize) {
+        self.state().passed.entry(gate).or_default().insert(scope);
+    }
+
+    /// The scope can't pass the gate now, and the others don't wait for it. It is excused only where there are others: an operator that can
+    /// list nothing isn't ready.
+    pub fn excuse(&self, gate: &'static str, scope: usize) {
+        let mut state = self.state();
+        if state.expected.get(gate).is_some_and(|scopes| *scopes > 1) {
+            state.passed.entry(gate).or_default().insert(scope);
+        }
+    }
+
+    /// Beats once a second for as long as it is polled.
+    pub async fn beat(&self) {
+        loop {
+            self.state().beat = self.clock.instant();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Each gate, and whether it is open.
+    #[must_use]
+    pub fn readiness(&self) -> Vec<(&'static str, bool)> {
+        let state = self.state();
+        let passed = |gate| state.passed.get(gate).map_or(0, BTreeSet::len);
+        state.expected.iter().map(|(gate, scopes)| (*gate, passed(gate) >= *scopes)).collect()
+    }
+
+    /// Whether the operator's loop still goes round.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.clock.instant().since(self.state().beat) < STUCK_AFTER
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gate_opens_when_all_scopes_have_passed() {
+        let gates = Gates::new(Clock);
+        gates.expect("requests", 2);
+        gates.open("requests", 0);
+        gates.open("requests", 0);
+        assert_eq!(gates.readiness(), [("requests", false)]);
+        gates.open("requests", 1);
+        assert_eq!(gates.readiness(), [("requests", true)]);
+    }
+
+    #[test]
+    fn a_forbidden_namespace_holds_up_no_other_but_a_forbidden_operator_is_not_ready() {
+        let gates = Gates::new(Clock);
+        gates.expect("requests", 2);
+        gates.open("requests", 0);
+        gates.excuse("requests", 1);
+        gates.expect("secrets", 1);
+        gates.excuse("secrets", 0);
+        assert_eq!(gates.readiness(), [("requests", true), ("secrets", false)]);
+    }
+}

@@ -1,0 +1,11 @@
+//! Logs, metrics, health.
+
+mod health;
+mod logs;
+mod metrics;
+mod server;
+
+pub use health::Gates;
+pub use logs::{LogFormat, init as init_logs, transition};
+pub use metrics::Metrics;
+pub use server::serve;
