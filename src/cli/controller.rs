@@ -7,7 +7,6 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 
 use crate::media::{MediaApiUrl, MediaApiUrlError};
-
 use crate::telemetry;
 
 /// The Media API's own address.
@@ -18,11 +17,11 @@ pub const DEFAULT_MEDIA_API_URL: &str = "https://media.twilio.com";
 pub struct ControllerArgs {
     /// The Media API's address: https, or plain http to a loopback host.
     #[arg(long, env = "PLAYBACK_GRANT_MEDIA_API_URL", hide_env_values = true, value_name = "URL", default_value = DEFAULT_MEDIA_API_URL)]
-    media_api_url: String,
+    pub(super) media_api_url: String,
 
     /// Allow plain http to a host that isn't loopback: credentials and grants then cross the network readable.
     #[arg(long, env = "PLAYBACK_GRANT_ALLOW_INSECURE_MEDIA_API")]
-    allow_insecure_media_api: bool,
+    pub(super) allow_insecure_media_api: bool,
 
     /// A PEM file of certificate authorities to trust for the Media API, besides the system's.
     #[arg(long, env = "PLAYBACK_GRANT_MEDIA_API_CA_FILE", value_name = "FILE")]
