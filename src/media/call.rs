@@ -66,7 +66,7 @@ impl Origin {
         let (host, port) = match rest.strip_prefix('[') {
             Some(bracketed) => {
                 let (address, after) = bracketed.split_once(']')?;
-                address.parse::<std::net::Ipv6Addr>().ok()?;
+                address.parse::<std::net::Ipv6Addr>().ok().filter(|address| address.to_ipv4_mapped().is_none())?;
                 match after.strip_prefix(':') {
                     Some(port) => (None, Some(port)),
                     None if after.is_empty() => (None, None),
