@@ -19,6 +19,9 @@ mod tally;
 mod token;
 mod vendor_error;
 
+#[cfg(test)]
+mod http_tests;
+
 pub use accounts::{CredentialsError, KnownCredentials, account_sid_of, parse_credentials_lines};
 pub use clock::{Clock, Moment, SystemClock};
 pub use fault::{
