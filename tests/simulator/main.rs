@@ -1,5 +1,7 @@
 //! The simulator as a program: its first line, its help, its exit codes.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may fail like the tests themselves")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
