@@ -1,6 +1,6 @@
 //! The admin path: faults, counters, the log of calls, credentials.
 
-use super::accounts::{Accounts, parse_credentials_lines};
+use super::accounts::{Accounts, is_sid, parse_credentials_lines};
 use super::fault::{Fault, FaultReport, Scope};
 use super::shared::Shared;
 use axum::extract::{Path, Query, State};
@@ -47,12 +47,14 @@ impl FaultRequest {
             return Err("calls is 1 or more; leave it out for all calls".to_owned());
         }
         fault.calls = calls.or(fault.calls);
-        let scopes = [account.map(Scope::Account), user.map(Scope::User), streamer.map(Scope::Streamer)];
-        let mut scopes = scopes.into_iter().flatten();
-        match (scopes.next(), scopes.next()) {
-            (_, Some(_)) => return Err("a fault has one scope: give one of account, user and streamer".to_owned()),
-            (Some(scope), None) => fault.scope = scope,
-            (None, None) => {}
+        match (account, user, streamer) {
+            (None, None, None) => {}
+            (Some(account), None, None) if is_sid(&account, "AC") => fault.scope = Scope::Account(account),
+            (None, Some(user), None) => fault.scope = Scope::User(user),
+            (None, None, Some(streamer)) if is_sid(&streamer, "VJ") => fault.scope = Scope::Streamer(streamer),
+            (Some(_), None, None) => return Err("account is an account's SID: AC and 32 hexadecimal digits".to_owned()),
+            (None, None, Some(_)) => return Err("streamer is a PlayerStreamer's SID: VJ and 32 hexadecimal digits".to_owned()),
+            _ => return Err("a fault has one scope: give one of account, user and streamer".to_owned()),
         }
         Ok(fault)
     }

@@ -1,6 +1,6 @@
 //! The Media API simulator: for trying out, tests and benchmarks, with faults to switch on.
 //!
-//! Requests come in through [`connection`] and [`routes`], `decide` says purely what happens to them, `deliver` does it, `tally` counts.
+//! Requests come in through `connection` and `routes`, `decide` says purely what happens to them, `deliver` does it, `tally` counts.
 //! The admin path and [`Simulator`]'s methods change the same state.
 
 mod accounts;
@@ -18,6 +18,9 @@ mod shared;
 mod tally;
 mod token;
 mod vendor_error;
+
+#[cfg(test)]
+mod http_tests;
 
 pub use accounts::{CredentialsError, KnownCredentials, account_sid_of, parse_credentials_lines};
 pub use clock::{Clock, Moment, SystemClock};
