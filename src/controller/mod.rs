@@ -43,6 +43,7 @@ pub(super) struct Context {
     credentials: Arc<CredentialsStore>,
     dispatcher: Arc<Dispatcher>,
     metrics: Arc<Metrics>,
+    gates: Arc<Gates>,
 }
 
 /// What the controller is run with.
@@ -71,14 +72,23 @@ impl Controller {
         let dispatcher = Dispatcher::new(issuer, clock, max_in_flight, answers);
         let credentials = CredentialsStore::new(client.clone(), registry.clone());
         let server = ApiServer::new(client.clone());
-        let context = Arc::new(Context { clock, server, registry, secrets: SecretIndex::default(), credentials, dispatcher, metrics });
+        let context = Arc::new(Context {
+            clock,
+            server,
+            registry,
+            secrets: SecretIndex::default(),
+            credentials,
+            dispatcher,
+            metrics,
+            gates: gates.clone(),
+        });
         let scopes: Vec<Option<String>> = if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
         gates.expect("secrets", scopes.len());
         gates.expect("requests", scopes.len());
         let mut parts = tokio::task::JoinSet::new();
         parts.spawn(context.dispatcher.clone().run());
         for (index, namespace) in scopes.into_iter().enumerate() {
-            parts.spawn(Scope { index, namespace }.run(client.clone(), context.clone(), gates.clone()));
+            parts.spawn(Scope { index, namespace }.run(client.clone(), context.clone()));
         }
         parts.join_next().await;
     }

@@ -26,7 +26,6 @@ use super::registry::{ObjectName, Trigger};
 use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, report_error};
 use crate::api::PlaybackGrantRequest;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
-use crate::telemetry::Gates;
 
 /// Each reconcile in flight is polled at each wake of the controller, so that many at once cost more than they gain.
 const CONCURRENCY: u16 = 32;
@@ -44,15 +43,15 @@ pub(super) struct Scope {
 
 impl Scope {
     /// Serves the scope for as long as it is polled.
-    pub(super) async fn run(self, client: Client, context: Arc<Context>, gates: Arc<Gates>) {
+    pub(super) async fn run(self, client: Client, context: Arc<Context>) {
         let scope = Arc::new(self);
         let (trigger, triggers) = mpsc::unbounded_channel();
         let (secrets_listed, listed) = oneshot::channel();
-        let secrets = scope.clone().follow_secrets(client.clone(), context.clone(), gates.clone(), secrets_listed);
+        let secrets = scope.clone().follow_secrets(client.clone(), context.clone(), secrets_listed);
         let requests = async {
             // Before the Secrets are listed, every request would seem to have none.
             if listed.await.is_ok() {
-                scope.clone().serve_requests(client, context, gates, trigger, triggers).await;
+                scope.clone().serve_requests(client, context, trigger, triggers).await;
             }
         };
         tokio::join!(secrets, requests);
@@ -68,7 +67,7 @@ impl Scope {
         }
     }
 
-    async fn follow_secrets(self: Arc<Self>, client: Client, context: Arc<Context>, gates: Arc<Gates>, listed: oneshot::Sender<()>) {
+    async fn follow_secrets(self: Arc<Self>, client: Client, context: Arc<Context>, listed: oneshot::Sender<()>) {
         let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}")).timeout(WATCH_TIMEOUT_SECONDS);
         let mut events = watcher::watcher(self.api::<PartialObjectMeta<Secret>>(client), config).backoff(WatchBackoff::default()).boxed();
         let mut listed = Some(listed);
@@ -85,7 +84,7 @@ impl Scope {
                         context.registry.wake_followers(&gone);
                     }
                     listing.clear();
-                    gates.open("secrets", self.index);
+                    context.gates.open("secrets", self.index);
                     if let Some(listed) = listed.take() {
                         // The other side is gone only while the process ends.
                         let _ = listed.send(());
@@ -99,7 +98,7 @@ impl Scope {
                     }
                 }
                 Err(error) => {
-                    gates.excuse("secrets", self.index);
+                    context.gates.excuse("secrets", self.index);
                     context.metrics.watch_failed("secrets");
                     report_error("secrets", self.namespace.as_deref(), &error);
                 }
@@ -111,12 +110,11 @@ impl Scope {
         self: Arc<Self>,
         client: Client,
         context: Arc<Context>,
-        gates: Arc<Gates>,
         trigger: Trigger,
         triggers: mpsc::UnboundedReceiver<ObjectRef<PlaybackGrantRequest>>,
     ) {
         let (reader, writer) = reflector::store();
-        let requests = self.clone().follow_requests(client, context.clone(), gates);
+        let requests = self.clone().follow_requests(client, context.clone());
         let touched = requests.reflect(writer).touched_objects();
         let triggers = futures::stream::unfold(triggers, async |mut triggers| triggers.recv().await.map(|woken| (woken, triggers)));
         let store = reader.clone();
@@ -126,6 +124,7 @@ impl Scope {
             move |object, context| {
                 let (trigger, scope, store) = (trigger.clone(), self.index, store.clone());
                 async move {
+                    let _under_way = context.gates.reconciling();
                     let reference = ObjectRef::from_obj(&*object);
                     let uid = object.metadata.uid.clone();
                     let action = AssertUnwindSafe(reconcile(object, scope, &trigger, &context)).catch_unwind().await;
@@ -157,7 +156,6 @@ impl Scope {
         self: Arc<Self>,
         client: Client,
         context: Arc<Context>,
-        gates: Arc<Gates>,
     ) -> impl Stream<Item = Result<Event<PlaybackGrantRequest>, watcher::Error>> + Send + 'static {
         let api: Api<DeserializeGuard<PlaybackGrantRequest>> = self.api(client);
         let events = watcher::watcher(api, watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)).backoff(WatchBackoff::default());
@@ -165,11 +163,11 @@ impl Scope {
         events.filter_map(move |event| {
             let event = match event {
                 Ok(event) => {
-                    self.sweep(&event, &mut listing, &context, &gates);
+                    self.sweep(&event, &mut listing, &context);
                     decoded(event).map(Ok)
                 }
                 Err(error) => {
-                    gates.excuse("requests", self.index);
+                    context.gates.excuse("requests", self.index);
                     context.metrics.watch_failed("requests");
                     report_error("requests", self.namespace.as_deref(), &error);
                     None
@@ -180,13 +178,7 @@ impl Scope {
     }
 
     /// Forgets what is gone.
-    fn sweep(
-        &self,
-        event: &Event<DeserializeGuard<PlaybackGrantRequest>>,
-        listing: &mut BTreeSet<String>,
-        context: &Context,
-        gates: &Gates,
-    ) {
+    fn sweep(&self, event: &Event<DeserializeGuard<PlaybackGrantRequest>>, listing: &mut BTreeSet<String>, context: &Context) {
         match event {
             Event::Init => listing.clear(),
             Event::InitApply(request) => listing.extend(kube::Resource::meta(request).uid.clone()),
@@ -195,7 +187,7 @@ impl Scope {
                     context.dispatcher.withdraw(&gone);
                 }
                 context.credentials.sweep();
-                gates.open("requests", self.index);
+                context.gates.open("requests", self.index);
             }
             Event::Delete(request) => {
                 let meta = kube::Resource::meta(request);

@@ -10,6 +10,9 @@ use crate::time::Instant;
 /// The operator's own loop beats every second; one that hasn't for so long is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
+/// A reconcile has a bounded number of steps, each with a bounded time. One that takes longer than all of them is stuck.
+const RECONCILE_STUCK_AFTER: Duration = Duration::from_mins(5);
+
 /// What has to have happened before the operator is ready, and its heartbeat.
 pub struct Gates {
     clock: Clock,
@@ -20,13 +23,28 @@ struct State {
     expected: BTreeMap<&'static str, usize>,
     passed: BTreeMap<&'static str, BTreeSet<usize>>,
     beat: Instant,
+    reconciles: BTreeMap<u64, Instant>,
+    started: u64,
+}
+
+/// A reconcile under way; it ends when this is dropped.
+pub struct Reconciling<'a> {
+    gates: &'a Gates,
+    number: u64,
+}
+
+impl Drop for Reconciling<'_> {
+    fn drop(&mut self) {
+        self.gates.state().reconciles.remove(&self.number);
+    }
 }
 
 impl Gates {
     /// Gates that are all closed.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        let state = State { expected: BTreeMap::new(), passed: BTreeMap::new(), beat: clock.instant() };
+        let state =
+            State { expected: BTreeMap::new(), passed: BTreeMap::new(), beat: clock.instant(), reconciles: BTreeMap::new(), started: 0 };
         Self { clock, state: Mutex::new(state) }
     }
 
@@ -57,6 +75,17 @@ impl Gates {
         }
     }
 
+    /// A reconcile starts.
+    #[must_use]
+    pub fn reconciling(&self) -> Reconciling<'_> {
+        let now = self.clock.instant();
+        let mut state = self.state();
+        state.started += 1;
+        let number = state.started;
+        state.reconciles.insert(number, now);
+        Reconciling { gates: self, number }
+    }
+
     /// Each gate, and whether it is open.
     #[must_use]
     pub fn readiness(&self) -> Vec<(&'static str, bool)> {
@@ -65,14 +94,22 @@ impl Gates {
         state.expected.iter().map(|(gate, scopes)| (*gate, passed(gate) >= *scopes)).collect()
     }
 
-    /// Whether the operator's loop still goes round.
+    /// Whether the operator's loop still goes round, and no reconcile hangs.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.clock.instant().since(self.state().beat) < STUCK_AFTER
+        self.state().is_alive(self.clock.instant())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_alive(&self, now: Instant) -> bool {
+        // The oldest has the smallest number.
+        let oldest = self.reconciles.first_key_value().map(|(_, started)| *started);
+        now.since(self.beat) < STUCK_AFTER && oldest.is_none_or(|started| now.since(started) < RECONCILE_STUCK_AFTER)
     }
 }
 
@@ -89,6 +126,20 @@ mod tests {
         assert_eq!(gates.readiness(), [("requests", false)]);
         gates.open("requests", 1);
         assert_eq!(gates.readiness(), [("requests", true)]);
+    }
+
+    #[test]
+    fn a_loop_that_stands_still_and_a_reconcile_that_hangs_are_noticed() {
+        let gates = Gates::new(Clock);
+        let beat = gates.state().beat;
+        assert!(gates.state().is_alive(beat + Duration::from_secs(29)));
+        assert!(!gates.state().is_alive(beat + Duration::from_secs(30)));
+        let reconciling = gates.reconciling();
+        let later = beat + Duration::from_mins(6);
+        gates.state().beat = later;
+        assert!(!gates.state().is_alive(later));
+        drop(reconciling);
+        assert!(gates.state().is_alive(later));
     }
 
     #[test]
