@@ -1,14 +1,17 @@
 //! The shell around the lanes: sends the calls that they let through, and hands on the answers.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::lane::{Caller, GateChange, Lane, Waiting};
+use super::share;
 use super::{CallError, Credentials, FailureClass, Grant, GrantCall};
 use crate::clock::Clock;
 use crate::media::LaneKey;
@@ -113,6 +116,11 @@ impl Dispatcher {
         self.changed.notify_one();
     }
 
+    /// Looks at once at what may be sent: time has passed that no timer has counted.
+    pub fn wake(&self) {
+        self.changed.notify_one();
+    }
+
     /// Why the lane of the caller's call is closed, if it is.
     #[must_use]
     pub fn closure(&self, caller: &Caller) -> Option<FailureClass> {
@@ -138,9 +146,12 @@ impl Dispatcher {
         let mut state = self.state();
         let State { lanes, placed, in_flight, .. } = &mut *state;
         lanes.retain(|_, lane| !lane.idle(now));
+        // Whoever has least under way goes first.
+        let mut in_turn: Vec<&mut Lane> = lanes.values_mut().collect();
+        in_turn.sort_by_key(|lane| lane.in_flight());
         let mut look_at = None;
-        for lane in lanes.values_mut() {
-            while *in_flight < self.max_in_flight
+        for lane in in_turn {
+            while share::leaves_room(lane.in_flight(), *in_flight, self.max_in_flight)
                 && let Some(caller) = lane.start(now)
             {
                 if let Some(call) = placed.get_mut(&caller) {
@@ -149,16 +160,19 @@ impl Dispatcher {
                     call.task = Some(tokio::spawn(sending).abort_handle());
                 }
             }
-            look_at = look_at.into_iter().chain(lane.look_at()).min();
+            // A lane that has its share waits for an answer.
+            if share::leaves_room(lane.in_flight(), *in_flight, self.max_in_flight) {
+                look_at = look_at.into_iter().chain(lane.look_at()).min();
+            }
         }
-        // With every place taken, an answer is what makes the next one.
-        if *in_flight >= self.max_in_flight { None } else { look_at.map(|look_at| look_at.since(now)) }
+        look_at.map(|look_at| look_at.since(now))
     }
 
     async fn send(self: Arc<Self>, order: Order, lane: LaneKey, ticket: u64) {
         let caller = order.caller.clone();
         let issue = self.clock.now();
-        let result = self.issuer.issue(order.call.clone(), order.credentials.clone()).await;
+        let issuing = AssertUnwindSafe(self.issuer.issue(order.call.clone(), order.credentials.clone())).catch_unwind();
+        let result = issuing.await.unwrap_or_else(|_| Err(CallError::broken()));
         let outcome = result.as_ref().map(|_| ()).map_err(CallError::class);
         let closed = {
             let mut state = self.state();
@@ -197,3 +211,7 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "dispatcher_tests.rs"]
+mod tests;

@@ -56,6 +56,11 @@ impl CallError {
         self.failure.head().map(|head| head.status)
     }
 
+    /// A call that ended in a panic of the operator's own.
+    pub(super) fn broken() -> Self {
+        Self { origin: "the Media API".into(), failure: CallFailure::Broken }
+    }
+
     /// The vendor's error code, if the answer's body had one.
     #[must_use]
     pub fn code(&self) -> Option<u32> {
@@ -162,6 +167,9 @@ pub enum CallFailure {
     /// 201 for a PlayerStreamer that wasn't asked for.
     #[error("answered 201, but for another PlayerStreamer: look for a cache or a proxy on the way that mixes up answers")]
     OtherPlayerStreamer,
+    /// The operator failed at the call.
+    #[error("the operator failed at this call, which is a bug: the call is made again; report it with the operator's log")]
+    Broken,
     /// An error that the Media API, or whatever stands before it, reports by status.
     #[error("{}", vendor_errors::describe(head.status, *code))]
     Status {
@@ -184,6 +192,7 @@ impl CallFailure {
             | Self::CertificateNotTrusted { .. }
             | Self::Tls
             | Self::NotHttp
+            | Self::Broken
             | Self::ConnectionLost { head: None }
             | Self::NoAnswerInTime { head: None, .. } => FailureClass::Unavailable,
             Self::ConnectionLost { head: Some(head) } | Self::NoAnswerInTime { head: Some(head), .. } if head.status < 300 => {
@@ -215,7 +224,8 @@ impl CallFailure {
             | Self::ConnectFailed { .. }
             | Self::CertificateNotTrusted { .. }
             | Self::Tls
-            | Self::NotHttp => None,
+            | Self::NotHttp
+            | Self::Broken => None,
         }
     }
 }

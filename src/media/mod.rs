@@ -17,6 +17,7 @@ mod body;
 mod call_progress;
 mod credentials_data;
 mod fingerprint;
+mod share;
 mod sid;
 mod transport_error;
 mod vendor_errors;

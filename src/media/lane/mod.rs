@@ -147,6 +147,12 @@ impl Lane {
         self.queue.callers()
     }
 
+    /// How many calls are in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// Whether `caller`'s call is in flight.
     #[must_use]
     pub fn is_in_flight(&self, caller: &Caller) -> bool {

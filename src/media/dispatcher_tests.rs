@@ -1,0 +1,137 @@
+use std::collections::BTreeMap;
+
+use futures::future::pending;
+use secrecy::ExposeSecret as _;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::*;
+use crate::media::lane::Hold;
+use crate::media::{CallFailure, PlayerStreamerSid, Ttl};
+use crate::time::Instant;
+
+/// What the Media API does, by the user of the credentials.
+#[derive(Clone, Copy)]
+enum Does {
+    Grant,
+    Hang,
+    Panic,
+}
+
+struct Stub(BTreeMap<&'static str, Does>);
+
+impl IssueGrants for Stub {
+    fn issue(&self, _: GrantCall, credentials: Arc<Credentials>) -> BoxFuture<'_, Result<Grant, CallError>> {
+        let does = self.0[credentials.user()];
+        Box::pin(async move {
+            match does {
+                Does::Grant => Ok(Grant::from_stored("{}", None).unwrap()),
+                Does::Hang => pending().await,
+                Does::Panic => panic!("a bug"),
+            }
+        })
+    }
+}
+
+fn start(does: &[(&'static str, Does)], max_in_flight: usize) -> (Arc<Dispatcher>, UnboundedReceiver<Event>) {
+    let (told, events) = unbounded_channel();
+    let issuer = Arc::new(Stub(does.iter().copied().collect()));
+    let dispatcher = Dispatcher::new(issuer, Clock, max_in_flight, move |event| told.send(event).unwrap());
+    tokio::spawn(dispatcher.clone().run());
+    (dispatcher, events)
+}
+
+fn order(caller: &str, user: &str, deadline: u64) -> Order {
+    let deadline = Instant::after_start(Duration::from_secs(deadline));
+    Order {
+        caller: Caller::from(caller),
+        tag: format!("for {caller}"),
+        call: GrantCall {
+            player_streamer_sid: PlayerStreamerSid::parse(&format!("VJ{}", "0".repeat(32))).unwrap(),
+            ttl: Ttl::from_seconds(15).unwrap(),
+            access_control_allow_origin: None,
+        },
+        credentials: Arc::new(Credentials::new(user, "password".into(), None).unwrap()),
+        waiting: Waiting { deadline, hold: Hold::Nothing },
+    }
+}
+
+async fn answered(events: &mut UnboundedReceiver<Event>) -> (String, Result<Grant, CallError>) {
+    loop {
+        if let Event::Answered { order, result, .. } = events.recv().await.unwrap() {
+            return (order.caller.to_string(), result);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_comes_back_with_what_it_is_for() {
+    let (dispatcher, mut events) = start(&[("a", Does::Grant)], 8);
+    dispatcher.order(order("one", "a", 1));
+    let Some(Event::Answered { order, lane, result, .. }) = events.recv().await else { panic!("no answer") };
+    assert_eq!((&*order.caller, order.tag.as_str(), lane), ("one", "for one", order.credentials.fingerprint()));
+    assert_eq!(result.unwrap().grant.expose_secret(), "{}");
+    assert_eq!(dispatcher.state().in_flight, 0);
+}
+
+#[tokio::test]
+async fn the_earliest_deadline_has_the_only_place() {
+    let (dispatcher, mut events) = start(&[("a", Does::Grant)], 1);
+    for (caller, deadline) in [("late", 3), ("early", 1), ("middle", 2)] {
+        dispatcher.order(order(caller, "a", deadline));
+    }
+    for expected in ["early", "middle", "late"] {
+        assert_eq!(answered(&mut events).await.0, expected);
+    }
+}
+
+#[tokio::test]
+async fn calls_that_hang_leave_room_for_another_accounts() {
+    let (dispatcher, mut events) = start(&[("hangs", Does::Hang), ("works", Does::Grant)], 18);
+    for n in 0..100 {
+        dispatcher.order(order(&format!("hanging-{n}"), "hangs", n));
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(dispatcher.state().in_flight, 16, "eight ninths");
+    for n in 0..10 {
+        dispatcher.order(order(&format!("working-{n}"), "works", 1000));
+    }
+    for _ in 0..10 {
+        let (caller, result) = answered(&mut events).await;
+        assert!(caller.starts_with("working-") && result.is_ok(), "{caller}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_is_a_failure_and_frees_its_place() {
+    let (dispatcher, mut events) = start(&[("breaks", Does::Panic), ("works", Does::Grant)], 1);
+    dispatcher.order(order("one", "breaks", 1));
+    let (_, result) = answered(&mut events).await;
+    assert_eq!(result.unwrap_err().failure, CallFailure::Broken);
+    dispatcher.order(order("two", "works", 1));
+    assert!(answered(&mut events).await.1.is_ok());
+    assert!(dispatcher.state().placed.is_empty());
+}
+
+#[tokio::test]
+async fn a_withdrawn_call_frees_its_place_and_is_not_answered() {
+    let (dispatcher, mut events) = start(&[("hangs", Does::Hang), ("works", Does::Grant)], 1);
+    dispatcher.order(order("one", "hangs", 1));
+    tokio::task::yield_now().await;
+    assert_eq!(dispatcher.state().in_flight, 1);
+    dispatcher.order(order("two", "works", 2));
+    dispatcher.withdraw(&Caller::from("one"));
+    assert_eq!(answered(&mut events).await.0, "two");
+    assert!(events.try_recv().is_err());
+    let state = dispatcher.state();
+    assert_eq!((state.in_flight, state.placed.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_new_order_takes_the_place_of_the_callers_old_one() {
+    let (dispatcher, mut events) = start(&[("hangs", Does::Hang), ("works", Does::Grant)], 8);
+    dispatcher.order(order("one", "hangs", 1));
+    tokio::task::yield_now().await;
+    dispatcher.order(order("one", "works", 1));
+    assert!(answered(&mut events).await.1.is_ok());
+    assert_eq!(dispatcher.state().in_flight, 0);
+}
