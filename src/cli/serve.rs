@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::controller::ControllerArgs;
 use crate::clock::Clock;
@@ -24,6 +25,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// A call that isn't answered by then is given up.
 const TOTAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// A write under way is waited for so long; it takes milliseconds, and the API server's own limit is shorter.
+const FINISH_WITHIN: Duration = Duration::from_secs(15);
 
 /// Runs the controller until SIGTERM or Ctrl-C.
 pub(super) fn run(arguments: ControllerArgs) -> anyhow::Result<()> {
@@ -65,13 +69,22 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
         namespaces = if serving.is_empty() { "all" } else { &serving },
         "the controller starts"
     );
-    let controller = Controller { client, issuer, namespaces, max_in_flight, gates: gates.clone(), metrics: metrics.clone() };
+    let stop = CancellationToken::new();
+    let controller =
+        Controller { client, issuer, namespaces, max_in_flight, gates: gates.clone(), metrics: metrics.clone(), stop: stop.clone() };
+    // It stays in scope, and with it its tasks go on, until what was under way has ended.
+    let mut running = std::pin::pin!(controller.run());
     tokio::select! {
-        () = controller.run() => bail!("a part of the controller ended, which is a bug: start it again"),
-        () = gates.beat() => Ok(()),
-        served = telemetry::serve(listener, gates.clone(), metrics) => served.context("/livez, /readyz and /metrics can't be served any more"),
-        told = told_to_end() => told,
+        () = &mut running => bail!("a part of the controller ended, which is a bug: start it again"),
+        () = gates.beat() => bail!("the controller's heart stopped, which is a bug: start it again"),
+        served = telemetry::serve(listener, gates.clone(), metrics) => served.context("/livez, /readyz and /metrics can't be served any more")?,
+        told = told_to_end() => told?,
     }
+    stop.cancel();
+    if tokio::time::timeout(FINISH_WITHIN, gates.settled()).await.is_err() {
+        tracing::warn!("a write to the API server is unanswered after {} s and is left at that", FINISH_WITHIN.as_secs());
+    }
+    Ok(())
 }
 
 async fn told_to_end() -> anyhow::Result<()> {

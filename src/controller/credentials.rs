@@ -14,13 +14,16 @@ use kube::{Api, Client};
 use super::api::{ApiFailure, ApiServer, ReadSecret, secret_meta};
 use super::registry::{ObjectName, Registry};
 use super::secret_index::is_newer;
-use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff};
+use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, WatchLog};
 use crate::lifecycle::{CredentialsView, SecretVersion};
 use crate::media::Credentials;
 
 /// Beyond so many, credentials are looked at every minute instead of watched: each watch is a connection.
 const MOST_WATCHES: usize = 100;
 const POLL_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Credentials that change during each of so many reads are left for the next attempt.
+const MOST_READS: usize = 4;
 
 /// The credentials Secrets that requests name.
 pub struct CredentialsStore {
@@ -34,10 +37,18 @@ pub struct CredentialsStore {
 #[derive(Default)]
 struct Slot {
     known: Mutex<Option<Known>>,
-    /// The version that the watch showed last, while it shows one.
-    watched: Mutex<Option<SecretVersion>>,
+    watched: Mutex<Watched>,
     reading: tokio::sync::Mutex<()>,
     follower: Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+/// What the watch shows.
+#[derive(Default)]
+struct Watched {
+    /// How often it has shown something.
+    changes: u64,
+    /// The version that it showed last, while it shows one.
+    version: Option<SecretVersion>,
 }
 
 #[derive(Clone)]
@@ -79,26 +90,35 @@ impl CredentialsStore {
         if lock(&slot.known).is_some() {
             return Ok(());
         }
-        let known = match self.server.read(&name.namespace, &name.name).await {
+        for _ in 0..MOST_READS {
+            let before = lock(&slot.watched).changes;
+            let known = self.get(name).await?;
+            // What the watch showed while the answer was on its way may be newer than the answer.
+            let watched = lock(&slot.watched);
+            let is_outdated = watched.changes != before
+                && match (&known, &watched.version) {
+                    (Known::Absent, there) => there.is_some(),
+                    (Known::Read { .. }, None) => true,
+                    (Known::Read { version, .. }, Some(there)) => is_newer(&there.resource_version, &version.resource_version),
+                };
+            if !is_outdated {
+                *lock(&slot.known) = Some(known);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn get(&self, name: &ObjectName) -> Result<Known, ApiFailure> {
+        match self.server.read(&name.namespace, &name.name).await {
             Ok(ReadSecret { meta, data }) => {
                 let get = |key: &str| data.get(key).map(secrecy::ExposeSecret::expose_secret);
                 let credentials = Credentials::from_secret_data(get).map(Arc::new).map_err(|error| error.to_string());
-                Known::Read { version: meta.version, credentials }
+                Ok(Known::Read { version: meta.version, credentials })
             }
-            Err(ApiFailure::NotFound) => Known::Absent,
-            Err(failure) => return Err(failure),
-        };
-        // What the watch showed while the answer was on its way may be newer: then it is read again.
-        let watched = lock(&slot.watched).clone();
-        let is_outdated = match (&known, &watched) {
-            (_, None) => false,
-            (Known::Absent, Some(_)) => true,
-            (Known::Read { version, .. }, Some(there)) => is_newer(&there.resource_version, &version.resource_version),
-        };
-        if !is_outdated {
-            *lock(&slot.known) = Some(known);
+            Err(ApiFailure::NotFound) => Ok(Known::Absent),
+            Err(failure) => Err(failure),
         }
-        Ok(())
     }
 
     /// Stops following what no request names any more.
@@ -123,8 +143,10 @@ impl CredentialsStore {
     /// Takes in the version that is there now (`None`: none is), and wakes who needs to know.
     fn seen(&self, name: &ObjectName, version: Option<&SecretVersion>) {
         let Some(slot) = lock(&self.slots).get(name).cloned() else { return };
-        *lock(&slot.watched) = version.cloned();
         {
+            let mut watched = lock(&slot.watched);
+            watched.changes += 1;
+            watched.version = version.cloned();
             let mut known = lock(&slot.known);
             let is_news = match (&*known, version) {
                 (None, _) | (Some(Known::Absent), None) => false,
@@ -155,14 +177,18 @@ async fn watch(store: Arc<CredentialsStore>, name: ObjectName) {
     let config = watcher::Config::default().fields(&format!("metadata.name={}", name.name)).timeout(WATCH_TIMEOUT_SECONDS);
     let mut events = watcher::watcher(secrets, config).backoff(WatchBackoff::default()).boxed();
     let mut listed = None;
+    let mut log = WatchLog::new("credentials", Some(&name.namespace));
     while let Some(event) = events.next().await {
+        if matches!(event, Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) {
+            log.works();
+        }
         match event {
             Ok(Event::Apply(secret)) => store.seen(&name, Some(&secret_meta(&secret.metadata).version)),
             Ok(Event::Delete(_)) => store.seen(&name, None),
             Ok(Event::Init) => listed = None,
             Ok(Event::InitApply(secret)) => listed = Some(secret_meta(&secret.metadata).version),
             Ok(Event::InitDone) => store.seen(&name, listed.as_ref()),
-            Err(error) => super::watch::report_error("credentials", Some(&name.namespace), &error),
+            Err(error) => log.failed(&error),
         }
     }
 }

@@ -9,30 +9,38 @@ mod answers;
 pub mod api;
 mod contents;
 mod credentials;
+mod decoding;
 mod reconcile;
 pub mod registry;
 mod scope;
 mod secret_index;
+mod sleep;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::client::ClientBuilder;
 use kube::{Client, Config};
+use tokio_util::sync::CancellationToken;
 use tower::timeout::TimeoutLayer;
 
 use self::api::ApiServer;
 use self::credentials::CredentialsStore;
-use self::registry::Registry;
+use self::registry::{ObjectName, Registry};
 use self::scope::Scope;
 use self::secret_index::SecretIndex;
 use crate::clock::Clock;
 use crate::media::dispatcher::{Dispatcher, IssueGrants};
+use crate::media::lane::Caller;
 use crate::telemetry::{Gates, Metrics};
 
 /// Until the API server's answer begins. A watch's answer begins at once, so this bounds it too; it has no bound otherwise.
-const API_SERVER_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const API_SERVER_LIMIT: Duration = Duration::from_secs(10);
+
+/// A connection that is silent for so long is dead: the API server ends each watch before.
+const SILENCE_LIMIT: Duration = Duration::from_secs(watch::WATCH_TIMEOUT_SECONDS as u64 + 10);
 
 /// What reconciles share.
 pub(super) struct Context {
@@ -44,6 +52,27 @@ pub(super) struct Context {
     dispatcher: Arc<Dispatcher>,
     metrics: Arc<Metrics>,
     gates: Arc<Gates>,
+    stop: CancellationToken,
+}
+
+impl Context {
+    /// Forgets a request, by its uid, with all that is kept for it alone.
+    fn forget(&self, uid: Option<&str>) {
+        let Some(caller) = uid.map(Caller::from) else { return };
+        self.dispatcher.withdraw(&caller);
+        self.abandon(self.registry.remove(&caller));
+    }
+
+    /// Nobody is woken for these Secrets any more.
+    fn abandon(&self, secrets: Vec<ObjectName>) {
+        if secrets.is_empty() {
+            return;
+        }
+        for secret in secrets {
+            self.secrets.abandon(&secret);
+        }
+        self.credentials.sweep();
+    }
 }
 
 /// What the controller is run with.
@@ -60,12 +89,14 @@ pub struct Controller {
     pub gates: Arc<Gates>,
     /// What `/metrics` tells.
     pub metrics: Arc<Metrics>,
+    /// When it is cancelled, no further step is begun. Those under way have ended once [`Gates::settled`] returns.
+    pub stop: CancellationToken,
 }
 
 impl Controller {
     /// Serves requests for as long as it is polled. Ends only when one of its parts does, which none should.
     pub async fn run(self) {
-        let Self { client, issuer, namespaces, max_in_flight, gates, metrics } = self;
+        let Self { client, issuer, namespaces, max_in_flight, gates, metrics, stop } = self;
         let clock = Clock;
         let registry = Arc::new(Registry::default());
         let answers = answers::receiver(clock, registry.clone(), metrics.clone());
@@ -81,12 +112,16 @@ impl Controller {
             dispatcher,
             metrics,
             gates: gates.clone(),
+            stop,
         });
-        let scopes: Vec<Option<String>> = if namespaces.is_empty() { vec![None] } else { namespaces.into_iter().map(Some).collect() };
+        // Each once, however often it is given.
+        let namespaces: BTreeSet<Option<String>> = namespaces.into_iter().map(Some).collect();
+        let scopes = if namespaces.is_empty() { BTreeSet::from([None]) } else { namespaces };
         gates.expect("secrets", scopes.len());
         gates.expect("requests", scopes.len());
         let mut parts = tokio::task::JoinSet::new();
         parts.spawn(context.dispatcher.clone().run());
+        parts.spawn(sleep::watch(context.clone()));
         for (index, namespace) in scopes.into_iter().enumerate() {
             parts.spawn(Scope { index, namespace }.run(client.clone(), context.clone()));
         }
@@ -97,5 +132,7 @@ impl Controller {
 /// A client of the API server whose calls end: the library's own waits without bound, and repeats a failing call for minutes.
 pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     config.default_retry = false;
+    config.read_timeout = Some(SILENCE_LIMIT);
+    config.reset_reader_on_write = true;
     Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(API_SERVER_LIMIT)).build())
 }

@@ -43,6 +43,9 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
     let request = Request { context, object: &object, identity, caller, spec };
     request.follow();
     for _ in 0..MOST_STEPS {
+        if context.stop.is_cancelled() {
+            return Action::await_change();
+        }
         let now = context.clock.now();
         match request.decide(now) {
             None => return Action::await_change(),
@@ -66,7 +69,7 @@ impl Request<'_> {
             Ok(spec) => BTreeSet::from([name(&spec.secret_name), name(&spec.credentials_secret_name)]),
             Err(_) => BTreeSet::new(),
         };
-        self.context.registry.follow(&self.caller, secrets);
+        self.context.abandon(self.context.registry.follow(&self.caller, secrets));
     }
 
     fn decide(&self, now: Now) -> Option<Decision> {

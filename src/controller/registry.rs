@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -28,6 +29,11 @@ impl ObjectName {
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
+}
+
+/// The name in an object's metadata.
+pub(super) fn name_of(metadata: &ObjectMeta) -> ObjectName {
+    ObjectName::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
 /// Every request that the operator serves, by uid.
@@ -68,7 +74,8 @@ impl Registry {
             other => other.cloned(),
         };
         if let Some(predecessor) = &predecessor {
-            state.remove(predecessor);
+            // Its Secrets are the heir's affair now.
+            drop(state.remove(predecessor));
         }
         let caller = Caller::from(identity.uid.as_str());
         let memory = Memory::at_first_sight(status, now);
@@ -78,18 +85,19 @@ impl Registry {
         (caller, predecessor)
     }
 
-    /// Says which Secrets the request is woken for.
-    pub fn follow(&self, caller: &Caller, secrets: BTreeSet<ObjectName>) {
+    /// Says which Secrets the request is woken for. Returns those that nobody is woken for any more.
+    pub fn follow(&self, caller: &Caller, secrets: BTreeSet<ObjectName>) -> Vec<ObjectName> {
         let mut state = self.state();
-        let Some(entry) = state.entries.get_mut(caller) else { return };
+        let Some(entry) = state.entries.get_mut(caller) else { return Vec::new() };
         if entry.secrets == secrets {
-            return;
+            return Vec::new();
         }
         let before = std::mem::replace(&mut entry.secrets, secrets.clone());
         state.forget_secrets(caller, &before);
         for secret in secrets {
             state.by_secret.entry(secret).or_default().insert(caller.clone());
         }
+        state.abandoned(before)
     }
 
     /// Whether any request is woken for that Secret.
@@ -103,26 +111,29 @@ impl Registry {
         self.state().entries.get_mut(caller).map(|entry| action(&mut entry.memory))
     }
 
-    /// Forgets a request.
-    pub fn remove(&self, caller: &Caller) {
-        self.state().remove(caller);
+    /// Forgets a request. Returns the Secrets that nobody is woken for any more.
+    pub fn remove(&self, caller: &Caller) -> Vec<ObjectName> {
+        self.state().remove(caller)
     }
 
-    /// Forgets the requests of a scope that live no more; returns them.
+    /// The requests of a scope that live no more.
     #[must_use]
-    pub fn sweep(&self, scope: usize, alive: &BTreeSet<String>) -> Vec<Caller> {
-        let mut state = self.state();
+    pub fn gone(&self, scope: usize, alive: &BTreeSet<String>) -> Vec<Caller> {
         let gone = |(caller, entry): (&Caller, &Entry)| (entry.scope == scope && !alive.contains(&**caller)).then(|| caller.clone());
-        let gone: Vec<Caller> = state.entries.iter().filter_map(gone).collect();
-        for caller in &gone {
-            state.remove(caller);
-        }
-        gone
+        self.state().entries.iter().filter_map(gone).collect()
     }
 
     /// Wakes a request.
     pub fn wake(&self, caller: &Caller) {
         self.state().wake(caller);
+    }
+
+    /// Wakes all requests.
+    pub fn wake_all(&self) {
+        let state = self.state();
+        for caller in state.entries.keys() {
+            state.wake(caller);
+        }
     }
 
     /// Wakes the request of that name.
@@ -154,12 +165,18 @@ impl State {
         }
     }
 
-    fn remove(&mut self, caller: &Caller) {
-        let Some(entry) = self.entries.remove(caller) else { return };
+    fn remove(&mut self, caller: &Caller) -> Vec<ObjectName> {
+        let Some(entry) = self.entries.remove(caller) else { return Vec::new() };
         if self.by_name.get(&entry.name) == Some(caller) {
             self.by_name.remove(&entry.name);
         }
         self.forget_secrets(caller, &entry.secrets);
+        self.abandoned(entry.secrets)
+    }
+
+    /// Of these Secrets, those that nobody is woken for.
+    fn abandoned(&self, secrets: BTreeSet<ObjectName>) -> Vec<ObjectName> {
+        secrets.into_iter().filter(|secret| !self.by_secret.contains_key(secret)).collect()
     }
 
     fn forget_secrets(&mut self, caller: &Caller, secrets: &BTreeSet<ObjectName>) {

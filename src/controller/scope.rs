@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::{FutureExt as _, Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
@@ -21,11 +21,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Context;
 use super::api::secret_meta;
+use super::decoding::decoded;
 use super::reconcile::reconcile;
-use super::registry::{ObjectName, Trigger};
-use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, report_error};
+use super::registry::{ObjectName, Trigger, name_of};
+use super::secret_index::owner;
+use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, WatchLog};
 use crate::api::PlaybackGrantRequest;
-use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
+use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
 
 /// Each reconcile in flight is polled at each wake of the controller, so that many at once cost more than they gain.
 const CONCURRENCY: u16 = 32;
@@ -72,7 +74,11 @@ impl Scope {
         let mut events = watcher::watcher(self.api::<PartialObjectMeta<Secret>>(client), config).backoff(WatchBackoff::default()).boxed();
         let mut listed = Some(listed);
         let mut listing = BTreeSet::new();
+        let mut log = WatchLog::new("secrets", self.namespace.as_deref());
         while let Some(event) = events.next().await {
+            if matches!(event, Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) {
+                log.works();
+            }
             match event {
                 Ok(Event::Init) => listing.clear(),
                 Ok(Event::InitApply(secret)) => {
@@ -98,9 +104,11 @@ impl Scope {
                     }
                 }
                 Err(error) => {
+                    // The requests aren't even listed before the Secrets are.
                     context.gates.excuse("secrets", self.index);
+                    context.gates.excuse("requests", self.index);
                     context.metrics.watch_failed("secrets");
-                    report_error("secrets", self.namespace.as_deref(), &error);
+                    log.failed(&error);
                 }
             }
         }
@@ -114,7 +122,7 @@ impl Scope {
         triggers: mpsc::UnboundedReceiver<ObjectRef<PlaybackGrantRequest>>,
     ) {
         let (reader, writer) = reflector::store();
-        let requests = self.clone().follow_requests(client, context.clone());
+        let requests = self.clone().follow_requests(client, context.clone(), trigger.clone());
         let touched = requests.reflect(writer).touched_objects();
         let triggers = futures::stream::unfold(triggers, async |mut triggers| triggers.recv().await.map(|woken| (woken, triggers)));
         let store = reader.clone();
@@ -130,7 +138,7 @@ impl Scope {
                     let action = AssertUnwindSafe(reconcile(object, scope, &trigger, &context)).catch_unwind().await;
                     // A request that went meanwhile may have been entered again just after the watch took it out.
                     if store.get(&reference).is_none_or(|stored| stored.metadata.uid != uid) {
-                        forget(&context, uid.as_deref());
+                        context.forget(uid.as_deref());
                     }
                     Ok::<_, std::convert::Infallible>(action.unwrap_or_else(|_| {
                         tracing::error!(request = %reference, "a reconcile panicked: this is a bug. It is tried again in 10 s");
@@ -156,20 +164,25 @@ impl Scope {
         self: Arc<Self>,
         client: Client,
         context: Arc<Context>,
+        trigger: Trigger,
     ) -> impl Stream<Item = Result<Event<PlaybackGrantRequest>, watcher::Error>> + Send + 'static {
         let api: Api<DeserializeGuard<PlaybackGrantRequest>> = self.api(client);
         let events = watcher::watcher(api, watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)).backoff(WatchBackoff::default());
-        let mut listing = BTreeSet::new();
+        let mut listing = Listing::default();
+        let mut log = WatchLog::new("requests", self.namespace.as_deref());
         events.filter_map(move |event| {
             let event = match event {
                 Ok(event) => {
-                    self.sweep(&event, &mut listing, &context);
-                    decoded(event).map(Ok)
+                    if !matches!(event, Event::Init | Event::InitApply(_)) {
+                        log.works();
+                    }
+                    self.sweep(&event, &mut listing, &context, &trigger);
+                    decoded(event, &context).map(Ok)
                 }
                 Err(error) => {
                     context.gates.excuse("requests", self.index);
                     context.metrics.watch_failed("requests");
-                    report_error("requests", self.namespace.as_deref(), &error);
+                    log.failed(&error);
                     None
                 }
             };
@@ -178,20 +191,29 @@ impl Scope {
     }
 
     /// Forgets what is gone.
-    fn sweep(&self, event: &Event<DeserializeGuard<PlaybackGrantRequest>>, listing: &mut BTreeSet<String>, context: &Context) {
+    fn sweep(&self, event: &Event<DeserializeGuard<PlaybackGrantRequest>>, listing: &mut Listing, context: &Context, trigger: &Trigger) {
         match event {
-            Event::Init => listing.clear(),
-            Event::InitApply(request) => listing.extend(kube::Resource::meta(request).uid.clone()),
+            Event::Init => *listing = Listing::default(),
+            Event::InitApply(request) => {
+                let meta = kube::Resource::meta(request);
+                listing.uids.extend(meta.uid.clone());
+                listing.names.push(name_of(meta));
+            }
             Event::InitDone => {
-                for gone in context.registry.sweep(self.index, &std::mem::take(listing)) {
-                    context.dispatcher.withdraw(&gone);
+                let Listing { uids, names } = std::mem::take(listing);
+                for gone in context.registry.gone(self.index, &uids) {
+                    context.forget(Some(&gone));
                 }
-                context.credentials.sweep();
+                // A list comes in pages, and the store shows none of it before the last: what was looked at meanwhile saw the old state.
+                for ObjectName { namespace, name } in names {
+                    // The receiver is gone only while the process ends.
+                    let _ = trigger.send(ObjectRef::new(&name).within(&namespace));
+                }
                 context.gates.open("requests", self.index);
             }
             Event::Delete(request) => {
                 let meta = kube::Resource::meta(request);
-                forget(context, meta.uid.as_deref());
+                context.forget(meta.uid.as_deref());
                 // Whoever waited for its Secret, or is its namesake's heir, has a look.
                 context.registry.wake_followers(&name_of(meta));
             }
@@ -200,51 +222,21 @@ impl Scope {
     }
 }
 
-fn forget(context: &Context, uid: Option<&str>) {
-    let Some(caller) = uid.map(crate::media::lane::Caller::from) else { return };
-    context.dispatcher.withdraw(&caller);
-    context.registry.remove(&caller);
-    context.credentials.sweep();
-}
-
-/// The event, unless its object can't be decoded: that one is warned of, and the others go on.
-fn decoded(event: Event<DeserializeGuard<PlaybackGrantRequest>>) -> Option<Event<PlaybackGrantRequest>> {
-    let decode = |DeserializeGuard(object): DeserializeGuard<PlaybackGrantRequest>| match object {
-        Ok(mut object) => {
-            object.metadata.managed_fields = None;
-            Some(object)
-        }
-        Err(invalid) => {
-            let ObjectName { namespace, name } = name_of(&invalid.metadata);
-            tracing::warn!(
-                namespace,
-                request = name,
-                "this PlaybackGrantRequest can't be decoded and isn't served: it was stored through a laxer CRD. Apply it again, and the API server will name what is wrong"
-            );
-            None
-        }
-    };
-    Some(match event {
-        Event::Apply(object) => Event::Apply(decode(object)?),
-        Event::Delete(object) => Event::Delete(decode(object)?),
-        Event::InitApply(object) => Event::InitApply(decode(object)?),
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
-    })
+/// What a list has shown so far.
+#[derive(Default)]
+struct Listing {
+    uids: BTreeSet<String>,
+    names: Vec<ObjectName>,
 }
 
 fn take_in(context: &Context, secret: &PartialObjectMeta<Secret>) {
     let meta = secret_meta(&secret.metadata);
     let name = name_of(&secret.metadata);
-    let owner = meta.annotations.get(annotation::OWNED_BY).and_then(|owned_by| owned_by.split_once('/')).map(|(owner, _)| owner.to_owned());
+    let owner = owner(&meta).map(str::to_owned);
     if context.secrets.present(&name.namespace, meta) {
         context.registry.wake_followers(&name);
         if let Some(owner) = owner.filter(|owner| *owner != name.name) {
             context.registry.wake_named(&ObjectName::new(name.namespace, owner));
         }
     }
-}
-
-fn name_of(metadata: &ObjectMeta) -> ObjectName {
-    ObjectName::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }

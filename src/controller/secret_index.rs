@@ -4,44 +4,56 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::registry::ObjectName;
+use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
 use crate::lifecycle::{Identity, SecretMeta, SecretView, Whose};
 
 /// The freshest that is known of each grant Secret.
 #[derive(Default)]
 pub struct SecretIndex {
-    secrets: Mutex<BTreeMap<ObjectName, SecretView>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    secrets: BTreeMap<ObjectName, SecretView>,
+    /// The Secrets that name a request as their owner, by the request's name.
+    by_owner: BTreeMap<ObjectName, BTreeSet<String>>,
 }
 
 impl SecretIndex {
     /// What is known of a Secret.
     #[must_use]
     pub fn view(&self, name: &ObjectName) -> SecretView {
-        self.secrets().get(name).cloned().unwrap_or(SecretView::NotLooked)
+        self.state().secrets.get(name).cloned().unwrap_or(SecretView::NotLooked)
     }
 
     /// Other Secrets than `target` that prove themselves the request's.
     #[must_use]
     pub fn strays(&self, identity: &Identity, target: &str) -> Vec<SecretMeta> {
-        let secrets = self.secrets();
-        let from = ObjectName::new(&identity.namespace, "");
-        let there = secrets.range(from..).take_while(|(name, _)| name.namespace == identity.namespace);
-        let strays = there.filter_map(|(name, view)| match view {
-            SecretView::Present(meta) if name.name != target && identity.whose(meta) == Whose::Ours => Some(meta.clone()),
-            _ => None,
-        });
+        let state = self.state();
+        let owned = state.by_owner.get(&ObjectName::new(&identity.namespace, &identity.name)).into_iter().flatten();
+        let strays =
+            owned.filter(|name| *name != target).filter_map(|name| match state.secrets.get(&ObjectName::new(&identity.namespace, name)) {
+                Some(SecretView::Present(meta)) if identity.whose(meta) == Whose::Ours => Some(meta.clone()),
+                _ => None,
+            });
         strays.collect()
     }
 
     /// Takes in what the watch shows, or an answer. Returns whether it was news.
     pub fn present(&self, namespace: &str, meta: SecretMeta) -> bool {
         let name = ObjectName::new(namespace, &meta.name);
-        let mut secrets = self.secrets();
-        let is_news = match secrets.get(&name) {
+        let mut state = self.state();
+        let is_news = match state.secrets.get(&name) {
             Some(SecretView::Present(known)) => is_newer(&meta.version.resource_version, &known.version.resource_version),
             _ => true,
         };
         if is_news {
-            secrets.insert(name, SecretView::Present(meta));
+            state.remove(&name);
+            if let Some(owner) = owner(&meta) {
+                state.by_owner.entry(ObjectName::new(namespace, owner)).or_default().insert(meta.name.clone());
+            }
+            state.secrets.insert(name, SecretView::Present(meta));
         }
         is_news
     }
@@ -49,44 +61,77 @@ impl SecretIndex {
     /// Takes in that the watch shows a Secret no more. It is deleted, or it lost its label. Returns whether it was news.
     pub fn vanished(&self, namespace: &str, meta: &SecretMeta) -> bool {
         let name = ObjectName::new(namespace, &meta.name);
-        let mut secrets = self.secrets();
-        let is_news = match secrets.get(&name) {
+        let mut state = self.state();
+        let is_news = match state.secrets.get(&name) {
             Some(SecretView::Present(known)) => {
                 known.version.uid == meta.version.uid && !is_newer(&known.version.resource_version, &meta.version.resource_version)
             }
             _ => false,
         };
         if is_news {
-            secrets.remove(&name);
+            state.remove(&name);
         }
         is_news
     }
 
     /// A GET has just shown that the Secret isn't there.
     pub fn absent(&self, name: ObjectName) {
-        self.secrets().insert(name, SecretView::Absent);
+        let mut state = self.state();
+        state.remove(&name);
+        state.secrets.insert(name, SecretView::Absent);
     }
 
     /// What is known of the Secret isn't so any more.
     pub fn forget(&self, name: &ObjectName) {
-        self.secrets().remove(name);
+        self.state().remove(name);
+    }
+
+    /// Nobody asks for the Secret any more: it is forgotten, unless the watch tells when it goes.
+    pub fn abandon(&self, name: &ObjectName) {
+        let mut state = self.state();
+        let is_watched = matches!(state.secrets.get(name), Some(SecretView::Present(meta)) if is_labelled(meta));
+        if !is_watched {
+            state.remove(name);
+        }
     }
 
     /// After a relist, which reports no deletions: forgets what isn't in it. Returns the names.
     #[must_use]
     pub fn sweep(&self, namespace: Option<&str>, listed: &BTreeSet<ObjectName>) -> Vec<ObjectName> {
-        let mut secrets = self.secrets();
+        let mut state = self.state();
         let in_scope = |name: &ObjectName| namespace.is_none_or(|namespace| name.namespace == namespace);
-        let gone: Vec<ObjectName> = secrets.keys().filter(|name| in_scope(name) && !listed.contains(*name)).cloned().collect();
+        let gone: Vec<ObjectName> = state.secrets.keys().filter(|name| in_scope(name) && !listed.contains(*name)).cloned().collect();
         for name in &gone {
-            secrets.remove(name);
+            state.remove(name);
         }
         gone
     }
 
-    fn secrets(&self) -> MutexGuard<'_, BTreeMap<ObjectName, SecretView>> {
-        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl State {
+    fn remove(&mut self, name: &ObjectName) {
+        let Some(SecretView::Present(meta)) = self.secrets.remove(name) else { return };
+        let Some(owner) = owner(&meta).map(|owner| ObjectName::new(&name.namespace, owner)) else { return };
+        if let Some(owned) = self.by_owner.get_mut(&owner) {
+            owned.remove(&name.name);
+            if owned.is_empty() {
+                self.by_owner.remove(&owner);
+            }
+        }
+    }
+}
+
+/// The name of the request that the Secret says it belongs to.
+pub(super) fn owner(meta: &SecretMeta) -> Option<&str> {
+    meta.annotations.get(annotation::OWNED_BY)?.split_once('/').map(|(owner, _)| owner)
+}
+
+fn is_labelled(meta: &SecretMeta) -> bool {
+    meta.labels.get(MANAGED_BY_LABEL).is_some_and(|value| value == MANAGED_BY)
 }
 
 /// Whether one resource version is newer than another. Kubernetes made them comparable in 1.35, and those of etcd always were; what can't be
@@ -130,6 +175,46 @@ mod tests {
         assert!(!index.vanished("web", &meta("b", "11")), "a label that was put back since");
         assert!(index.vanished("web", &meta("b", "13")));
         assert_eq!(index.view(&name()), SecretView::NotLooked);
+    }
+
+    #[test]
+    fn strays_are_what_a_request_owns_elsewhere() {
+        let identity = Identity { namespace: "web".into(), name: "keynote".into(), uid: "uid-1".into() };
+        let owned = |name: &str, resource_version: &str, owned_by: &str| {
+            let annotations = [(annotation::OWNED_BY.to_owned(), owned_by.to_owned())].into();
+            SecretMeta { name: name.into(), annotations, ..meta(name, resource_version) }
+        };
+        let index = SecretIndex::default();
+        for (name, owned_by) in
+            [("keynote", "keynote/uid-1"), ("old", "keynote/uid-1"), ("dead", "keynote/uid-0"), ("other", "lobby/uid-1")]
+        {
+            index.present("web", owned(name, "1", owned_by));
+        }
+        index.present("elsewhere", owned("old", "1", "keynote/uid-1"));
+        let names = |index: &SecretIndex| index.strays(&identity, "keynote").into_iter().map(|meta| meta.name).collect::<Vec<_>>();
+        assert_eq!(names(&index), ["old"]);
+        index.present("web", owned("old", "2", "lobby/uid-1"));
+        assert_eq!(names(&index), Vec::<String>::new(), "it has changed hands");
+        index.present("web", owned("old", "3", "keynote/uid-1"));
+        assert!(index.vanished("web", &SecretMeta { name: "old".into(), ..meta("old", "4") }));
+        assert_eq!(names(&index), Vec::<String>::new());
+        assert_eq!(index.state().by_owner.len(), 3, "owners of what is gone are forgotten");
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_kept_only_while_the_watch_shows_it() {
+        let index = SecretIndex::default();
+        index.absent(name());
+        index.abandon(&name());
+        assert_eq!(index.view(&name()), SecretView::NotLooked);
+        index.present("web", meta("foreign", "1"));
+        index.abandon(&name());
+        assert_eq!(index.view(&name()), SecretView::NotLooked);
+        let labels = [(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())].into();
+        let watched = SecretMeta { labels, ..meta("ours", "2") };
+        index.present("web", watched.clone());
+        index.abandon(&name());
+        assert_eq!(index.view(&name()), SecretView::Present(watched));
     }
 
     #[test]

@@ -5,55 +5,99 @@ use std::time::Duration;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher;
 
+use crate::clock::Clock;
+use crate::time::Instant;
+
 /// The API server ends each watch after so long, seconds; a connection that died is noticed at the latest 5 s after that.
 pub const WATCH_TIMEOUT_SECONDS: u32 = 30;
 
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
+/// A watch that has worked for so long starts anew.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
+
 /// The wait after a watch's error: from 50 ms doubling to 1 s, up to half of it taken off at random.
 #[derive(Debug, Default)]
 pub struct WatchBackoff {
     errors: u32,
+    last: Option<Instant>,
+}
+
+impl WatchBackoff {
+    fn after_error(&mut self, now: Instant, draw: f64) -> Duration {
+        if self.last.replace(now).is_some_and(|last| now.since(last) > FORGOTTEN_AFTER) {
+            self.errors = 0;
+        }
+        let doubled = FIRST_WAIT.saturating_mul(1_u32.checked_shl(self.errors).unwrap_or(u32::MAX));
+        self.errors = self.errors.saturating_add(1);
+        doubled.min(LONGEST_WAIT).mul_f64(1.0 - 0.5 * draw)
+    }
 }
 
 impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let doubled = FIRST_WAIT.saturating_mul(1_u32.checked_shl(self.errors).unwrap_or(u32::MAX));
-        self.errors = self.errors.saturating_add(1);
-        Some(doubled.min(LONGEST_WAIT).mul_f64(rand::random_range(0.5..=1.0)))
+        Some(self.after_error(Clock.instant(), rand::random()))
     }
 }
 
 impl Backoff for WatchBackoff {
-    fn reset(&mut self) {
-        self.errors = 0;
-    }
+    /// Not at each event: before each list, also one that is about to fail, the library tells that it begins.
+    fn reset(&mut self) {}
 }
 
-/// Logs a watch's error, without anything of the answer that caused it.
-pub fn report_error(watched: &str, namespace: Option<&str>, error: &watcher::Error) {
-    let namespace = namespace.unwrap_or("all namespaces");
-    let (what, cause) = match error {
-        watcher::Error::InitialListFailed(cause) => ("list", Some(cause)),
-        watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => ("watch", Some(cause)),
-        watcher::Error::WatchError(status) if status.code == 410 => {
-            return tracing::debug!(watched, namespace, "the watch is too old and starts anew");
+/// What is logged of one watch: that it fails, once, and that it works again.
+#[derive(Debug)]
+pub struct WatchLog {
+    watched: &'static str,
+    namespace: String,
+    failing: bool,
+}
+
+impl WatchLog {
+    /// The log of the watch of `watched`; without a namespace, of all of them.
+    pub fn new(watched: &'static str, namespace: Option<&str>) -> Self {
+        Self { watched, namespace: namespace.unwrap_or("all namespaces").to_owned(), failing: false }
+    }
+
+    /// The watch works. Returns whether it failed before.
+    pub fn works(&mut self) -> bool {
+        let recovered = std::mem::take(&mut self.failing);
+        if recovered {
+            tracing::info!(watched = self.watched, namespace = self.namespace, "the watch works again");
         }
-        _ => ("watch", None),
-    };
-    match cause {
-        Some(kube::Error::Api(status)) if status.code == 403 => tracing::warn!(
-            watched,
-            namespace,
-            "not allowed to {what} (403): give the service account the Role of deploy/rbac in this namespace. It is tried again every second"
-        ),
-        Some(kube::Error::Api(status)) => {
-            tracing::warn!(watched, namespace, code = status.code, "the API server refused to {what}; trying again");
+        recovered
+    }
+
+    /// The watch failed. Nothing is logged of the answer that caused it: it may hold a Secret.
+    pub fn failed(&mut self, error: &watcher::Error) {
+        let (watched, namespace) = (self.watched, self.namespace.as_str());
+        let (what, cause) = match error {
+            watcher::Error::InitialListFailed(cause) => ("list", Some(cause)),
+            watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => ("watch", Some(cause)),
+            watcher::Error::WatchError(status) if status.code == 410 => {
+                return tracing::debug!(watched, namespace, "the watch is too old and starts anew");
+            }
+            _ => ("watch", None),
+        };
+        let code = match cause {
+            Some(kube::Error::Api(status)) => status.code,
+            _ => 0,
+        };
+        if std::mem::replace(&mut self.failing, true) {
+            return tracing::debug!(watched, namespace, code, "still could not {what}");
         }
-        _ => tracing::warn!(watched, namespace, "could not {what}; trying again"),
+        match code {
+            403 => tracing::warn!(
+                watched,
+                namespace,
+                "not allowed to {what} (403): give the service account the Role of deploy/rbac in this namespace. It is tried again every second"
+            ),
+            0 => tracing::warn!(watched, namespace, "could not {what}: no connection, or an answer that can't be read; trying again"),
+            code => tracing::warn!(watched, namespace, code, "the API server refused to {what}; trying again"),
+        }
     }
 }
 
@@ -62,12 +106,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_to_a_second_and_start_anew() {
+    fn waits_grow_to_a_second_and_start_anew_after_half_a_minute() {
         let mut backoff = WatchBackoff::default();
-        let waits: Vec<Duration> = backoff.by_ref().take(100).collect();
-        assert!(waits[0] <= FIRST_WAIT);
-        assert!(waits[10..].iter().all(|wait| (LONGEST_WAIT / 2..=LONGEST_WAIT).contains(wait)));
-        backoff.reset();
-        assert!(backoff.next().unwrap() <= FIRST_WAIT);
+        let at = |seconds: u64| Instant::after_start(Duration::from_secs(seconds));
+        let waits: Vec<u128> = (0..100)
+            .map(|second| {
+                // The library resets before each list.
+                backoff.reset();
+                backoff.after_error(at(second), 0.0).as_millis()
+            })
+            .collect();
+        assert_eq!(waits[..6], [50, 100, 200, 400, 800, 1000]);
+        assert!(waits[6..].iter().all(|wait| *wait == 1000));
+        assert_eq!(backoff.after_error(at(129), 1.0).as_millis(), 500);
+        assert_eq!(backoff.after_error(at(160), 1.0).as_millis(), 25);
+    }
+
+    #[test]
+    fn its_own_draws_stay_within_bounds() {
+        let waits: Vec<Duration> = WatchBackoff::default().take(100).collect();
+        assert!(waits[0] >= FIRST_WAIT / 2 && waits[0] <= FIRST_WAIT);
+        assert!(waits[5..].iter().all(|wait| (LONGEST_WAIT / 2..=LONGEST_WAIT).contains(wait)));
+    }
+
+    #[test]
+    fn only_a_watch_that_failed_works_again() {
+        let mut log = WatchLog::new("requests", None);
+        assert!(!log.works());
+        log.failed(&watcher::Error::NoResourceVersion);
+        log.failed(&watcher::Error::NoResourceVersion);
+        assert!(log.works());
+        assert!(!log.works());
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::clock::Clock;
 use crate::time::Instant;
 
@@ -17,6 +19,7 @@ const RECONCILE_STUCK_AFTER: Duration = Duration::from_mins(5);
 pub struct Gates {
     clock: Clock,
     state: Mutex<State>,
+    reconcile_ended: Notify,
 }
 
 struct State {
@@ -36,6 +39,7 @@ pub struct Reconciling<'a> {
 impl Drop for Reconciling<'_> {
     fn drop(&mut self) {
         self.gates.state().reconciles.remove(&self.number);
+        self.gates.reconcile_ended.notify_waiters();
     }
 }
 
@@ -45,7 +49,7 @@ impl Gates {
     pub fn new(clock: Clock) -> Self {
         let state =
             State { expected: BTreeMap::new(), passed: BTreeMap::new(), beat: clock.instant(), reconciles: BTreeMap::new(), started: 0 };
-        Self { clock, state: Mutex::new(state) }
+        Self { clock, state: Mutex::new(state), reconcile_ended: Notify::new() }
     }
 
     /// A gate that opens when so many scopes have passed it.
@@ -84,6 +88,17 @@ impl Gates {
         let number = state.started;
         state.reconciles.insert(number, now);
         Reconciling { gates: self, number }
+    }
+
+    /// Waits until no reconcile is under way.
+    pub async fn settled(&self) {
+        loop {
+            let ended = self.reconcile_ended.notified();
+            if self.state().reconciles.is_empty() {
+                return;
+            }
+            ended.await;
+        }
     }
 
     /// Each gate, and whether it is open.
@@ -140,6 +155,19 @@ mod tests {
         assert!(!gates.state().is_alive(later));
         drop(reconciling);
         assert!(gates.state().is_alive(later));
+    }
+
+    #[tokio::test]
+    async fn it_settles_when_the_last_reconcile_has_ended() {
+        let gates = Gates::new(Clock);
+        gates.settled().await;
+        let (first, last) = (gates.reconciling(), gates.reconciling());
+        let mut settled = std::pin::pin!(gates.settled());
+        assert!(futures::poll!(&mut settled).is_pending());
+        drop(first);
+        assert!(futures::poll!(&mut settled).is_pending());
+        drop(last);
+        assert!(futures::poll!(&mut settled).is_ready());
     }
 
     #[test]

@@ -19,8 +19,9 @@ pub enum LogFormat {
 /// kube's client logs the whole of an answer that it can't decode, and an answer may be a Secret: that module is kept silent at every level.
 const NEVER_LOGGED: &str = "kube_client::client=off";
 
-/// kube's runtime would put its own words around each line, and logs each reconcile. `--log-level` may ask for them by this name.
-const QUIETER: &str = "kube_runtime=warn";
+/// kube's runtime would put its own words around each line, and logs each reconcile; its watches warn at each attempt, of which the operator
+/// tells once. `--log-level` may ask for them by these names.
+const QUIETER: &str = "kube_runtime=warn,kube_runtime::watcher=error";
 
 /// Starts logging to standard error.
 pub fn init(format: LogFormat, level: &str) -> Result<(), ParseError> {
@@ -47,7 +48,7 @@ pub fn transition(identity: &Identity, before: &PlaybackGrantRequestStatus, afte
         Some((_, reason, message)) if failing_before != failing_after => {
             tracing::warn!(namespace, request = name, reason, "refresh is failing: {message}");
         }
-        None if failing_before.is_some() => tracing::info!(namespace, request = name, "refresh succeeds again"),
+        None if failing_before.is_some() => tracing::info!(namespace, request = name, "refresh is no longer failing"),
         _ => {}
     }
     if ready_before == ready_after {

@@ -108,7 +108,8 @@ pub(super) fn create(name: &str, order: &SecretOrder) -> Result<Bytes, ApiFailur
 
 pub(super) fn patch(version: &SecretVersion, order: &SecretOrder) -> Result<Bytes, ApiFailure> {
     let metadata = MetadataBody { uid: Some(&version.uid), resource_version: Some(&version.resource_version), ..metadata(order) };
-    encode(&SecretBody { api_version: None, kind: None, type_: None, metadata, data: order.grant.as_deref().map(data) })
+    // The type is told too: a Secret of another one can't be changed, and is made anew.
+    encode(&SecretBody { api_version: None, kind: None, type_: Some("Opaque"), metadata, data: order.grant.as_deref().map(data) })
 }
 
 fn encode(body: &SecretBody<'_>) -> Result<Bytes, ApiFailure> {

@@ -63,6 +63,7 @@ impl ApiFailure {
             403 if has_cause("NamespaceTerminating") => Self::Terminating(words),
             // A patch that names another object's uid.
             422 if concerns("metadata.uid") => Self::Conflict,
+            422 if has_cause("FieldValueTooLong") => Self::Refused(words),
             422 if concerns("data") || concerns("type") || concerns("immutable") => Self::Unchangeable(words),
             429 | 500..=599 => Self::Trouble(words),
             _ => Self::Refused(words),
@@ -126,6 +127,7 @@ mod tests {
         for field in ["data", "type", "immutable"] {
             assert!(matches!(refused(422, &cause(field, "FieldValueForbidden")), ApiFailure::Unchangeable(_)), "{field}");
         }
+        assert!(matches!(refused(422, &cause("data", "FieldValueTooLong")), ApiFailure::Refused(_)), "too large, not immutable");
         assert!(matches!(refused(422, &json!({"message": "denied by policy"})), ApiFailure::Refused(_)));
         assert!(matches!(refused(403, &cause("", "NamespaceTerminating")), ApiFailure::Terminating(_)));
         assert!(matches!(refused(403, &json!({"message": "exceeded quota"})), ApiFailure::Refused(_)));

@@ -17,6 +17,7 @@ pub use body::{ReadSecret, SecretData};
 pub use failure::ApiFailure;
 pub use meta::secret_meta;
 
+use super::API_SERVER_LIMIT;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::names::{FIELD_MANAGER, GROUP};
 use crate::lifecycle::{Identity, SecretMeta, SecretOrder, SecretVersion};
@@ -90,7 +91,21 @@ impl ApiServer {
         self.call(Method::PATCH, &path, JSON_PATCH, METADATA_ONLY, Bytes::from(operations.to_string())).await.map(drop)
     }
 
+    /// One call, from its request to the end of its answer.
     async fn call(&self, method: Method, path: &str, content: &str, accept: &str, body: Bytes) -> Result<Zeroizing<Vec<u8>>, ApiFailure> {
+        let exchange = self.exchange(method, path, content, accept, body);
+        let no_answer = || ApiFailure::Unreachable("no complete answer in time".to_owned());
+        tokio::time::timeout(API_SERVER_LIMIT, exchange).await.unwrap_or_else(|_| Err(no_answer()))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        accept: &str,
+        body: Bytes,
+    ) -> Result<Zeroizing<Vec<u8>>, ApiFailure> {
         let request = Request::builder()
             .method(method)
             .uri(path)

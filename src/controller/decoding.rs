@@ -1,0 +1,55 @@
+//! Requests that can't be decoded: they were stored through a laxer definition. They are warned of, not served, and stop nobody else.
+
+use kube::api::ObjectMeta;
+use kube::core::DeserializeGuard;
+use kube::core::error_boundary::InvalidObject;
+use kube::runtime::watcher::Event;
+
+use super::Context;
+use super::registry::{ObjectName, name_of};
+use crate::api::{PlaybackGrantRequest, PlaybackGrantRequestSpec, SecretRef};
+
+/// The event with its object decoded. One that can't be is the deletion of what was there before, if anything was.
+pub(super) fn decoded(event: Event<DeserializeGuard<PlaybackGrantRequest>>, context: &Context) -> Option<Event<PlaybackGrantRequest>> {
+    Some(match event {
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+        Event::InitApply(DeserializeGuard(object)) => Event::InitApply(object.map_err(|invalid| warn(&invalid)).map(slim).ok()?),
+        Event::Delete(DeserializeGuard(object)) => Event::Delete(object.map_or_else(|invalid| placeholder(invalid.metadata), slim)),
+        Event::Apply(DeserializeGuard(Ok(object))) => Event::Apply(slim(object)),
+        Event::Apply(DeserializeGuard(Err(invalid))) => {
+            warn(&invalid);
+            context.forget(invalid.metadata.uid.as_deref());
+            Event::Delete(placeholder(invalid.metadata))
+        }
+    })
+}
+
+/// Without what nobody reads and takes memory.
+fn slim(mut object: PlaybackGrantRequest) -> PlaybackGrantRequest {
+    object.metadata.managed_fields = None;
+    object
+}
+
+fn warn(invalid: &InvalidObject) {
+    let ObjectName { namespace, name } = name_of(&invalid.metadata);
+    tracing::warn!(
+        namespace,
+        request = name,
+        "this PlaybackGrantRequest can't be decoded and isn't served: it was stored through a laxer definition. Apply it again, and the API server will name what is wrong"
+    );
+}
+
+/// Stands for an object of which only the name matters any more; its spec asks for nothing.
+fn placeholder(metadata: ObjectMeta) -> PlaybackGrantRequest {
+    let spec = PlaybackGrantRequestSpec {
+        player_streamer_sid: String::new(),
+        ttl_seconds: 0,
+        access_control_allow_origin: None,
+        refresh_before_expiry_seconds: None,
+        credentials_secret_ref: SecretRef::default(),
+        secret: None,
+        suspend: true,
+    };
+    PlaybackGrantRequest { metadata, spec, status: None }
+}
