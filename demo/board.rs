@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use playback_grant_operator::api::PlaybackGrantRequest;
-
-use crate::judge::{Judge, Record, seconds};
+use playback_grant_testbed::{Judge, Record, seconds};
 
 /// The requests by their names.
 #[derive(Debug, Default)]

@@ -3,7 +3,6 @@
 mod arguments;
 mod board;
 mod interrupt;
-mod judge;
 mod observe;
 mod screen;
 mod simulator;

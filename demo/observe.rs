@@ -12,12 +12,11 @@ use kube::runtime::{WatchStreamExt, watcher as watch};
 use playback_grant_operator::api::PlaybackGrantRequest;
 use playback_grant_operator::api::names::key::PLAYBACK_URL;
 use playback_grant_operator::simulator::PlaybackToken;
-use playback_grant_testbed::{ManagedProcess, unix_millis};
+use playback_grant_testbed::{Judge, Life, ManagedProcess, Record, seconds, unix_millis};
 
 use crate::arguments::Arguments;
 use crate::board::Board;
 use crate::interrupt::Interrupt;
-use crate::judge::{Judge, Life, seconds};
 use crate::screen::Screen;
 use crate::simulator;
 use crate::stage::{NAMESPACE, Stage};
@@ -51,7 +50,7 @@ pub async fn observe(stage: &Stage, arguments: &Arguments, screen: &mut Screen, 
             // A grant that has arrived is seen before the clock is read: nothing counts as expired that has been replaced.
             biased;
             () = interrupt.wait() => break false,
-            Some(event) = secrets.next() => if let Ok(event) = event { see_secret(&event, &mut judge) },
+            Some(event) = secrets.next() => if let Ok(event) = event { judge.watched(&event, PLAYBACK_URL, life) },
             Some(event) = requests.next() => if let Ok(event) = event { see_request(&event, &mut board) },
             error = ended("playback-grant-operator", &stage.operator) => return Err(error),
             error = ended("media-api-simulator", &stage.simulator) => return Err(error),
@@ -78,7 +77,7 @@ pub async fn observe(stage: &Stage, arguments: &Arguments, screen: &mut Screen, 
 
 fn summary(board: &Board, judge: &Judge, complaints: &[String]) -> String {
     let records: Vec<_> = board.secrets().map(|secret| judge.record(secret)).collect();
-    let refreshes: u32 = records.iter().map(crate::judge::Record::refreshes).sum();
+    let refreshes: u32 = records.iter().map(Record::refreshes).sum();
     let expired: u64 = records.iter().map(|record| record.expired).sum();
     let verdict = if complaints.is_empty() { "none ever stood expired".to_owned() } else { complaints.join("\n  ") };
     format!(
@@ -86,17 +85,6 @@ fn summary(board: &Board, judge: &Judge, complaints: &[String]) -> String {
         records.len(),
         seconds(expired)
     )
-}
-
-fn see_secret(event: &Event<Secret>, judge: &mut Judge) {
-    let (Event::Apply(secret) | Event::InitApply(secret) | Event::Delete(secret)) = event else { return };
-    let Some(name) = secret.metadata.name.as_deref() else { return };
-    let url = secret.data.as_ref().and_then(|data| data.get(PLAYBACK_URL));
-    if matches!(event, Event::Delete(_)) {
-        judge.gone(name, unix_millis());
-    } else if url.is_some() || judge.record(name).grants > 0 {
-        judge.seen(name, url.and_then(|url| life(&url.0)), unix_millis());
-    }
 }
 
 fn life(url: &[u8]) -> Option<Life> {

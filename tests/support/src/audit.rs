@@ -18,6 +18,8 @@ pub struct AuditLog {
 /// One request, as the API server saw it.
 #[derive(Clone, Debug)]
 pub struct AuditedRequest {
+    /// What the API server knows the request by.
+    pub audit_id: String,
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, …
     pub verb: String,
     /// The user; of a service account as [`service_account_user`](crate::service_account_user) spells it.
@@ -156,6 +158,7 @@ impl Event {
     fn into_request(self) -> AuditedRequest {
         let ObjectReference { resource, subresource, namespace, name } = self.object_ref;
         AuditedRequest {
+            audit_id: self.audit_id,
             verb: self.verb,
             user: self.user.username,
             uri: self.request_uri,

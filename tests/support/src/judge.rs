@@ -2,6 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::watcher::Event;
+
+use crate::clock::unix_millis;
+
 /// The life of a grant, as its playback URL's token tells it: milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
@@ -28,6 +33,7 @@ pub struct Record {
 
 impl Record {
     /// How often the grant has been replaced by a newer one.
+    #[must_use]
     pub fn refreshes(&self) -> u32 {
         self.grants.saturating_sub(1)
     }
@@ -48,6 +54,7 @@ pub struct Judge {
 
 impl Judge {
     /// What has been seen of the Secret.
+    #[must_use]
     pub fn record(&self, secret: &str) -> Record {
         self.records.get(secret).copied().unwrap_or_default()
     }
@@ -72,6 +79,20 @@ impl Judge {
         }
     }
 
+    /// An event of a watch of Secrets. `life` reads the life of the grant out of a playback URL, which stands under the key `url_key`.
+    ///
+    /// A Secret that has never held a grant is none of the judge's.
+    pub fn watched(&mut self, event: &Event<Secret>, url_key: &str, life: impl Fn(&[u8]) -> Option<Life>) {
+        let (Event::Apply(secret) | Event::InitApply(secret) | Event::Delete(secret)) = event else { return };
+        let Some(name) = secret.metadata.name.as_deref() else { return };
+        let url = secret.data.as_ref().and_then(|data| data.get(url_key));
+        if matches!(event, Event::Delete(_)) {
+            self.gone(name, unix_millis());
+        } else if url.is_some() || self.record(name).grants > 0 {
+            self.seen(name, url.and_then(|url| life(&url.0)), unix_millis());
+        }
+    }
+
     /// Time has passed.
     pub fn settle(&mut self, now: u64) {
         for record in self.records.values_mut() {
@@ -80,6 +101,7 @@ impl Judge {
     }
 
     /// What is wrong with the Secrets of the requests, a sentence each; empty when grants were refreshed and none stood expired.
+    #[must_use]
     pub fn complaints<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut refreshes = 0;
@@ -104,6 +126,7 @@ impl Judge {
 }
 
 /// Milliseconds as seconds, for people.
+#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "what a person reads has one decimal")]
 pub fn seconds(millis: u64) -> f64 {
     millis as f64 / 1000.0
