@@ -23,7 +23,7 @@ pub struct Scene {
     pub namespace: String,
 }
 
-type Body = Box<dyn FnOnce(Scene) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send>;
+type Body = Box<dyn FnOnce(Scene) -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>> + Send>;
 
 /// A test that needs the cluster.
 pub struct ClusterTest {
@@ -35,7 +35,7 @@ pub struct ClusterTest {
 pub fn test<F, R>(name: &'static str, body: F) -> ClusterTest
 where
     F: FnOnce(Scene) -> R + Send + 'static,
-    R: Future<Output = anyhow::Result<()>> + Send + 'static,
+    R: Future<Output = anyhow::Result<()>> + 'static,
 {
     ClusterTest { name, body: Box::new(move |scene| Box::pin(body(scene))) }
 }
@@ -65,12 +65,10 @@ impl Run {
                 let plane = locked(&run.plane).clone().context("the control plane isn't running")?;
                 let namespace = plane.create_namespace("test").await?;
                 let scene = Scene { admin: plane.admin(), plane, namespace };
-                // A task of its own: a panic ends the test, and only the test.
-                let task = tokio::spawn(body(scene));
-                let stop = task.abort_handle();
-                let outcome = tokio::time::timeout(GIVE_UP_AFTER, task).await;
-                stop.abort();
-                outcome.with_context(|| format!("it doesn't come to an end within {GIVE_UP_AFTER:?}"))?.context("it panicked: see above")?
+                // On the trial's own thread: a panic ends the test, and only the test.
+                tokio::time::timeout(GIVE_UP_AFTER, body(scene))
+                    .await
+                    .with_context(|| format!("it doesn't come to an end within {GIVE_UP_AFTER:?}"))?
             });
             locked(&run.times).push((name, stopwatch.elapsed()));
             outcome.map_err(|error: anyhow::Error| Failed::from(format!("{error:#}")))

@@ -3,9 +3,21 @@
 //! A module of tests has a function `tests` that lists them; see `smoke.rs` for the pattern.
 
 mod access;
+mod corrupting_proxy;
+mod credentials;
 mod door;
 mod harness;
+mod leaks;
+mod malformed;
+mod program;
+mod quiet;
+mod reasons;
+mod restart;
+mod secrecy;
+mod secret;
 mod smoke;
+mod spec;
+mod stage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,7 +32,22 @@ use harness::{ClusterTest, Run, in_project, locked};
 
 /// Every test of the cluster.
 fn tests() -> Vec<ClusterTest> {
-    [access::tests(), door::tests(), smoke::tests()].into_iter().flatten().collect()
+    let modules = [
+        // The longest first.
+        quiet::tests(),
+        reasons::tests(),
+        access::tests(),
+        credentials::tests(),
+        door::tests(),
+        malformed::tests(),
+        program::tests(),
+        restart::tests(),
+        secrecy::tests(),
+        secret::tests(),
+        smoke::tests(),
+        spec::tests(),
+    ];
+    modules.into_iter().flatten().collect()
 }
 
 /// The tests wait for the cluster far more than they compute.
@@ -54,19 +81,31 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("{:7.1} s  {name}", time.as_secs_f64());
     }
     let plane = locked(&run.plane).take();
+    let mut leaks = Ok(());
     if let Some(plane) = plane {
-        runtime.block_on(stop(plane, conclusion.has_failed()))?;
+        // A single test may have left too little to be searched; it has searched what it left by itself, if it is one of those.
+        if arguments.filter.is_none() {
+            leaks = runtime.block_on(leaks::search_everything(&plane)).map(|searched| eprintln!("{searched}"));
+        }
+        runtime.block_on(stop(plane, conclusion.has_failed() || leaks.is_err()))?;
     }
+    leaks?;
     Ok(conclusion.exit_code())
 }
 
 /// A control plane with everything of the project that is installed in a cluster.
 async fn start() -> Result<ControlPlane> {
     let mut plane = ControlPlane::start().await?;
-    let shipped = ["crds/playbackgrantrequests.yaml", "deploy/rbac/account.yaml", "deploy/rbac/cluster.yaml"].map(in_project);
-    plane.install(&shipped.each_ref().map(PathBuf::as_path)).await?;
+    malformed::store(&plane).await?;
+    install(&plane).await?;
     plane.start_controller_manager().await?;
     Ok(plane)
+}
+
+/// Installs what is shipped: the definition, the account and its rights.
+async fn install(plane: &ControlPlane) -> Result<()> {
+    let shipped = ["crds/playbackgrantrequests.yaml", "deploy/rbac/account.yaml", "deploy/rbac/cluster.yaml"].map(in_project);
+    plane.install(&shipped.each_ref().map(PathBuf::as_path)).await
 }
 
 async fn stop(plane: Arc<ControlPlane>, keep_folder: bool) -> Result<()> {

@@ -1,0 +1,108 @@
+//! The program in its surroundings: health, metrics, a few namespaces, and one of them forbidden.
+
+use anyhow::{Result, ensure};
+use playback_grant_testbed::{AuditQuery, service_account_user};
+use serde_json::json;
+
+use crate::harness::{ClusterTest, Scene, in_project, test};
+use crate::stage::{Operator, PATIENCE, Stage, status};
+
+pub fn tests() -> Vec<ClusterTest> {
+    vec![
+        test("program::health_and_metrics_are_served", health_and_metrics_are_served),
+        test("program::a_forbidden_namespace_holds_up_no_other", a_forbidden_namespace_holds_up_no_other),
+        test("program::without_a_role_it_is_not_ready_and_says_why", without_a_role_it_is_not_ready_and_says_why),
+        test("program::without_an_api_server_it_says_so_and_goes_on", without_an_api_server_it_says_so_and_goes_on),
+    ]
+}
+
+async fn health_and_metrics_are_served(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let operator = stage.operator().await?;
+    operator.ready().await?;
+    ensure!(operator.get("/livez").await? == (200, "ok\n".to_owned()), "/livez: {:?}", operator.get("/livez").await?);
+    ensure!(
+        operator.get("/readyz").await? == (200, "[+] requests\n[+] secrets\n".to_owned()),
+        "/readyz: {:?}",
+        operator.get("/readyz").await?
+    );
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 60})).await?;
+    let (code, metrics) = operator.get("/metrics").await?;
+    ensure!(code == 200 && metrics.ends_with("# EOF\n"), "/metrics isn't OpenMetrics");
+    ensure!(metrics.contains("playback_grant_media_api_requests_total{result=\"Granted\"} 1"), "one call is counted as: {metrics}");
+    ensure!(operator.get("/secrets").await?.0 == 404, "there is something else");
+    Ok(())
+}
+
+async fn a_forbidden_namespace_holds_up_no_other(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let (forbidden, account) = (stage.plane.create_namespace("forbidden").await?, ("namespaced", "playback-grant-operator"));
+    stage.plane.create_namespace_named(account.0).await?;
+    stage.plane.create_service_account(account.0, account.1).await?;
+    let role = std::fs::read_to_string(in_project("deploy/rbac/namespaced.yaml"))?.replace("playback-grant-system", account.0);
+    stage.plane.apply(&role, &stage.namespace).await?;
+    let kubeconfig = stage.plane.service_account_kubeconfig(account.0, account.1).await?;
+    let url = stage.simulator.base_url();
+    let launch = Operator::launch(&stage.plane, &stage.namespace)
+        .env("KUBECONFIG", kubeconfig)
+        .args(["--media-api-url", &url, "--namespace", &forbidden])
+        .env("PLAYBACK_GRANT_LOG_FORMAT", "json")
+        .args(["--namespace", &stage.namespace]);
+    let operator = Operator::start(launch).await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 6})).await?;
+    operator.ready().await?;
+    let first = stage.requests.get("lobby").await?;
+    stage.reaches("lobby", "refreshed", |request| status(request).grant != status(&first).grant).await?;
+
+    let log = operator.log()?;
+    let told: Vec<_> = log.lines().filter(|line| line.contains("not allowed to") && line.contains(&forbidden)).collect();
+    ensure!((1..=2).contains(&told.len()), "the forbidden namespace is told of in {} lines, not once for each of two watches", told.len());
+    ensure!(told.iter().all(|line| line.contains("deploy/rbac")), "the log doesn't say what to do: {told:?}");
+
+    let user = service_account_user(account.0, account.1);
+    let asked = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })?;
+    let beyond: Vec<_> = asked.iter().filter(|request| request.namespace != stage.namespace && request.namespace != forbidden).collect();
+    ensure!(!asked.is_empty() && beyond.is_empty(), "asked beyond its namespaces: {beyond:?}");
+
+    // Once the Role is given, the namespace is served.
+    stage.plane.apply(&role, &forbidden).await?;
+    let other = Stage::set(&Scene { namespace: forbidden, ..scene }).await?;
+    other.ready_request("kiosk", 2, &json!({})).await.map(drop)
+}
+
+async fn without_a_role_it_is_not_ready_and_says_why(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    stage.plane.create_service_account(&stage.namespace, "nobody").await?;
+    let kubeconfig = stage.plane.service_account_kubeconfig(&stage.namespace, "nobody").await?;
+    let launch = Operator::launch(&stage.plane, &stage.namespace)
+        .env("KUBECONFIG", kubeconfig)
+        .args(["--media-api-url", &stage.simulator.base_url()]);
+    let operator = Operator::start(launch).await?;
+    let said = async || operator.log();
+    crate::stage::eventually("the log tells what is missing", said, |log| log.contains("not allowed to list (403)"), |_| ()).await?;
+    ensure!(operator.get("/readyz").await? == (503, "[-] requests\n[-] secrets\n".to_owned()), "{:?}", operator.get("/readyz").await?);
+    ensure!(operator.get("/livez").await?.0 == 200, "it isn't alive for want of a Role");
+    Ok(())
+}
+
+async fn without_an_api_server_it_says_so_and_goes_on(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let kubeconfig = stage.plane.folder().join("nowhere.kubeconfig");
+    let [port] = playback_grant_testbed::free_ports()?;
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "nowhere",
+        "clusters": [{"name": "nowhere", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
+        "users": [{"name": "user", "user": {}}],
+        "contexts": [{"name": "nowhere", "context": {"cluster": "nowhere", "user": "user"}}],
+    });
+    std::fs::write(&kubeconfig, config.to_string())?;
+    let launch = Operator::launch(&stage.plane, &stage.namespace)
+        .env("KUBECONFIG", kubeconfig)
+        .args(["--media-api-url", &stage.simulator.base_url()]);
+    let operator = Operator::start(launch).await?;
+    let said = async || operator.log();
+    crate::stage::eventually("the log tells of it", said, |log| log.contains("could not list: no connection"), |_| ()).await?;
+    ensure!(operator.get("/readyz").await?.0 == 503 && operator.get("/livez").await?.0 == 200, "it isn't alive and unready");
+    ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+    Ok(())
+}

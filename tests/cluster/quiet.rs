@@ -1,0 +1,119 @@
+//! In quiet: no expired second, and nothing is asked of anybody that isn't needed. As it is shipped: one operator for all namespaces.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures::StreamExt as _;
+use kube::Api;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use playback_grant_operator::api::PlaybackGrantRequest;
+use playback_grant_operator::api::names::key::PLAYBACK_URL;
+use playback_grant_operator::simulator::PlaybackToken;
+use playback_grant_testbed::{AuditQuery, ControlPlane, Judge, Life, service_account_user, unix_millis};
+use serde_json::json;
+
+use crate::harness::{ClusterTest, Scene, test};
+use crate::leaks::search_everything;
+use crate::stage::{ACCOUNT, PATIENCE, Stage, described, status};
+
+pub fn tests() -> Vec<ClusterTest> {
+    vec![test(
+        "quiet::two_minutes_without_an_expired_second_or_a_needless_request",
+        two_minutes_without_an_expired_second_or_a_needless_request,
+    )]
+}
+
+const FOR: Duration = Duration::from_mins(2);
+
+/// Name, number of the PlayerStreamer, TTL, refreshBefore, and how many refreshes are the fewest in that time.
+const REQUESTS: [(&str, u32, u32, u32, u64); 3] = [("lobby", 1, 15, 5, 10), ("kiosk", 2, 15, 10, 20), ("keynote", 3, 60, 20, 2)];
+
+async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -> Result<()> {
+    // A control plane of its own: the others' requests would be served too.
+    let plane = Arc::new(ControlPlane::start().await?);
+    crate::install(&plane).await?;
+    plane.create_namespace_named("web").await?;
+    let stage = Stage::set(&Scene { admin: plane.admin(), plane: plane.clone(), namespace: "web".to_owned() }).await?;
+    let operator = stage.operator_with(&[]).await?;
+    for (name, n, ttl, before, _) in REQUESTS {
+        stage.ready_request(name, n, &json!({"ttlSeconds": ttl, "refreshBeforeExpirySeconds": before})).await?;
+    }
+    // From here on an operator that finds everything fresh: its start is part of what is counted.
+    rest(&stage).await?;
+    ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+    let calls_before = counts(|n| stage.calls(n));
+    let asked_before = asked(&stage).await?.len();
+    let operator = stage.operator_with(&[]).await?;
+
+    let judge = observe(&stage).await?;
+    rest(&stage).await?;
+    ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+
+    let mut needed = BTreeMap::from([("get secrets/media-api".to_owned(), 1)]);
+    for (name, n, _, _, fewest) in REQUESTS {
+        let record = judge.record(name);
+        ensure!(record.expired == 0 && record.unreadable == 0, "{name} stood expired for {} ms", record.expired);
+        let calls = stage.calls(n) - calls_before[name];
+        ensure!(calls >= fewest, "{name} was refreshed {calls} times, fewer than {fewest}");
+        needed.insert(format!("get secrets/{name}"), 1);
+        needed.insert(format!("patch secrets/{name}"), calls);
+        needed.insert(format!("patch playbackgrantrequests.status/{name}"), calls);
+    }
+    let mut found = BTreeMap::<String, u64>::new();
+    for request in &asked(&stage).await?[asked_before..] {
+        *found.entry(request.clone()).or_default() += 1;
+    }
+    ensure!(found == needed, "asked of the API server: {found:?}; needed: {needed:?}");
+    search_everything(&plane).await?;
+    plane.stop().await
+}
+
+/// What the operator's account has asked of the API server, but for watches and the lists that they begin with.
+async fn asked(stage: &Stage) -> Result<Vec<String>> {
+    // An answer may be a moment ahead of its line in the log; a later request's line isn't.
+    stage.last_asked().await?;
+    let user = service_account_user(ACCOUNT.0, ACCOUNT.1);
+    let requests = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })?;
+    let is_watch = |verb: &str, resource: &str| matches!(verb, "watch" | "list") && matches!(resource, "secrets" | "playbackgrantrequests");
+    Ok(requests.iter().filter(|request| !is_watch(&request.verb, &request.resource)).map(described).collect())
+}
+
+/// Waits for a moment at which nothing is under way: every grant is written, reported, and not due for a while.
+async fn rest(stage: &Stage) -> Result<()> {
+    let get = async || Ok(stage.requests.list(&kube::api::ListParams::default()).await?.items);
+    let soon = |request: &PlaybackGrantRequest| {
+        let due = status(request).next_refresh_time.and_then(|due| due.parse::<k8s_openapi::jiff::Timestamp>().ok());
+        let due = due.and_then(|due| u64::try_from(due.as_millisecond()).ok()).unwrap_or_default();
+        due < unix_millis() + 1500
+    };
+    crate::stage::eventually("nothing is due", get, |requests| !requests.iter().any(soon), Vec::len).await.map(drop)
+}
+
+async fn observe(stage: &Stage) -> Result<Judge> {
+    let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(stage.admin.clone(), &stage.namespace);
+    let mut events = pin!(watcher(secrets, watcher::Config::default()).default_backoff());
+    let mut end = pin!(tokio::time::sleep(FOR));
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let mut judge = Judge::default();
+    loop {
+        tokio::select! {
+            // A grant that has arrived is seen before the clock is read: nothing counts as expired that has been replaced.
+            biased;
+            event = events.next() => judge.watched(&event.context("the watch ended")??, PLAYBACK_URL, life),
+            () = &mut end => return Ok(judge),
+            _ = ticks.tick() => judge.settle(unix_millis()),
+        }
+    }
+}
+
+fn life(url: &[u8]) -> Option<Life> {
+    let token = PlaybackToken::decode(std::str::from_utf8(url).ok()?)?;
+    Some(Life { issued: token.issued_at_unix_ms, expires: token.expires_at_unix_ms() })
+}
+
+fn counts(calls: impl Fn(u32) -> u64) -> BTreeMap<&'static str, u64> {
+    REQUESTS.into_iter().map(|(name, n, ..)| (name, calls(n))).collect()
+}

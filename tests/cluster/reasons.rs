@@ -1,0 +1,231 @@
+//! Each reason that a condition may have, provoked; its kstatus, and a message that names object, cause and remedy.
+
+use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::{ResourceQuota, Secret};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::harness::{ClusterTest, Scene, test};
+use crate::stage::{A_WHILE, Stage, api_key, conditions, ensure_names, key_sid, message, sid, status};
+
+pub fn tests() -> Vec<ClusterTest> {
+    vec![
+        test("reasons::each_failure_of_the_media_api_has_its_own", each_failure_of_the_media_api_has_its_own),
+        test("reasons::a_failing_refresh_leaves_a_live_grant_ready", a_failing_refresh_leaves_a_live_grant_ready),
+        test("reasons::issuing_until_the_first_answer", issuing_until_the_first_answer),
+        test("reasons::grant_expired_while_nobody_was_there", grant_expired_while_nobody_was_there),
+        test("reasons::credentials_that_are_missing_or_malformed", credentials_that_are_missing_or_malformed),
+        test("reasons::a_secret_of_another_is_a_conflict", a_secret_of_another_is_a_conflict),
+        test("reasons::a_quota_refuses_the_secret", a_quota_refuses_the_secret),
+        test("reasons::suspended_once_the_grant_has_expired", suspended_once_the_grant_has_expired),
+    ]
+}
+
+/// A failure of the Media API from the first call on.
+struct Failure {
+    /// What the simulator does to it.
+    fault: &'static str,
+    reason: &'static str,
+    /// `Reconciling` or `Stalled`.
+    progress: &'static str,
+    /// What the message tells of cause and remedy.
+    words: &'static [&'static str],
+}
+
+const FAILURES: [Failure; 15] = [
+    Failure { fault: "500", reason: "MediaApiUnavailable", progress: "Reconciling", words: &["500", "the call is made again"] },
+    Failure { fault: "500,body=empty", reason: "MediaApiUnavailable", progress: "Reconciling", words: &["500"] },
+    Failure { fault: "503,body=html", reason: "MediaApiUnavailable", progress: "Reconciling", words: &["503"] },
+    Failure { fault: "reset", reason: "MediaApiUnavailable", progress: "Reconciling", words: &["connection was closed", "look at"] },
+    Failure { fault: "429,retry-after=1", reason: "MediaApiThrottled", progress: "Reconciling", words: &["429"] },
+    Failure { fault: "garbage", reason: "InvalidResponse", progress: "Reconciling", words: &["not JSON", "check"] },
+    Failure { fault: "null-grant", reason: "InvalidResponse", progress: "Reconciling", words: &["without a grant", "check"] },
+    Failure { fault: "wrong-types", reason: "InvalidResponse", progress: "Reconciling", words: &["is not", "check"] },
+    Failure { fault: "other-streamer", reason: "InvalidResponse", progress: "Reconciling", words: &["another PlayerStreamer"] },
+    Failure { fault: "401", reason: "Unauthorized", progress: "Stalled", words: &["401", "credentials"] },
+    Failure { fault: "403", reason: "Unauthorized", progress: "Stalled", words: &["403"] },
+    Failure { fault: "404", reason: "PlayerStreamerNotFound", progress: "Stalled", words: &["404", "PlayerStreamer"] },
+    Failure { fault: "410", reason: "PlayerStreamerNotFound", progress: "Stalled", words: &["410"] },
+    Failure { fault: "400", reason: "MediaApiRejected", progress: "Stalled", words: &["400"] },
+    Failure { fault: "302", reason: "MediaApiRejected", progress: "Stalled", words: &["302"] },
+];
+
+async fn each_failure_of_the_media_api_has_its_own(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    // Each with credentials of its own: a lane that closes concerns nobody else.
+    for (n, failure) in (1..).zip(FAILURES) {
+        stage.fault(&format!("{}@{}", failure.fault, sid(n)))?;
+        let credentials = format!("media-api-{n}");
+        stage.credentials(&credentials, &api_key(n)).await?;
+        stage.request(&format!("case-{n}"), n, &json!({"credentialsSecretRef": {"name": credentials}})).await?;
+    }
+    for (n, Failure { fault, reason, progress, words }) in (1..).zip(FAILURES) {
+        let mut expected =
+            [("Ready", "False"), ("RefreshFailing", "True"), (progress, "True")].map(|(kind, is)| format!("{kind}={is} {reason}"));
+        expected.sort();
+        let what = format!("{reason} for {fault}");
+        let request = stage.reaches(&format!("case-{n}"), &what, |request| conditions(request) == expected).await?;
+        let url = stage.simulator.base_url();
+        for condition in ["Ready", "RefreshFailing", progress] {
+            // Where: the Media API that was called. The Secret of the request is in the coverage.
+            ensure_names(&request, condition, words)?;
+            ensure_names(&request, condition, &[&url])?;
+        }
+        ensure_names(&request, "RefreshFailing", &[&format!("Secret {}/case-{n} holds no unexpired grant", stage.namespace)])?;
+        ensure!(status(&request).consecutive_failures > 0 && status(&request).grant.is_none(), "the status is {:?}", status(&request));
+        ensure!(stage.secrets.get_opt(&format!("case-{n}")).await?.is_none(), "{fault} made a Secret");
+    }
+    stage.simulator.clear_faults();
+    for n in 1..=u32::try_from(FAILURES.len())? {
+        // A refusal is looked at slowly by itself, and at once when somebody has mended something.
+        stage.annotate(&format!("case-{n}"), "playbackgrant.dev/refresh-requested-at", "mended").await?;
+        stage.ready(&format!("case-{n}")).await?;
+    }
+    Ok(())
+}
+
+async fn a_failing_refresh_leaves_a_live_grant_ready(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 20, "refreshBeforeExpirySeconds": 15})).await?;
+    stage.fault("404")?;
+    let failing = ["Ready=True GrantIssued", "Reconciling=True PlayerStreamerNotFound", "RefreshFailing=True PlayerStreamerNotFound"];
+    let request = stage.reaches("lobby", "Ready while its refresh fails", |request| conditions(request) == failing).await?;
+    let expiry = status(&request).grant.map(|grant| grant.expiry_time).unwrap_or_default();
+    ensure_names(&request, "RefreshFailing", &["404", &format!("Secret {}/lobby covers until {expiry}", stage.namespace)])?;
+    // The message never changes by itself: no write until the grant has expired.
+    let version = request.metadata.resource_version;
+    tokio::time::sleep(A_WHILE).await;
+    ensure!(stage.requests.get("lobby").await?.metadata.resource_version == version, "the status was written though nothing had changed");
+    let expired =
+        ["Ready=False PlayerStreamerNotFound", "Reconciling=True PlayerStreamerNotFound", "RefreshFailing=True PlayerStreamerNotFound"];
+    stage.reaches("lobby", "expired with the cause as its reason", |request| conditions(request) == expired).await?;
+    stage.simulator.clear_faults();
+    let request = stage.ready("lobby").await?;
+    ensure!(status(&request).consecutive_failures == 0, "failures are still counted: {:?}", status(&request));
+    Ok(())
+}
+
+async fn issuing_until_the_first_answer(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.fault("hang")?;
+    stage.request("lobby", 1, &json!({})).await?;
+    let issuing = ["Ready=False Issuing", "Reconciling=True Issuing"];
+    let request = stage.reaches("lobby", "issuing", |request| conditions(request) == issuing).await?;
+    ensure_names(&request, "Ready", &["a grant for this spec is being asked for"])?;
+    ensure!(status(&request).observed_generation == Some(1), "observed is {:?}", status(&request).observed_generation);
+    stage
+        .reaches("lobby", "told that no answer came", |request| message(request, "Ready").contains("no complete answer within 10s"))
+        .await?;
+    stage.simulator.clear_faults();
+    stage.ready("lobby").await.map(drop)
+}
+
+async fn grant_expired_while_nobody_was_there(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 5})).await?;
+    operator.kill9().await?;
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    stage.fault("hang")?;
+    let _operator = stage.operator().await?;
+    let expired = ["Ready=False GrantExpired", "Reconciling=True GrantExpired"];
+    let request = stage.reaches("lobby", "expired while nobody was there", |request| conditions(request) == expired).await?;
+    ensure_names(&request, "Ready", &[&format!("Secret {}/lobby expired at 20", stage.namespace), "a new one is being asked for"])?;
+    stage.simulator.clear_faults();
+    stage.ready("lobby").await.map(drop)
+}
+
+async fn credentials_that_are_missing_or_malformed(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    let failing = |reason| ["Ready=False", "RefreshFailing=True", "Stalled=True"].map(|condition| format!("{condition} {reason}"));
+    stage.delete_secret("media-api").await?;
+    stage.request("lobby", 1, &json!({})).await?;
+    let not_found = failing("CredentialsNotFound");
+    let request = stage.reaches("lobby", "without credentials", |request| conditions(request) == not_found).await?;
+    let secret = format!("Secret {}/media-api", stage.namespace);
+    ensure_names(&request, "Ready", &[&secret, "does not exist", "Create it with the keys apiKeySid and apiKeySecret"])?;
+
+    let cases: [(Value, &[&str]); 3] = [
+        (json!({"apiKeySid": key_sid(1)}), &["apiKeySid", "apiKeySecret"]),
+        (json!({"accountSid": "AC1", "authToken": "t"}), &["accountSid", "AC and 32 hexadecimal digits"]),
+        (json!({"username": "somebody"}), &["apiKeySid", "accountSid"]),
+    ];
+    for (data, words) in cases {
+        stage.credentials("media-api", &data).await?;
+        let invalid = failing("CredentialsInvalid");
+        let is_told = |request: &_| conditions(request) == invalid && words.iter().all(|word| message(request, "Ready").contains(word));
+        let request = stage.reaches("lobby", &format!("told that its credentials are invalid: {words:?}"), is_told).await?;
+        ensure_names(&request, "Stalled", &[&secret, "can't be used"])?;
+    }
+    ensure!(stage.simulator.counters().total.received == 0, "the Media API was called without credentials");
+    stage.credentials("media-api", &api_key(1)).await?;
+    stage.ready("lobby").await?;
+    Ok(())
+}
+
+async fn a_secret_of_another_is_a_conflict(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let foreign: Secret = serde_json::from_value(json!({"metadata": {"name": "lobby"}, "stringData": {"theirs": "untouched"}}))?;
+    let foreign = stage.secrets.create(&PostParams::default(), &foreign).await?;
+    let _operator = stage.operator().await?;
+    stage.request("lobby", 1, &json!({})).await?;
+    let conflict = ["Ready=False SecretConflict", "Stalled=True SecretConflict"];
+    let request = stage.reaches("lobby", "in conflict", |request| conditions(request) == conflict).await?;
+    ensure_names(
+        &request,
+        "Ready",
+        &[&format!("Secret {}/lobby", stage.namespace), "does not belong", "left untouched", "spec.secret.name"],
+    )?;
+    tokio::time::sleep(A_WHILE).await;
+    ensure!(stage.secrets.get("lobby").await? == foreign, "a foreign Secret was touched");
+    ensure!(stage.calls(1) == 0, "the Media API was called for a request in conflict");
+    stage.delete_secret("lobby").await?;
+    stage.ready("lobby").await.map(drop)
+}
+
+async fn a_quota_refuses_the_secret(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let quotas: Api<ResourceQuota> = Api::namespaced(stage.admin.clone(), &stage.namespace);
+    let quota = serde_json::from_value(json!({"metadata": {"name": "no-more"}, "spec": {"hard": {"secrets": "1"}}}))?;
+    quotas.create(&PostParams::default(), &quota).await?;
+    // No controller counts here what is used: it is told.
+    let status_of = json!({"status": {"hard": {"secrets": "1"}, "used": {"secrets": "1"}}});
+    quotas.patch_status("no-more", &PatchParams::default(), &Patch::Merge(status_of)).await?;
+    let _operator = stage.operator().await?;
+    stage.request("lobby", 1, &json!({"ttlSeconds": 60})).await?;
+    let refused = ["Ready=False", "RefreshFailing=True", "Stalled=True"].map(|condition| format!("{condition} SecretWriteFailed"));
+    let request = stage.reaches("lobby", "refused by the quota", |request| conditions(request) == refused).await?;
+    let words = ["exceeded quota: no-more", &format!("Secret {}/lobby", stage.namespace), "could not create", "Mend what the server names"];
+    ensure_names(&request, "Ready", &words)?;
+    tokio::time::sleep(A_WHILE).await;
+    ensure!(stage.calls(1) == 1, "a grant that could not be written was asked for {} times", stage.calls(1));
+    quotas.delete("no-more", &DeleteParams::default()).await?;
+    stage.ready("lobby").await?;
+    ensure!(stage.calls(1) == 1, "a grant that could be written later was asked for again");
+    Ok(())
+}
+
+async fn suspended_once_the_grant_has_expired(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 8})).await?;
+    stage.change("lobby", &json!({"suspend": true})).await?;
+    let is_told =
+        |request: &_| conditions(request) == ["Ready=True GrantIssued"] && message(request, "Ready").contains("refreshing is suspended");
+    stage.reaches("lobby", "suspended with a live grant", is_told).await?;
+    let calls = stage.calls(1);
+    let request = stage.reaches("lobby", "suspended", |request| conditions(request) == ["Ready=False Suspended"]).await?;
+    ensure_names(&request, "Ready", &[&format!("Secret {}/lobby", stage.namespace), "suspended", "Set spec.suspend to false to resume"])?;
+    ensure!(status(&request).next_refresh_time.is_none(), "a suspended request is told to be refreshed: {:?}", status(&request));
+    stage.annotate("lobby", "playbackgrant.dev/refresh-requested-at", "now").await?;
+    tokio::time::sleep(A_WHILE).await;
+    ensure!(stage.calls(1) == calls, "the Media API was called for a suspended request");
+    stage.change("lobby", &json!({"suspend": false})).await?;
+    let request = stage.ready("lobby").await?;
+    ensure!(status(&request).last_handled_refresh_request.as_deref() == Some("now"), "the wish made meanwhile isn't handled");
+    Ok(())
+}

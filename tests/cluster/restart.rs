@@ -1,0 +1,95 @@
+//! A restart costs nothing: no call for what is fresh, one read for each fresh Secret.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use crate::harness::{ClusterTest, Scene, test};
+use crate::stage::{A_WHILE, PATIENCE, Stage, data};
+
+pub fn tests() -> Vec<ClusterTest> {
+    vec![
+        test("restart::after_a_kill_no_call_is_made_for_what_is_fresh", after_a_kill_no_call_is_made_for_what_is_fresh),
+        test("restart::what_was_read_is_in_hand_again", what_was_read_is_in_hand_again),
+        test("restart::what_has_become_due_meanwhile_is_refreshed", what_has_become_due_meanwhile_is_refreshed),
+        test("restart::sigterm_ends_it_at_once_with_0", sigterm_ends_it_at_once_with_0),
+    ]
+}
+
+fn long() -> Value {
+    json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})
+}
+
+const NAMES: [&str; 5] = ["request-1", "request-2", "request-3", "request-4", "request-5"];
+
+async fn after_a_kill_no_call_is_made_for_what_is_fresh(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let operator = stage.operator().await?;
+    for (n, name) in (1..).zip(NAMES) {
+        stage.ready_request(name, n, &long()).await?;
+    }
+    operator.kill9().await?;
+    let last = stage.last_asked().await?;
+    let operator = stage.operator().await?;
+    operator.ready().await?;
+    tokio::time::sleep(A_WHILE).await;
+    let calls = stage.simulator.counters().total.received;
+    ensure!(calls == 5, "{calls} calls were made for five grants");
+    let mut asked = BTreeMap::<String, u32>::new();
+    for request in stage.asked(last.as_ref()).await? {
+        *asked.entry(request).or_default() += 1;
+    }
+    let expected: BTreeMap<String, u32> =
+        NAMES.iter().map(|name| format!("get secrets/{name}")).chain(["get secrets/media-api".to_owned()]).map(|read| (read, 1)).collect();
+    ensure!(asked == expected, "after a restart the API server was asked {asked:?}");
+    Ok(())
+}
+
+async fn what_was_read_is_in_hand_again(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &long()).await?;
+    operator.kill9().await?;
+    let operator = stage.operator().await?;
+    operator.ready().await?;
+    let before = stage.secrets.get("lobby").await?;
+    // The read may be a moment behind the readiness; without it in hand, the Secret would be gone with the grant.
+    tokio::time::sleep(A_WHILE).await;
+    stage.delete_secret("lobby").await?;
+    let after = stage.holds("lobby", "back", |secret| secret.metadata.uid != before.metadata.uid).await?;
+    ensure!(data(&after, "grant") == data(&before, "grant"), "another grant is in it");
+    ensure!(stage.calls(1) == 1, "the Media API was called {} times", stage.calls(1));
+    Ok(())
+}
+
+async fn what_has_become_due_meanwhile_is_refreshed(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let operator = stage.operator().await?;
+    // Due after 5 s, and alive for 15 more.
+    let spec = json!({"ttlSeconds": 20, "refreshBeforeExpirySeconds": 15});
+    stage.ready_request("lobby", 1, &spec).await?;
+    operator.kill9().await?;
+    let before = stage.secrets.get("lobby").await?;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let _operator = stage.operator().await?;
+    stage.holds("lobby", "refreshed", |secret| data(secret, "grant") != data(&before, "grant")).await?;
+    ensure!(stage.calls(1) == 2, "the Media API was called {} times", stage.calls(1));
+    stage.ready("lobby").await.map(drop)
+}
+
+async fn sigterm_ends_it_at_once_with_0(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &long()).await?;
+    // A call that hangs holds nothing up.
+    stage.fault("hang")?;
+    stage.request("kiosk", 2, &json!({})).await?;
+    crate::stage::eventually("the call is under way", async || Ok(stage.calls(2)), |calls| *calls == 1, |calls| *calls).await?;
+    ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+    let calls = stage.simulator.counters().total;
+    ensure!(calls.received == 2, "it called {} times", calls.received);
+    ensure!(operator.log()?.contains("told to end by SIGTERM"), "the log doesn't tell of it");
+    Ok(())
+}
