@@ -13,7 +13,7 @@ help:
 	'                     needs: Rust, a C compiler, Go (once, to build the tools)' \
 	'make test          all tests: the pure core, the Media API client, and the operator on a real API server' \
 	'                     needs: the same' \
-	'make lint          format, clippy with warnings denied, generated files current      needs: Rust, a C compiler' \
+	'make lint          format, clippy with warnings denied, sizes of files, generated files current   needs: Rust, a C compiler' \
 	'make build         the operator and the simulator, for development                   needs: Rust, a C compiler' \
 	'make crd           writes crds/ anew from the resource'"'"'s types                       needs: Rust, a C compiler' \
 	'make tools         etcd, kube-apiserver, kube-controller-manager, kubectl, once      needs: Go; about 10 minutes on two cores' \
@@ -38,6 +38,9 @@ test:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	@git ls-files -z '*.rs' | xargs -0 wc -l | grep -v ' total$$' | sort -n \
+	  | awk '{lines[NR] = $$1; if ($$1 > 400) {print "error: " $$2 " has more than 400 lines: is there a second question in it?"; bad = 1}} \
+	    END {median = lines[int((NR + 1) / 2)]; print NR " Rust files, median " median " lines"; exit bad || median >= 150}'
 	@mkdir -p target
 	$(CARGO) run --quiet -- crd >target/playbackgrantrequests.yaml
 	@diff -u crds/playbackgrantrequests.yaml target/playbackgrantrequests.yaml \
