@@ -27,8 +27,6 @@ pub(super) const RESERVED_KEYS: &str =
 pub(super) const TOO_MANY: &str = "must be at most 32: remove some";
 pub(super) const DELETION_POLICY: &str = "must be Delete or Retain: correct it, or leave the field out for Delete";
 
-/// The greatest length of an origin: `https://`, a host name, a colon and a port.
-pub(super) const MAX_ORIGIN_LENGTH: usize = 8 + 253 + 6;
 /// How many labels, and how many annotations, a request can put on its Secret.
 pub(super) const MAX_KEYS: usize = 32;
 /// How much the annotations may be, keys and values together, bytes.

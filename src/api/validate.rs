@@ -74,7 +74,7 @@ pub fn validate(request: &PlaybackGrantRequest) -> Result<ValidSpec, InvalidSpec
     let origin = match access_control_allow_origin.as_deref() {
         None => Some(None),
         Some("*") => violations.unless_some("spec.accessControlAllowOrigin", None, rules::ORIGIN_STAR),
-        Some(text) => violations.unless_some("spec.accessControlAllowOrigin", origin(text), rules::ORIGIN).map(Some),
+        Some(text) => violations.unless_some("spec.accessControlAllowOrigin", Origin::parse(text), rules::ORIGIN).map(Some),
     };
     let refresh_before = ttl.and_then(|ttl| {
         let found = refresh_before(ttl, *refresh_before_expiry_seconds);
@@ -118,13 +118,6 @@ pub fn validate(request: &PlaybackGrantRequest) -> Result<ValidSpec, InvalidSpec
         }
         _ => Err(InvalidSpec { violations: violations.0 }),
     }
-}
-
-/// An IPv4 address written as IPv6 is none to the API server; and no browser sends it so.
-fn origin(text: &str) -> Option<Origin> {
-    let address = text.split_once("://[").and_then(|(_, rest)| rest.split_once(']')).map(|(address, _)| address);
-    let mapped = address.and_then(|address| address.parse::<std::net::Ipv6Addr>().ok()?.to_ipv4_mapped());
-    if mapped.is_some() || text.len() > rules::MAX_ORIGIN_LENGTH { None } else { Origin::parse(text) }
 }
 
 fn refresh_before(ttl: Ttl, asked: Option<i64>) -> Option<Duration> {

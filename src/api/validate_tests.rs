@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{InvalidSpec, ValidSpec, validate};
-use crate::api::{DeletionPolicy, PlaybackGrantRequest};
+use crate::api::{DeletionPolicy, PlaybackGrantRequest, rules};
 
 fn sid() -> String {
     format!("VJ{}", "0123456789abcdefABCDEF0123456789")
@@ -49,6 +49,26 @@ fn what_is_left_out_has_its_default() {
 fn a_grant_is_replaced_a_third_of_its_life_early_rounded_up() {
     for (ttl, seconds) in [(1, 1), (2, 1), (3, 1), (4, 2), (15, 5), (16, 6), (59, 20), (60, 20)] {
         assert_eq!(checked(&json!({"ttlSeconds": ttl})).unwrap().refresh_before, Duration::from_secs(seconds), "{ttl}");
+    }
+}
+
+#[test]
+fn an_origin_is_taken_and_a_star_has_a_remedy_of_its_own() {
+    let origin = |text: &str| checked(&json!({"accessControlAllowOrigin": text}));
+    let taken = origin("https://www.example.com:8443").unwrap().call.access_control_allow_origin.unwrap();
+    assert_eq!(taken.as_str(), "https://www.example.com:8443");
+    for (text, remedy) in
+        [("*", rules::ORIGIN_STAR), ("https://www.example.com/", rules::ORIGIN), ("https://[::ffff:192.0.2.7]", rules::ORIGIN)]
+    {
+        assert_eq!(origin(text).unwrap_err().to_string(), format!("spec.accessControlAllowOrigin: {remedy}"), "{text}");
+    }
+}
+
+#[test]
+fn a_ttl_that_no_window_fits_has_a_remedy_of_its_own() {
+    for (ttl, remedy) in [(1, rules::REFRESH_NOTHING_FITS), (4, rules::REFRESH_BEFORE)] {
+        let invalid = checked(&json!({"ttlSeconds": ttl, "refreshBeforeExpirySeconds": 4})).unwrap_err();
+        assert_eq!(invalid.to_string(), format!("spec.refreshBeforeExpirySeconds: {remedy}"), "{ttl}");
     }
 }
 

@@ -66,6 +66,7 @@ impl Origin {
         let (host, port) = match rest.strip_prefix('[') {
             Some(bracketed) => {
                 let (address, after) = bracketed.split_once(']')?;
+                // An IPv4 address written as IPv6 is none to the API server; and no browser sends it so.
                 address.parse::<std::net::Ipv6Addr>().ok().filter(|address| address.to_ipv4_mapped().is_none())?;
                 match after.strip_prefix(':') {
                     Some(port) => (None, Some(port)),
