@@ -16,7 +16,8 @@ impl MediaApiUrl {
     /// A path is taken as a prefix. The error never shows `text`, which may hold a password.
     pub fn parse(text: &str, allow_insecure: bool) -> Result<Self, MediaApiUrlError> {
         let url = Url::parse(text).map_err(|_| MediaApiUrlError::NotAUrl)?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        // A URL of these schemes has a host, or it is none.
+        if !matches!(url.scheme(), "http" | "https") {
             return Err(MediaApiUrlError::NotHttp);
         }
         if !url.username().is_empty() || url.password().is_some() {
@@ -91,6 +92,14 @@ mod tests {
         for text in ["http://media.twilio.com", "http://127.0.0.1.example.com", "http://10.0.0.1", "http://localhost.example.com"] {
             assert_eq!(MediaApiUrl::parse(text, false), Err(MediaApiUrlError::Insecure), "{text}");
             assert!(MediaApiUrl::parse(text, true).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_scheme_host_and_port_alone() {
+        for (text, origin) in [("https://media.twilio.com/prefix/", "https://media.twilio.com"), ("http://[::1]:8181", "http://[::1]:8181")]
+        {
+            assert_eq!(MediaApiUrl::parse(text, false).unwrap().origin(), origin);
         }
     }
 
