@@ -1,6 +1,6 @@
 //! Why all is not well, if it isn't.
 
-use super::memory::reason_of;
+use super::memory::{Trouble, reason_of};
 use super::situation::{CredentialsView, Situation, Target};
 use crate::api::condition::Reason;
 use crate::media::FailureClass;
@@ -27,11 +27,21 @@ pub(super) enum Progress {
     None,
 }
 
+fn write_failed(trouble: &Trouble) -> Cause {
+    Cause {
+        reason: Reason::SecretWriteFailed,
+        message: trouble.message.clone(),
+        progress: if trouble.refused { Progress::Stalled } else { Progress::Reconciling },
+        failed: true,
+    }
+}
+
 impl Situation<'_> {
     /// What stands in the way of a fresh grant; `None` when all is well or simply not due.
     pub(super) fn cause(&self) -> Option<Cause> {
         let obstacle = self.conflict().or_else(|| self.suspension()).or_else(|| self.trouble()).or_else(|| self.bad_credentials());
-        obstacle.or_else(|| self.failure()).or_else(|| self.closed_lane()).or_else(|| self.beginning())
+        let attempt = obstacle.or_else(|| self.failure()).or_else(|| self.closed_lane());
+        attempt.or_else(|| self.fight()).or_else(|| self.lost_grant()).or_else(|| self.beginning())
     }
 
     fn conflict(&self) -> Option<Cause> {
@@ -60,13 +70,29 @@ impl Situation<'_> {
     }
 
     fn trouble(&self) -> Option<Cause> {
-        let trouble = self.seen.memory.trouble.as_ref().filter(|_| self.needs_api_server())?;
-        Some(Cause {
-            reason: Reason::SecretWriteFailed,
-            message: trouble.message.clone(),
-            progress: if trouble.refused { Progress::Stalled } else { Progress::Reconciling },
-            failed: true,
+        let trouble = self.seen.memory.trouble.as_ref().filter(|_| self.needs_api_server() || self.awaits_api_server())?;
+        Some(write_failed(trouble))
+    }
+
+    /// Others change the Secret again and again.
+    fn fight(&self) -> Option<Cause> {
+        let is_fight = self.seen.memory.repairs.is_fight(self.now.instant);
+        let is_missed = self.covered_until().is_none() && self.awaits_repair();
+        (is_fight || is_missed).then(|| Cause {
+            reason: Reason::SecretConflict,
+            message: format!(
+                "Secret {} is changed by others again and again; the operator puts it right, and waits longer each time, up to a minute. Find out who else writes it (its metadata.managedFields tell), or choose another name in spec.secret.name",
+                self.secret_path()
+            ),
+            progress: if is_fight { Progress::Stalled } else { Progress::Reconciling },
+            failed: false,
         })
+    }
+
+    /// A grant was received, could not be written, and expired in hand: that is why there is none, until the next attempt ends.
+    fn lost_grant(&self) -> Option<Cause> {
+        let trouble = self.seen.memory.trouble.as_ref().filter(|_| self.covered_until().is_none() && self.holds_unwritten_grant())?;
+        Some(write_failed(trouble))
     }
 
     fn bad_credentials(&self) -> Option<Cause> {
@@ -129,7 +155,7 @@ impl Situation<'_> {
             Some(life) => (
                 Reason::GrantExpired,
                 format!(
-                    "the grant in Secret {} expired at {} while no operator was there to refresh it; a new one is being asked for",
+                    "the grant in Secret {} expired at {}, before a new one was there; a new one is being asked for",
                     self.secret_path(),
                     rfc3339_millis(life.expiry_time)
                 ),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hand::HeldGrant;
-use super::memory::{Memory, Ordered};
+use super::memory::{Memory, Ordered, Repairs};
 use super::order::SecretOrder;
 use super::report::{Report, report};
 use super::secret::{SecretMeta, SecretVersion};
@@ -103,11 +103,10 @@ fn withdrawn(memory: &Memory) -> Option<Decision> {
 
 impl Situation<'_> {
     fn step(&self) -> Option<Step> {
-        if self.conflict_look_at().is_some_and(|look_at| look_at <= self.now.instant) && self.may_ask_api_server() {
-            return Some(Step::Look);
-        }
         if self.idle() {
-            return self.seen.memory.ordered.as_ref().map(|_| Step::Withdraw);
+            let looks = self.conflict_look_at().is_some_and(|look_at| look_at <= self.now.instant) && self.may_ask_api_server();
+            // First the call: it would be made while the look is under way.
+            return self.seen.memory.ordered.as_ref().map(|_| Step::Withdraw).or(looks.then_some(Step::Look));
         }
         if self.may_ask_api_server()
             && let Some(step) = self.secret_step()
@@ -138,7 +137,8 @@ impl Situation<'_> {
             }
             Target::Ours(meta) if self.needs_read(meta) => Some(Step::Read),
             Target::Ours(meta) => match grant() {
-                Some(grant) => self.write_step(meta, &grant).or_else(|| self.stray_step()),
+                Some(_) if self.awaits_repair() => None,
+                Some(grant) => self.wanted_write(meta, &grant).or_else(|| self.stray_step()),
                 None => None,
             },
         }
@@ -151,7 +151,7 @@ impl Situation<'_> {
         !known && self.covered_until().is_some()
     }
 
-    fn write_step(&self, meta: &SecretMeta, grant: &Arc<HeldGrant>) -> Option<Step> {
+    fn wanted_write(&self, meta: &SecretMeta, grant: &Arc<HeldGrant>) -> Option<Step> {
         let memory = self.seen.memory;
         let version = meta.version.clone();
         if memory.unpatchable.as_ref() == Some(&version) {
@@ -162,17 +162,21 @@ impl Situation<'_> {
         if self.holds_hand && order.is_fulfilled_by(meta) {
             return None;
         }
-        let repair = self.repairs(meta);
-        if repair && self.repair_at().is_some_and(|at| self.now.instant < at) {
-            return None;
-        }
-        Some(Step::Patch { version, order, repair })
+        Some(Step::Patch { version, order, repair: self.repairs(meta) })
     }
 
-    /// Whether a write would undo what others changed, rather than bring a new grant.
+    /// Whether a write would undo what others changed, rather than bring a new grant or what the spec newly asks for.
     fn repairs(&self, meta: &SecretMeta) -> bool {
-        let claims_hand = self.hand.is_some_and(|hand| meta.claim().is_some_and(|claim| claim == hand.claim()));
-        claims_hand || self.seen.memory.damaged.as_ref() == Some(&meta.version)
+        let memory = self.seen.memory;
+        let has_landed = self.hand.is_some_and(|hand| memory.landed == Some(hand.issue));
+        has_landed && memory.own_version.as_ref() != Some(&meta.version)
+    }
+
+    /// Whether the Secret isn't as it should be, and is left at that for now, since others change it again and again.
+    pub(super) fn awaits_repair(&self) -> bool {
+        let wait = self.repair_at().is_some_and(|at| self.now.instant < at);
+        wait && matches!((self.target, &self.seen.memory.hand), (Target::Ours(meta), Some(grant))
+            if self.hand.is_some() && !self.needs_read(meta) && matches!(self.wanted_write(meta, grant), Some(Step::Patch { repair: true, .. })))
     }
 
     fn repair_at(&self) -> Option<Instant> {
@@ -228,6 +232,11 @@ impl Situation<'_> {
         matches!(self.target, Target::NotLooked) || (refused && !self.may_ask_api_server())
     }
 
+    /// Whether a call that is due isn't made since the API server has to answer first.
+    pub(super) fn awaits_api_server(&self) -> bool {
+        self.held_back_by_refusal() && self.is_due()
+    }
+
     fn forced_at(&self) -> Option<Instant> {
         self.seen.memory.last_forced.map(|last| last + FORCED_INTERVAL)
     }
@@ -245,8 +254,11 @@ impl Situation<'_> {
             self.due().filter(|_| waits_for_due),
             self.forced_at().filter(|_| waits_for_due && self.unhandled_refresh().is_some()),
             self.covered_until(),
+            // Until then it may be waiting to be written.
+            self.hand.map(HeldGrant::expiry),
             self.conflict_look_at(),
             self.repair_at().filter(|_| !self.idle() && self.hand.is_some()),
+            self.seen.memory.repairs.last.map(|last| last + Repairs::FORGOTTEN_AFTER).filter(|_| !self.idle()),
             self.seen.memory.trouble.as_ref().filter(|trouble| !trouble.terminating).map(|trouble| trouble.backoff.until),
         ]
         .into_iter()
@@ -255,3 +267,7 @@ impl Situation<'_> {
         .min()
     }
 }
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

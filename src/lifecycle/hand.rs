@@ -94,3 +94,7 @@ impl Life {
         schedule::due(self.issue, ttl, refresh_before, draw)
     }
 }
+
+#[cfg(test)]
+#[path = "hand_tests.rs"]
+mod tests;

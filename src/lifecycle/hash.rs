@@ -17,7 +17,8 @@ pub fn request_hash(call: &GrantCall, credentials_name: &str) -> String {
     let origin = access_control_allow_origin.as_ref().map_or("", |origin| origin.as_str());
     let mut digest = Sha256::new();
     for part in ["v1", player_streamer_sid.as_str(), &ttl, origin, credentials_name] {
-        digest.update(part.len().to_be_bytes());
+        // Of the same width on every machine.
+        digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
     digest.finalize().iter().take(16).fold(String::with_capacity(32), |mut text, byte| {

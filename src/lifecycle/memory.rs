@@ -22,6 +22,10 @@ pub struct Memory {
     pub hand: Option<Arc<HeldGrant>>,
     /// The version of the Secret whose data is known to be the hand's.
     pub verified: Option<SecretVersion>,
+    /// The version of the Secret that an own write left.
+    pub own_version: Option<SecretVersion>,
+    /// When the grant that the Secret was last known to hold was asked for.
+    pub landed: Option<Instant>,
     /// The version of the Secret whose data is known not to be what was written.
     pub damaged: Option<SecretVersion>,
     /// The version of the Secret that can't be patched: it is deleted and made again.
@@ -81,6 +85,8 @@ pub struct Failure {
     pub message: String,
     /// Whether it is looked at again slowly.
     pub slow: bool,
+    /// How many attempts at the same, in a row and at the same pace, have failed so.
+    pub streak: u32,
     /// What holds the next attempt back.
     pub hold: Hold,
 }
@@ -152,8 +158,14 @@ impl Repairs {
         Some(last + Duration::from_secs(wait).min(Self::LONGEST))
     }
 
+    /// Whether others fight over the Secret: it was put right so often that the longest wait is reached, and the last time isn't long ago.
+    #[must_use]
+    pub fn is_fight(&self, now: Instant) -> bool {
+        self.last.is_some_and(|last| self.next() == Some(last + Self::LONGEST) && now.since(last) < Self::FORGOTTEN_AFTER)
+    }
+
     fn made(self, now: Instant) -> Self {
-        let apart = self.last.is_none_or(|last| now.since(last) > Self::FORGOTTEN_AFTER);
+        let apart = self.last.is_none_or(|last| now.since(last) >= Self::FORGOTTEN_AFTER);
         Self { count: if apart { 1 } else { self.count.saturating_add(1) }, last: Some(now) }
     }
 }
@@ -167,6 +179,8 @@ impl Memory {
             arrival: now,
             hand: None,
             verified: None,
+            own_version: None,
+            landed: None,
             damaged: None,
             unpatchable: None,
             repairs: Repairs::default(),
@@ -208,28 +222,29 @@ impl Memory {
         let Some(Ordered { subject, refresh_request }) = self.ordered.take() else { return };
         self.handled_refresh = refresh_request.or(self.handled_refresh.take());
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
-        let same_as_before = self.failure.as_ref().is_some_and(|failure| failure.subject == subject);
         let recently_succeeded =
             self.last_success.as_ref().is_some_and(|(succeeded, at)| *succeeded == subject && now.since(*at) <= RECENT_SUCCESS);
-        let attempt = FailedAttempt {
-            class,
-            streak: if same_as_before { self.consecutive_failures } else { 1 },
-            recently_succeeded,
-            pressing: covered_until.is_none_or(|expiry| expiry <= now + PRESSING),
-        };
+        let pressing = covered_until.is_none_or(|expiry| expiry <= now + PRESSING);
+        let mut attempt = FailedAttempt { class, streak: 1, recently_succeeded, pressing };
+        let slow = attempt.slow();
+        // Not `consecutive_failures`: those of another spec, of a time before a restart, or of an outage say nothing of how long a refusal
+        // lasts.
+        let before = self.failure.as_ref().filter(|before| before.subject == subject && before.slow == slow);
+        attempt.streak = before.map_or(0, |before| before.streak).saturating_add(1);
         let retry_at = now + attempt.retry_delay(draw);
         let shared = matches!(
             class,
             FailureClass::Unavailable | FailureClass::Throttled { .. } | FailureClass::Unauthorized | FailureClass::Forbidden
         );
         let hold = if shared { Hold::WithLane(retry_at) } else { Hold::Own(retry_at) };
-        self.failure = Some(Failure { subject, class, message, slow: attempt.slow(), hold });
+        self.failure = Some(Failure { subject, class, message, slow, streak: attempt.streak, hold });
     }
 
     /// The Secret's data was read and is what `held` says; `held` is the grant in hand from here on if it lives longer.
     pub fn read_intact(&mut self, version: SecretVersion, held: HeldGrant) {
         let newer = self.hand.as_ref().is_none_or(|hand| hand.request_hash != held.request_hash || hand.expiry() <= held.expiry());
         if newer {
+            self.landed = Some(held.issue);
             self.hand = Some(Arc::new(held));
         }
         self.damaged = None;
@@ -245,11 +260,15 @@ impl Memory {
     /// The Secret was written; `repair`: not for a new grant, but since others had changed it.
     pub fn written(&mut self, version: SecretVersion, repair: bool, now: Instant) {
         if repair {
+            // It carried the grant that had landed before; a newer one may have come into hand while it was under way.
             self.repairs = self.repairs.made(now);
+        } else {
+            self.landed = self.hand.as_ref().map(|hand| hand.issue);
         }
         self.trouble = None;
         self.damaged = None;
         self.unpatchable = None;
+        self.own_version = Some(version.clone());
         self.verified = Some(version);
     }
 
@@ -284,3 +303,7 @@ pub const fn reason_of(class: FailureClass) -> Reason {
         FailureClass::Rejected => Reason::MediaApiRejected,
     }
 }
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

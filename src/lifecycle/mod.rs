@@ -17,7 +17,11 @@ mod ownership;
 mod report;
 pub mod schedule;
 mod secret;
+#[cfg(test)]
+mod simulation;
 mod situation;
+#[cfg(test)]
+mod testing;
 
 pub use decide::{Decision, Step, decide};
 pub use hand::{HeldGrant, whole_millis};

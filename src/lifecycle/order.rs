@@ -81,3 +81,7 @@ fn owners(identity: &Identity, policy: DeletionPolicy, present: &[Owner]) -> Vec
         DeletionPolicy::Delete => others.chain([ours]).collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

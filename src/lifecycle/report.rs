@@ -160,3 +160,7 @@ fn cut(message: &str) -> String {
         None => message.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -98,6 +98,16 @@ impl<'a> Situation<'a> {
         situation
     }
 
+    /// Whether the grant last received for this spec, expired or not, isn't what the Secret says that it holds.
+    pub(super) fn holds_unwritten_grant(&self) -> bool {
+        let received = self.seen.memory.hand.as_deref().filter(|hand| hand.request_hash == self.request_hash);
+        let claim = match self.target {
+            Target::Ours(meta) => meta.claim(),
+            _ => None,
+        };
+        received.is_some_and(|received| claim != Some(received.claim()))
+    }
+
     /// The expiry of the grant that the Secret holds for this spec, while it is unexpired.
     pub(super) fn covered_until(&self) -> Option<Instant> {
         self.held_life.map(|life| life.expiry).filter(|expiry| self.now.instant < *expiry)

@@ -36,11 +36,23 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// The next probe, after `failures` probes in a row that failed.
-    fn probe_at(&self, failures: u32) -> Instant {
-        let Self { class, recently_succeeded, pressing, now, draw } = *self;
-        let attempt = FailedAttempt { class, streak: failures.saturating_add(1), recently_succeeded, pressing };
-        let delay = attempt.retry_delay(draw);
+    const fn attempt(&self, streak: u32) -> FailedAttempt {
+        let Self { class, recently_succeeded, pressing, .. } = *self;
+        FailedAttempt { class, streak, recently_succeeded, pressing }
+    }
+
+    /// Whether the reason is one that all callers of the lane share.
+    const fn is_shared(&self) -> bool {
+        match self.class {
+            FailureClass::Unavailable | FailureClass::Throttled { .. } | FailureClass::Unauthorized | FailureClass::Forbidden => true,
+            FailureClass::InvalidResponse | FailureClass::NotFound | FailureClass::Rejected => false,
+        }
+    }
+
+    /// The next probe, after so many failures in a row.
+    fn probe_at(&self, streak: u32) -> Instant {
+        let Self { class, now, draw, .. } = *self;
+        let delay = self.attempt(streak).retry_delay(draw);
         let asked_for = match class {
             FailureClass::Throttled { retry_after } => retry_after.unwrap_or_default().min(LONGEST_THROTTLE),
             _ => std::time::Duration::ZERO,
@@ -62,21 +74,19 @@ impl Gate {
     pub(super) fn failed(&mut self, caller: &Caller, failed: &Failed) -> GateChange {
         match self {
             Self::Open { failing } => {
-                let closes = match failed.class {
-                    FailureClass::Unauthorized | FailureClass::Throttled { .. } => true,
-                    FailureClass::Forbidden | FailureClass::Unavailable => {
-                        failing.insert(caller.clone());
-                        failing.len() >= CALLERS_THAT_CLOSE
-                    }
-                    FailureClass::InvalidResponse | FailureClass::NotFound | FailureClass::Rejected => false,
-                };
-                if !closes {
+                if !failed.is_shared() {
+                    return GateChange::Unchanged;
+                }
+                failing.insert(caller.clone());
+                let at_once = matches!(failed.class, FailureClass::Unauthorized | FailureClass::Throttled { .. });
+                if !at_once && failing.len() < CALLERS_THAT_CLOSE {
                     return GateChange::Unchanged;
                 }
                 *self = Self::Closed(Closure {
                     class: failed.class,
-                    failed_probes: 0,
-                    probe_at: failed.probe_at(0),
+                    slow: failed.attempt(1).slow(),
+                    streak: 1,
+                    probe_at: failed.probe_at(1),
                     probing: None,
                     probes: BTreeMap::new(),
                 });
@@ -107,7 +117,10 @@ impl Gate {
 pub struct Closure {
     /// The failure that closed it, or the last failure of a probe.
     pub class: FailureClass,
-    failed_probes: u32,
+    /// Whether that is looked at again slowly.
+    slow: bool,
+    /// How many failures in a row, at the same pace, that was.
+    streak: u32,
     probe_at: Instant,
     probing: Option<Caller>,
     probes: BTreeMap<Caller, u32>,
@@ -133,12 +146,18 @@ impl Closure {
 
     /// Takes in a failure: of the probe, which brings the next one, or of a call that was under way when the lane closed.
     fn failed(&mut self, caller: &Caller, failed: &Failed) {
-        if self.probing.take_if(|probing| probing == caller).is_some() {
-            self.failed_probes = self.failed_probes.saturating_add(1);
+        let was_probe = self.probing.take_if(|probing| probing == caller).is_some();
+        if was_probe && !failed.is_shared() {
+            // That says nothing of the lane: another has to be sent, and soon.
+            self.probe_at = Failed { class: FailureClass::Unavailable, ..*failed }.probe_at(1);
+        } else if was_probe {
+            let slow = failed.attempt(1).slow();
+            self.streak = if slow == self.slow { self.streak.saturating_add(1) } else { 1 };
+            self.slow = slow;
             self.class = failed.class;
-            self.probe_at = failed.probe_at(self.failed_probes);
+            self.probe_at = failed.probe_at(self.streak);
         } else if let FailureClass::Throttled { .. } = failed.class {
-            self.probe_at = self.probe_at.max(failed.probe_at(self.failed_probes));
+            self.probe_at = self.probe_at.max(failed.probe_at(self.streak));
         }
     }
 }

@@ -237,3 +237,40 @@ proptest! {
         prop_assert_eq!(lane.waiting().count(), 0);
     }
 }
+
+#[test]
+fn a_probe_that_fails_for_a_reason_of_its_own_says_nothing_of_the_lane() {
+    let mut lane = closed();
+    for _ in 0..8 {
+        let now = lane.look_at().unwrap();
+        let probe = lane.start(now).unwrap();
+        lane.answered(&probe, DOWN, now, 0.0);
+        requeue(&mut lane, &probe);
+    }
+    for class in [FailureClass::NotFound, FailureClass::Rejected, FailureClass::InvalidResponse] {
+        let now = lane.look_at().unwrap();
+        let probe = lane.start(now).unwrap();
+        assert_eq!(lane.answered(&probe, Err(class), now, 0.0), GateChange::Unchanged);
+        requeue(&mut lane, &probe);
+        assert_eq!(lane.look_at(), Some(now + Duration::from_millis(200)), "the next is another's, and soon: {class:?}");
+        assert_eq!(lane.closure().unwrap().class, FailureClass::Unavailable);
+    }
+}
+
+#[test]
+fn an_outage_does_not_make_the_first_refusal_a_long_one() {
+    let mut lane = closed();
+    for (class, wait) in [
+        (FailureClass::Unavailable, 400),
+        (FailureClass::Unavailable, 800),
+        (FailureClass::Unauthorized, 2000),
+        (FailureClass::Unauthorized, 4000),
+        (FailureClass::Unavailable, 200),
+    ] {
+        let now = lane.look_at().unwrap();
+        let probe = lane.start(now).unwrap();
+        lane.answered(&probe, Err(class), now, 0.0);
+        requeue(&mut lane, &probe);
+        assert_eq!(lane.look_at(), Some(now + Duration::from_millis(wait)), "{class:?}");
+    }
+}

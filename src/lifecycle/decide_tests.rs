@@ -1,0 +1,149 @@
+//! Decisions from hand-made observations.
+
+use super::super::testing::{Scene, at, backoff, claimed, conditions, failing, hand, lane, rest, shown, step};
+use super::*;
+use crate::api::condition::ConditionType::{Ready, Stalled};
+use crate::lifecycle::SecretView;
+use crate::lifecycle::memory::Trouble;
+use crate::media::FailureClass;
+
+#[test]
+fn a_foreign_secret_is_a_conflict_that_is_looked_at_every_ten_seconds() {
+    let mut scene = Scene::fresh();
+    scene.meta().annotations.insert("playbackgrant.dev/owned-by".into(), "other/uid-9".into());
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+    assert!(matches!(step(&scene), Step::Withdraw), "first the call, which would be made while the look is under way");
+    scene.memory.ordered = None;
+    assert!(matches!(step(&scene), Step::Look));
+    scene.memory.looked = Some(at(1000));
+    let (report, look_at) = rest(&scene);
+    assert_eq!(conditions(&report), shown(&[(Ready, "False", "SecretConflict"), (Stalled, "True", "SecretConflict")]));
+    let message = &report.status.conditions[0].message;
+    assert!(message.contains("Secret web/keynote") && message.contains("choose another name in spec.secret.name"), "{message}");
+    assert_eq!((look_at, report.status.secret_name), (Some(at(1010)), None));
+}
+
+#[test]
+fn nothing_is_asked_for_that_was_just_refused() {
+    let mut scene = Scene::absent();
+    let backoff = backoff(at(1005), true);
+    scene.memory.trouble = Some(Trouble { message: "forbidden".into(), refused: true, terminating: false, backoff });
+    assert_eq!(rest(&scene).1, Some(at(1005)));
+    scene.memory.trouble.as_mut().unwrap().refused = false;
+    assert!(matches!(step(&scene), Step::Order { .. }), "trouble of the server's own keeps no grant from being at hand");
+}
+
+#[test]
+fn a_request_that_is_being_deleted_gets_no_step_but_withdraw() {
+    for mut scene in [Scene::fresh(), Scene::absent()] {
+        scene.deleting = true;
+        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+        assert!(matches!(step(&scene), Step::Withdraw));
+        scene.memory.ordered = None;
+        assert!(matches!(scene.decide(), Decision::Rest { report: None, look_at: None }));
+    }
+}
+
+#[test]
+fn a_fight_is_left_after_more_and_more_time_and_then_stalls() {
+    let mut scene = Scene::fresh();
+    scene.meta().labels.clear();
+    scene.meta().version.resource_version = "8".into();
+    scene.memory.verified = Some(scene.meta().version.clone());
+    scene.memory.own_version = None;
+    assert!(matches!(step(&scene), Step::Patch { repair: true, .. }), "at once");
+    for (count, wait) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (40, 60)] {
+        scene.memory.repairs = crate::lifecycle::Repairs { count, last: Some(at(1000)) };
+        scene.memory.hand = Some(hand(1000));
+        let (report, look_at) = rest(&scene);
+        let due = at(1000 + wait).min(look_at.unwrap());
+        assert_eq!(look_at, Some(due), "{count}: when it is put right, or a new grant is due");
+        let stalls = report.status.conditions.iter().any(|one| one.type_ == "Stalled" && one.reason == "SecretConflict");
+        assert_eq!(stalls, wait == 60, "{count}");
+        assert_eq!(report.status.conditions[0].status, "True", "the grant is there all the same");
+    }
+    scene.memory.own_version = Some(scene.meta().version.clone());
+    assert!(matches!(step(&scene), Step::Patch { repair: false, .. }), "a change of the spec is no repair and waits for nothing");
+}
+
+#[test]
+fn a_new_grant_waits_for_no_repair() {
+    let mut scene = Scene::fresh();
+    scene.meta().version.resource_version = "8".into();
+    scene.memory.repairs = crate::lifecycle::Repairs { count: 40, last: Some(at(1000)) };
+    scene.memory.verified = None;
+    scene.memory.damaged = Some(scene.meta().version.clone());
+    let (report, _) = rest(&scene);
+    assert_eq!(report.status.conditions[0].reason, "SecretConflict");
+    scene.memory.hand = Some(hand(1001));
+    scene.now = at(1002);
+    assert!(matches!(step(&scene), Step::Patch { repair: false, .. }));
+}
+
+#[test]
+fn a_refresh_is_forced_once_per_value_and_once_in_two_seconds() {
+    let mut scene = Scene::fresh();
+    scene.refresh_request = Some("v1".into());
+    assert!(matches!(step(&scene), Step::Order { forced: true, .. }));
+    scene.memory.last_forced = Some(at(999));
+    assert_eq!(rest(&scene).1, Some(at(1001)));
+    scene.memory.handled_refresh = Some("v1".into());
+    assert!(rest(&scene).1 > Some(at(1002)));
+}
+
+#[test]
+fn a_label_taken_off_is_looked_for_before_anything_is_made() {
+    let mut scene = Scene::absent();
+    scene.secret = SecretView::NotLooked;
+    scene.memory.hand = Some(hand(1000));
+    assert!(matches!(step(&scene), Step::Look));
+    scene.secret = SecretView::Absent;
+    assert!(matches!(step(&scene), Step::Create(_)), "restored from the hand, without a call");
+}
+
+#[test]
+fn after_a_restart_a_fresh_secret_is_read_once_and_nothing_is_asked_for() {
+    let mut scene = Scene::fresh();
+    scene.memory = Memory::at_first_sight(None, at(1000));
+    assert!(matches!(step(&scene), Step::Read));
+    let version = scene.meta().version.clone();
+    scene.memory.read_intact(version, (*hand(1000)).clone());
+    let (report, _) = rest(&scene);
+    assert_eq!(conditions(&report), shown(&[(Ready, "True", "GrantIssued")]));
+}
+
+#[test]
+fn what_cannot_be_patched_is_deleted_and_made_again() {
+    let mut scene = Scene::fresh();
+    scene.memory.hand = Some(hand(1001));
+    scene.now = at(1002);
+    let version = scene.meta().version.clone();
+    scene.memory.unpatchable = Some(version.clone());
+    assert!(matches!(step(&scene), Step::Replace(replaced) if replaced == version));
+}
+
+#[test]
+fn a_stray_goes_only_once_the_present_secret_holds_the_grant() {
+    let mut scene = Scene::fresh();
+    scene.strays = vec![claimed("before", 990)];
+    assert!(matches!(step(&scene), Step::DeleteStray { name, .. } if name == "before"));
+    scene.secret = SecretView::Absent;
+    assert!(matches!(step(&scene), Step::Create(_)));
+}
+
+#[test]
+fn a_refusal_holds_back_only_what_it_refused() {
+    let mut scene = Scene::absent();
+    failing(&mut scene, FailureClass::NotFound, true);
+    scene.memory.ordered = None;
+    let hold = |scene: &Scene| match step(scene) {
+        Step::Order { waiting, .. } => waiting.hold,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(hold(&scene), Hold::Own(at(1001)));
+    scene.refresh_request = Some("v1".into());
+    assert_eq!(hold(&scene), Hold::Nothing, "a refresh was asked for");
+    scene.refresh_request = None;
+    scene.credentials = CredentialsView::Usable(lane("another"));
+    assert_eq!(hold(&scene), Hold::Nothing, "other credentials");
+}

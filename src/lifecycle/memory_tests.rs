@@ -1,0 +1,152 @@
+use super::super::testing::{Scene, at, hand};
+use super::*;
+use crate::media::retry::RECENT_SUCCESS;
+
+fn millis(instant: Instant, since: Instant) -> u128 {
+    instant.since(since).as_millis()
+}
+
+#[test]
+fn the_api_server_is_asked_again_after_a_wait_that_doubles() {
+    let waits = |refused: bool| -> Vec<u128> {
+        let (mut waits, mut earlier, mut now) = (Vec::new(), None, at(1000));
+        for _ in 0..8 {
+            let backoff = Backoff::after(earlier, refused, now);
+            waits.push(millis(backoff.until, now));
+            now = backoff.until;
+            earlier = Some(backoff);
+        }
+        waits
+    };
+    assert_eq!(waits(false), [100, 200, 400, 800, 1000, 1000, 1000, 1000]);
+    assert_eq!(waits(true), [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
+}
+
+#[test]
+fn a_failure_long_ago_says_nothing_of_the_next() {
+    let first = Backoff::after(None, true, at(1000));
+    assert!(first.is_first());
+    let second = Backoff::after(Some(first), true, at(1061));
+    assert!(!second.is_first());
+    assert_eq!(second.until, at(1063));
+    let later = Backoff::after(Some(second), true, at(1124));
+    assert!(later.is_first());
+    assert_eq!(later.until, at(1125));
+}
+
+#[test]
+fn repairs_come_at_once_and_then_after_more_and_more_time() {
+    let (mut repairs, mut now, mut waits) = (Repairs::default(), at(1000), Vec::new());
+    assert_eq!(repairs.next(), None);
+    for _ in 0..9 {
+        repairs = repairs.made(now);
+        let next = repairs.next().unwrap();
+        waits.push(next.since(now).as_secs());
+        assert_eq!(repairs.is_fight(next), next.since(now) == Duration::from_mins(1), "{repairs:?}");
+        now = next;
+    }
+    assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    let last = repairs.last.unwrap();
+    assert!(repairs.is_fight(last) && !repairs.is_fight(last + Repairs::FORGOTTEN_AFTER));
+    assert_eq!(repairs.made(last + Repairs::FORGOTTEN_AFTER).count, 1, "a Secret that is left alone for so long isn't fought over");
+}
+
+/// Orders a call and lets it fail so many times; returns the waits in seconds, rounded.
+fn failures(memory: &mut Memory, class: FailureClass, times: usize) -> Vec<u64> {
+    let subject = Scene::absent().subject();
+    let fail = |memory: &mut Memory| {
+        memory.ordered(Ordered { subject: subject.clone(), refresh_request: None }, false, at(1000));
+        memory.failed(class, "message".into(), Some(at(2000)), at(1000), 0.0);
+        match memory.failure.as_ref().unwrap().hold {
+            Hold::Own(until) | Hold::WithLane(until) => until.since(at(1000)).as_secs(),
+            Hold::Nothing => 0,
+        }
+    };
+    (0..times).map(|_| fail(memory)).collect()
+}
+
+#[test]
+fn refusals_are_looked_at_again_after_two_seconds_doubling_to_a_minute() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    assert_eq!(failures(&mut memory, FailureClass::NotFound, 7), [2, 4, 8, 16, 32, 60, 60]);
+    assert_eq!(memory.consecutive_failures, 7);
+}
+
+#[test]
+fn the_wait_begins_anew_after_a_restart_an_outage_or_another_spec() {
+    let status = PlaybackGrantRequestStatus { consecutive_failures: 50, ..PlaybackGrantRequestStatus::default() };
+    let mut memory = Memory::at_first_sight(Some(&status), at(1000));
+    assert_eq!(failures(&mut memory, FailureClass::NotFound, 3), [2, 4, 8], "the count in the status is of before the restart");
+    assert_eq!(memory.consecutive_failures, 53);
+
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    assert_eq!(failures(&mut memory, FailureClass::Unavailable, 20).last(), Some(&1));
+    assert_eq!(failures(&mut memory, FailureClass::NotFound, 3), [2, 4, 8], "an outage says nothing of a refusal");
+
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    let other = Subject { request_hash: "other".into(), ..Scene::absent().subject() };
+    for _ in 0..5 {
+        memory.ordered(Ordered { subject: other.clone(), refresh_request: None }, false, at(1000));
+        memory.failed(FailureClass::NotFound, "message".into(), None, at(1000), 0.0);
+    }
+    assert_eq!(failures(&mut memory, FailureClass::NotFound, 3), [2, 4, 8], "another spec");
+}
+
+#[test]
+fn a_refusal_after_a_recent_success_looks_passing() {
+    let succeeded = |at_instant: Instant| {
+        let mut memory = Memory::at_first_sight(None, at(0));
+        memory.ordered(Ordered { subject: Scene::absent().subject(), refresh_request: None }, false, at_instant);
+        memory.granted((*hand(1000)).clone(), at_instant);
+        memory
+    };
+    let mut memory = succeeded(at(1000).before(RECENT_SUCCESS));
+    assert_eq!(failures(&mut memory, FailureClass::NotFound, 3), [1, 1, 1]);
+    assert!(!memory.failure.as_ref().unwrap().slow);
+    let mut memory = succeeded(at(1000).before(RECENT_SUCCESS + Duration::from_millis(1)));
+    assert_eq!(failures(&mut memory, FailureClass::NotFound, 1), [2]);
+    assert!(memory.failure.as_ref().unwrap().slow);
+}
+
+#[test]
+fn an_answer_handles_the_refresh_that_it_was_ordered_for_and_no_other() {
+    let subject = Scene::absent().subject();
+    let ordered = |value: Option<&str>| Ordered { subject: subject.clone(), refresh_request: value.map(str::to_owned) };
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.ordered(ordered(Some("v1")), true, at(1000));
+    assert_eq!(memory.last_forced, Some(at(1000)));
+    memory.failed(FailureClass::Unavailable, String::new(), None, at(1001), 0.0);
+    assert_eq!(memory.handled_refresh.as_deref(), Some("v1"), "answered, though not well");
+    memory.ordered(ordered(None), false, at(1005));
+    memory.granted((*hand(1005)).clone(), at(1006));
+    assert_eq!((memory.handled_refresh.as_deref(), memory.last_forced), (Some("v1"), Some(at(1000))));
+    memory.failed(FailureClass::Unavailable, String::new(), None, at(1007), 0.0);
+    assert_eq!(memory.consecutive_failures, 0, "an answer to nothing that was ordered");
+}
+
+#[test]
+fn the_later_grant_stays_in_hand() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    let version = SecretVersion { uid: "a".into(), resource_version: "1".into() };
+    memory.hand = Some(hand(1000));
+    memory.read_intact(version.clone(), (*hand(990)).clone());
+    assert_eq!(memory.hand.as_ref().unwrap().issue, at(1000));
+    memory.read_intact(version.clone(), (*hand(1010)).clone());
+    assert_eq!(memory.hand.as_ref().unwrap().issue, at(1010));
+    memory.read_intact(version, HeldGrant { request_hash: "other".into(), ..(*hand(990)).clone() });
+    assert_eq!(memory.hand.as_ref().unwrap().issue, at(990), "what is in hand is for another spec");
+}
+
+#[test]
+fn a_grant_that_comes_while_a_repair_is_under_way_has_not_landed_with_it() {
+    let version = |number: &str| SecretVersion { uid: "a".into(), resource_version: number.into() };
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.hand = Some(hand(1000));
+    memory.written(version("1"), false, at(1000));
+    assert_eq!(memory.landed, Some(at(1000)));
+    memory.hand = Some(hand(1010));
+    memory.written(version("2"), true, at(1010));
+    assert_eq!((memory.landed, memory.repairs.count), (Some(at(1000)), 1));
+    memory.written(version("3"), false, at(1011));
+    assert_eq!((memory.landed, memory.repairs.count), (Some(at(1010)), 1));
+}

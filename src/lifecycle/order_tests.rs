@@ -1,0 +1,89 @@
+use super::super::testing::{claimed, hand, identity, spec};
+use super::*;
+
+fn changes(map: &BTreeMap<String, Option<String>>, there: &BTreeMap<String, String>) -> Vec<(String, Option<String>)> {
+    map.iter().filter(|(key, value)| there.get(*key) != value.as_ref()).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+#[test]
+fn a_new_secret_says_whose_it_is_and_what_it_holds() {
+    let order = SecretOrder::new(&identity(), &spec(), None, Some(hand(1000)));
+    assert_eq!(order.labels["app.kubernetes.io/managed-by"].as_deref(), Some("playback-grant-operator"));
+    assert_eq!(order.labels["tier"].as_deref(), Some("gold"));
+    for (name, value) in [
+        ("note", "n"),
+        ("playbackgrant.dev/owned-by", "keynote/uid-2"),
+        ("playbackgrant.dev/issue-time", "2026-11-24T12:00:00.000Z"),
+        ("playbackgrant.dev/expiry-time", "2026-11-24T12:00:15.000Z"),
+        ("playbackgrant.dev/request-hash", hand(1000).request_hash.as_str()),
+    ] {
+        assert_eq!(order.annotations[name].as_deref(), Some(value), "{name}");
+    }
+    assert_eq!(order.owners, Some(vec![identity().as_owner()]));
+}
+
+#[test]
+fn what_is_as_it_should_be_is_fulfilled() {
+    let present = claimed("keynote", 1000);
+    assert!(SecretOrder::new(&identity(), &spec(), Some(&present), None).is_fulfilled_by(&present));
+    assert!(!SecretOrder::new(&identity(), &spec(), Some(&present), Some(hand(1001))).is_fulfilled_by(&present));
+}
+
+#[test]
+fn labels_and_annotations_that_leave_the_spec_leave_the_secret_and_foreign_ones_stay() {
+    let mut present = claimed("keynote", 1000);
+    present.labels.insert("theirs".into(), "l".into());
+    present.annotations.insert("theirs".into(), "a".into());
+    let mut spec = spec();
+    spec.labels.clear();
+    spec.annotations = [("other".to_owned(), "o".to_owned())].into();
+    let order = SecretOrder::new(&identity(), &spec, Some(&present), None);
+    assert_eq!(changes(&order.labels, &present.labels), [("tier".to_owned(), None)]);
+    assert_eq!(changes(&order.annotations, &present.annotations), [("note".to_owned(), None), ("other".to_owned(), Some("o".to_owned()))]);
+    assert!(!order.is_fulfilled_by(&present));
+}
+
+#[test]
+fn what_others_have_taken_off_already_is_not_taken_off_again() {
+    let mut present = claimed("keynote", 1000);
+    present.labels.remove("tier");
+    let mut spec = spec();
+    spec.labels.clear();
+    let order = SecretOrder::new(&identity(), &spec, Some(&present), None);
+    assert!(order.is_fulfilled_by(&present));
+}
+
+#[test]
+fn what_others_changed_is_changed_back() {
+    let mut present = claimed("keynote", 1000);
+    present.labels.insert("tier".into(), "lead".into());
+    let order = SecretOrder::new(&identity(), &spec(), Some(&present), None);
+    assert_eq!(changes(&order.labels, &present.labels), [("tier".to_owned(), Some("gold".to_owned()))]);
+}
+
+#[test]
+fn the_request_is_the_controller_under_delete_and_no_owner_under_retain() {
+    let other =
+        Owner { kind: "Deployment".into(), api_version: "apps/v1".into(), uid: "uid-7".into(), controller: false, ..identity().as_owner() };
+    let predecessor = Owner { uid: "uid-1".into(), ..identity().as_owner() };
+    let ours = identity().as_owner();
+    let mere = Owner { controller: false, ..ours.clone() };
+    for (policy, present, wanted) in [
+        (DeletionPolicy::Delete, vec![], Some(vec![ours.clone()])),
+        (DeletionPolicy::Delete, vec![ours.clone()], None),
+        (DeletionPolicy::Delete, vec![other.clone()], Some(vec![other.clone(), ours.clone()])),
+        (DeletionPolicy::Delete, vec![mere.clone(), other.clone()], Some(vec![other.clone(), ours.clone()])),
+        (DeletionPolicy::Delete, vec![other.clone(), ours.clone()], None),
+        (DeletionPolicy::Delete, vec![predecessor.clone()], Some(vec![ours.clone()])),
+        (DeletionPolicy::Retain, vec![], None),
+        (DeletionPolicy::Retain, vec![other.clone()], None),
+        (DeletionPolicy::Retain, vec![other.clone(), ours.clone()], Some(vec![other.clone()])),
+        (DeletionPolicy::Retain, vec![predecessor], Some(vec![])),
+    ] {
+        let mut secret = claimed("keynote", 1000);
+        secret.owners.clone_from(&present);
+        let mut spec = spec();
+        spec.deletion_policy = policy;
+        assert_eq!(SecretOrder::new(&identity(), &spec, Some(&secret), None).owners, wanted, "{policy:?} {present:?}");
+    }
+}

@@ -1,0 +1,236 @@
+//! Reports from hand-made observations: each reason, what kstatus is told, and when it is written.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::testing::{Scene, at, backoff, conditions, failing, hand, rest, shown, step};
+use super::*;
+use crate::api::condition::ConditionType::{Ready, Reconciling, RefreshFailing, Stalled};
+use crate::lifecycle::memory::Trouble;
+use crate::lifecycle::{CredentialsView, Decision, Ordered, Step};
+use crate::media::FailureClass;
+
+#[test]
+fn a_fresh_grant_is_all_that_is_wanted() {
+    let scene = Scene::fresh();
+    let (report, look_at) = rest(&scene);
+    assert_eq!(conditions(&report), shown(&[(Ready, "True", "GrantIssued")]));
+    let earliest = Instant::after_start(Duration::from_millis(1_009_600));
+    assert!((earliest..=at(1010)).contains(&look_at.unwrap()), "when it is due: {look_at:?}");
+    assert_eq!(report.status.secret_name.as_deref(), Some("keynote"));
+    assert!(report.status.next_refresh_time.is_some());
+}
+
+#[test]
+fn each_failure_has_its_reason_and_says_whether_help_is_needed() {
+    let throttled = FailureClass::Throttled { retry_after: None };
+    for (class, slow, reason, progress) in [
+        (FailureClass::Unavailable, false, "MediaApiUnavailable", Reconciling),
+        (throttled, false, "MediaApiThrottled", Reconciling),
+        (FailureClass::InvalidResponse, false, "InvalidResponse", Reconciling),
+        (FailureClass::InvalidResponse, true, "InvalidResponse", Reconciling),
+        (FailureClass::Unauthorized, false, "Unauthorized", Reconciling),
+        (FailureClass::Unauthorized, true, "Unauthorized", Stalled),
+        (FailureClass::Forbidden, true, "Unauthorized", Stalled),
+        (FailureClass::NotFound, false, "PlayerStreamerNotFound", Reconciling),
+        (FailureClass::NotFound, true, "PlayerStreamerNotFound", Stalled),
+        (FailureClass::Rejected, false, "MediaApiRejected", Reconciling),
+        (FailureClass::Rejected, true, "MediaApiRejected", Stalled),
+    ] {
+        let mut scene = Scene::absent();
+        failing(&mut scene, class, slow);
+        let (report, _) = rest(&scene);
+        let wanted = shown(&[(Ready, "False", reason), (RefreshFailing, "True", reason), (progress, "True", reason)]);
+        assert_eq!(conditions(&report), wanted, "{class:?} {slow}");
+        assert!(report.status.conditions[1].message.ends_with("; Secret web/keynote holds no unexpired grant"), "{report:?}");
+    }
+}
+
+#[test]
+fn a_failing_refresh_under_a_live_grant_leaves_ready_true_and_says_until_when() {
+    let mut scene = Scene::fresh();
+    scene.now = at(1011);
+    failing(&mut scene, FailureClass::Unavailable, false);
+    let (report, look_at) = rest(&scene);
+    let reason = "MediaApiUnavailable";
+    assert_eq!(
+        conditions(&report),
+        shown(&[(Ready, "True", "GrantIssued"), (RefreshFailing, "True", reason), (Reconciling, "True", reason)])
+    );
+    let message = &report.status.conditions[1].message;
+    assert!(message.ends_with("; the grant in Secret web/keynote covers until 2026-11-24T12:00:15.000Z"), "{message}");
+    assert_eq!(look_at, Some(at(1015)), "when it expires");
+}
+
+#[test]
+fn who_waits_in_a_closed_lane_says_why_it_is_closed() {
+    for (class, reason, words) in [
+        (FailureClass::Unavailable, "MediaApiUnavailable", "does not answer as it should"),
+        (FailureClass::Throttled { retry_after: None }, "MediaApiThrottled", "(429)"),
+        (FailureClass::Unauthorized, "Unauthorized", "Check the credentials in Secret web/media-api"),
+        (FailureClass::Forbidden, "Unauthorized", "Check the credentials in Secret web/media-api"),
+    ] {
+        let mut scene = Scene::absent();
+        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+        scene.lane_closed = Some(class);
+        let (report, _) = rest(&scene);
+        assert_eq!(report.status.conditions[0].reason, reason);
+        assert!(report.status.conditions[0].message.contains(words), "{report:?}");
+        scene.memory.ordered = None;
+        assert!(matches!(step(&scene), Step::Order { .. }), "without a call in the lane it is nobody's business");
+    }
+}
+
+#[test]
+fn the_first_grant_is_being_issued_and_a_missed_one_has_expired() {
+    let mut scene = Scene::absent();
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+    let (report, _) = rest(&scene);
+    assert_eq!(conditions(&report), shown(&[(Ready, "False", "Issuing"), (Reconciling, "True", "Issuing")]));
+
+    let mut scene = Scene::fresh();
+    scene.now = at(1020);
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+    let (report, _) = rest(&scene);
+    assert_eq!(conditions(&report), shown(&[(Ready, "False", "GrantExpired"), (Reconciling, "True", "GrantExpired")]));
+    let message = &report.status.conditions[0].message;
+    assert!(message.contains("web/keynote expired at 2026-11-24T12:00:15.000Z"), "{message}");
+    assert!(!message.contains("no operator"), "{message}");
+}
+
+#[test]
+fn credentials_that_cannot_be_used_stall_and_take_the_call_out() {
+    for (credentials, reason, remedy) in [
+        (CredentialsView::NotFound, "CredentialsNotFound", "Create it with the keys apiKeySid and apiKeySecret"),
+        (CredentialsView::Invalid("apiKeySecret is missing".into()), "CredentialsInvalid", "apiKeySecret is missing"),
+    ] {
+        let mut scene = Scene::absent();
+        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+        scene.credentials = credentials;
+        assert!(matches!(step(&scene), Step::Withdraw));
+        scene.memory.ordered = None;
+        let (report, look_at) = rest(&scene);
+        let wanted = shown(&[(Ready, "False", reason), (RefreshFailing, "True", reason), (Stalled, "True", reason)]);
+        assert_eq!(conditions(&report), wanted);
+        let message = &report.status.conditions[0].message;
+        assert!(message.contains("Secret web/media-api, named in spec.credentialsSecretRef") && message.contains(remedy), "{message}");
+        assert_eq!(look_at, None, "the watch tells when they change");
+    }
+    let unread = Scene { credentials: CredentialsView::NotRead, ..Scene::absent() };
+    assert!(matches!(step(&unread), Step::ReadCredentials));
+}
+
+#[test]
+fn what_the_api_server_does_not_take_is_told_in_its_own_words() {
+    for (refused, terminating, progress, look_at) in
+        [(false, false, Reconciling, Some(at(1003))), (true, false, Stalled, Some(at(1003))), (true, true, Stalled, None)]
+    {
+        let mut scene = Scene::absent();
+        scene.memory.hand = Some(hand(1000));
+        let backoff = backoff(at(1003), refused);
+        scene.memory.trouble = Some(Trouble { message: "exceeded quota: secrets (403)".into(), refused, terminating, backoff });
+        scene.now = at(1002);
+        let (report, look) = rest(&scene);
+        let reason = "SecretWriteFailed";
+        assert_eq!(conditions(&report), shown(&[(Ready, "False", reason), (RefreshFailing, "True", reason), (progress, "True", reason)]));
+        assert_eq!(report.status.conditions[0].message, "exceeded quota: secrets (403)");
+        assert_eq!(look.filter(|look| *look < at(1009)), look_at);
+        scene.now = at(1003);
+        match scene.decide() {
+            Decision::Step(Step::Create(_)) => assert!(!terminating),
+            Decision::Rest { .. } => assert!(terminating, "never in a terminating namespace"),
+            Decision::Step(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_grant_that_expired_in_hand_is_the_api_servers_failure_until_the_next_attempt_ends() {
+    let mut scene = Scene::absent();
+    scene.memory.hand = Some(hand(1000));
+    let backoff = backoff(at(1030), true);
+    scene.memory.trouble = Some(Trouble { message: "exceeded quota".into(), refused: true, terminating: false, backoff });
+    scene.now = at(1020);
+    let (report, _) = rest(&scene);
+    assert_eq!(report.status.conditions[0].reason, "SecretWriteFailed");
+    scene.now = at(1030);
+    assert!(matches!(step(&scene), Step::Order { .. }), "what may be tried again is fetched again");
+    let ordered = Ordered { subject: scene.subject(), refresh_request: None };
+    scene.memory.ordered = Some(ordered);
+    assert_eq!(rest(&scene).0.status.conditions[0].reason, "SecretWriteFailed", "its answer isn't there yet");
+    failing(&mut scene, FailureClass::Unavailable, false);
+    assert_eq!(rest(&scene).0.status.conditions[0].reason, "MediaApiUnavailable");
+}
+
+#[test]
+fn a_suspended_request_is_ready_as_long_as_its_grant_lives() {
+    let mut scene = Scene::fresh();
+    scene.spec.suspend = true;
+    let (report, look_at) = rest(&scene);
+    assert_eq!(conditions(&report), shown(&[(Ready, "True", "GrantIssued")]));
+    assert!(report.status.conditions[0].message.contains("refreshing is suspended"));
+    assert_eq!((look_at, report.status.next_refresh_time), (Some(at(1015)), None));
+    scene.now = at(1015);
+    let (report, look_at) = rest(&scene);
+    assert_eq!(conditions(&report), shown(&[(Ready, "False", "Suspended")]));
+    assert!(report.status.conditions[0].message.contains("Set spec.suspend to false"));
+    assert_eq!(look_at, None);
+}
+
+#[test]
+fn an_invalid_spec_stalls_with_every_violation() {
+    let mut scene = Scene::fresh();
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+    scene.invalid = true;
+    assert!(matches!(step(&scene), Step::Withdraw));
+    scene.memory.ordered = None;
+    let (report, look_at) = rest(&scene);
+    assert_eq!(conditions(&report), shown(&[(Ready, "False", "InvalidSpec"), (Stalled, "True", "InvalidSpec")]));
+    assert_eq!(report.status.conditions[0].message, "spec.ttlSeconds: must be from 1 to 60");
+    assert_eq!((look_at, report.status.grant), (None, None));
+}
+
+#[test]
+fn what_changes_by_itself_is_written_every_thirty_seconds_and_a_transition_at_once() {
+    let mut scene = Scene::fresh();
+    let (report, _) = rest(&scene);
+    assert_eq!(report.write_at, Some(at(1000)));
+    scene.memory.status_written(report.status, at(1000));
+    assert_eq!(rest(&scene).0.write_at, None);
+    scene.memory.consecutive_failures = 7;
+    assert_eq!(rest(&scene).0.write_at, Some(at(1030)), "a count");
+    scene.memory.status_held = Some(backoff(at(1040), false));
+    assert_eq!(rest(&scene).0.write_at, Some(at(1040)), "the API server didn't take the last");
+    scene.memory.status_held = None;
+    scene.spec.suspend = true;
+    scene.now = at(1015);
+    assert_eq!(rest(&scene).0.write_at, Some(at(1015)), "a transition");
+}
+
+#[test]
+fn the_transition_time_moves_with_the_status_and_not_with_the_reason() {
+    let mut scene = Scene::absent();
+    failing(&mut scene, FailureClass::Unavailable, false);
+    let (first, _) = rest(&scene);
+    scene.memory.status_written(first.status.clone(), at(1000));
+    scene.now = at(1005);
+    failing(&mut scene, FailureClass::NotFound, true);
+    let (second, _) = rest(&scene);
+    let times = |report: &Report| -> BTreeMap<String, String> {
+        report.status.conditions.iter().map(|one| (one.type_.clone(), one.last_transition_time.0.to_string())).collect()
+    };
+    assert_eq!(times(&first)["Ready"], times(&second)["Ready"]);
+    assert_eq!(times(&first)["RefreshFailing"], times(&second)["RefreshFailing"]);
+    assert_ne!(times(&first)["Reconciling"], times(&second)["Stalled"]);
+}
+
+#[test]
+fn a_long_message_is_cut_between_characters() {
+    let mut scene = Scene::absent();
+    failing(&mut scene, FailureClass::Unavailable, false);
+    scene.memory.failure.as_mut().unwrap().message = "ü".repeat(5000);
+    for condition in rest(&scene).0.status.conditions {
+        assert_eq!(condition.message.chars().count(), 1025);
+        assert!(condition.message.ends_with("ü…"));
+    }
+}

@@ -1,0 +1,116 @@
+//! For how long a Secret holds no good grant, and whether that was forced.
+
+use super::acts::name;
+use super::histories::ServerTrouble;
+use super::world::World;
+use crate::api::{PlaybackGrantRequest, ValidSpec, validate};
+use crate::lifecycle::{Identity, Whose, request_hash};
+use crate::time::Instant;
+use std::time::Duration;
+
+/// A foreign Secret is looked at again after this.
+const CONFLICT_LOOK: Duration = Duration::from_secs(10);
+/// The operator gives up on the API server after this.
+const SERVER_LIMIT: Duration = Duration::from_secs(10);
+/// What the API server refuses is tried again after this at the latest.
+const REFUSED_BACKOFF: Duration = Duration::from_secs(30);
+
+impl World {
+    /// Judges the time from now until `then`, in which nothing happens.
+    pub(super) fn look_on(&mut self, then: Instant) {
+        for n in 0..self.judge.requests() {
+            self.look_at_request(n, then);
+        }
+    }
+
+    fn look_at_request(&mut self, n: usize, then: Instant) {
+        let now = self.now;
+        let Some(request) = self.server.requests.get(&name(n)) else {
+            let tally = &mut self.judge.tallies[n];
+            tally.bad_since = None;
+            tally.ever_good = false;
+            return;
+        };
+        let good_until = self.good_until(request).filter(|until| now < *until);
+        let wanted = is_wanted(request);
+        let excuse = self.excuse(n, request, then);
+        let is_claimed = request.status.as_ref().is_some_and(|status| {
+            status.conditions.first().is_some_and(|ready| ready.status == "True")
+                && status.observed_generation == request.metadata.generation
+        });
+        let undisturbed = self.judge.history.server_faults.is_empty() && self.judge.history.acts.len() <= 1 && wanted;
+        let slack = self.judge.slack();
+        let tally = &mut self.judge.tallies[n];
+        tally.ever_good |= good_until.is_some();
+        if let Some(until) = excuse {
+            tally.excuse(until);
+        }
+        if good_until.is_some_and(|until| then <= until) {
+            tally.bad_since = None;
+            return;
+        }
+        let bad_from = good_until.unwrap_or(now);
+        let since = match good_until {
+            Some(until) => until,
+            None => tally.bad_since.unwrap_or(now),
+        };
+        tally.bad_since = Some(since);
+        if wanted && tally.ever_good {
+            tally.bad += then.since(bad_from);
+        }
+        let allowed = tally.excused_until.max(tally.slow_until).map_or(since, |excused| excused.max(since)) + slack;
+        let started = tally.excused_until;
+        self.judge.require(then <= allowed, || {
+            format!("{then:?} request-{n} has had no good grant since {since:?}, and nothing excuses that after {started:?}")
+        });
+        self.judge.require(!(undisturbed && is_claimed && then > since + slack), || {
+            format!("{then:?} request-{n} is Ready, and has had no good grant since {since:?}")
+        });
+    }
+
+    /// The true expiry of the grant that the Secret holds, if it is one for the request as it is.
+    fn good_until(&self, request: &PlaybackGrantRequest) -> Option<Instant> {
+        let spec = validate(request).ok()?;
+        let secret = self.server.secrets.get(&spec.secret_name)?;
+        if identity(request).whose(&secret.meta) == Whose::Foreign {
+            return None;
+        }
+        let given = self.media.given.get(secret.data.get("grant")?)?;
+        (given.request_hash == request_hash(&spec.call, &spec.credentials_secret_name)).then_some(given.expiry)
+    }
+
+    /// Until when it is excused that there is no good grant, by what is so from now until `then`.
+    fn excuse(&self, n: usize, request: &PlaybackGrantRequest, then: Instant) -> Option<Instant> {
+        let spec = validate(request).ok().filter(|_| is_wanted(request));
+        let Some(spec) = spec.filter(|_| self.operator.is_some()) else { return Some(then) };
+        let foreign =
+            self.server.secrets.get(&spec.secret_name).is_some_and(|secret| identity(request).whose(&secret.meta) == Whose::Foreign);
+        let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
+        let media = self.media.faults.iter().any(|fault| fault.from <= self.now && self.now < fault.until && fault.concerns(n, pair));
+        let server = self.trouble().map(|trouble| match trouble {
+            ServerTrouble::Hangs => then + SERVER_LIMIT,
+            ServerTrouble::RefusesSecrets => then + REFUSED_BACKOFF,
+            ServerTrouble::RefusesStatuses => self.now,
+            ServerTrouble::Unavailable | ServerTrouble::LosesAnswers => then + Duration::from_secs(1),
+        });
+        let foreign = foreign.then_some(then + CONFLICT_LOOK);
+        let media = (media || pair.is_none()).then_some(then);
+        let doubtful = self.doubtful_until(&spec);
+        [foreign, media, server, doubtful].into_iter().flatten().max()
+    }
+
+    /// Until when an operator that knows a grant only by its times on the wall clock, which has jumped since, may believe in it.
+    fn doubtful_until(&self, spec: &ValidSpec) -> Option<Instant> {
+        let given = self.media.given.get(self.server.secrets.get(&spec.secret_name)?.data.get("grant")?)?;
+        (given.wall_offset != self.wall_offset).then_some(self.now + given.ttl.duration())
+    }
+}
+
+fn is_wanted(request: &PlaybackGrantRequest) -> bool {
+    request.metadata.deletion_timestamp.is_none() && validate(request).is_ok_and(|spec| !spec.suspend)
+}
+
+pub(super) fn identity(request: &PlaybackGrantRequest) -> Identity {
+    let metadata = &request.metadata;
+    Identity { namespace: "web".into(), name: metadata.name.clone().unwrap(), uid: metadata.uid.clone().unwrap() }
+}

@@ -1,0 +1,188 @@
+//! Hand-made observations for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{
+    Backoff, CredentialsView, Decision, Failure, HeldGrant, Identity, Memory, Ordered, Report, SecretMeta, SecretOrder, SecretView, Seen,
+    Step, Subject, decide, request_hash,
+};
+use crate::api::condition::ConditionType;
+use crate::api::{DeletionPolicy, InvalidSpec, ValidSpec, Violation};
+use crate::media::lane::Hold;
+use crate::media::{Credentials, FailureClass, Grant, GrantCall, LaneKey, PlayerStreamerSid, Ttl};
+use crate::time::{Instant, Now};
+
+/// So many seconds after the clock's start. A scene is at 1000, by the wall clock at noon.
+pub(super) fn at(seconds: u64) -> Instant {
+    Instant::after_start(Duration::from_secs(seconds))
+}
+
+/// Everything that is observed of one request, to be changed and decided upon.
+pub(super) struct Scene {
+    pub(super) spec: ValidSpec,
+    pub(super) invalid: bool,
+    pub(super) deleting: bool,
+    pub(super) refresh_request: Option<String>,
+    pub(super) secret: SecretView,
+    pub(super) strays: Vec<SecretMeta>,
+    pub(super) credentials: CredentialsView,
+    pub(super) lane_closed: Option<FailureClass>,
+    pub(super) memory: Memory,
+    pub(super) now: Instant,
+}
+
+impl Scene {
+    /// There is no Secret, and no grant.
+    pub(super) fn absent() -> Self {
+        Self {
+            spec: spec(),
+            invalid: false,
+            deleting: false,
+            refresh_request: None,
+            secret: SecretView::Absent,
+            strays: Vec::new(),
+            credentials: CredentialsView::Usable(lane("media-api")),
+            lane_closed: None,
+            memory: Memory::at_first_sight(None, at(1000)),
+            now: at(1000),
+        }
+    }
+
+    /// The Secret holds a grant that has just been asked for, which is in hand.
+    pub(super) fn fresh() -> Self {
+        let mut scene = Self { secret: SecretView::Present(claimed("keynote", 1000)), ..Self::absent() };
+        scene.memory.hand = Some(hand(1000));
+        let version = scene.meta().version.clone();
+        scene.memory.written(version, false, at(1000));
+        scene
+    }
+
+    pub(super) fn meta(&mut self) -> &mut SecretMeta {
+        match &mut self.secret {
+            SecretView::Present(meta) => meta,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn subject(&self) -> Subject {
+        Subject { request_hash: request_hash(&self.spec.call, "media-api"), lane: lane("media-api") }
+    }
+
+    pub(super) fn decide(&self) -> Decision {
+        let violation = Violation { field: "spec.ttlSeconds", remedy: "must be from 1 to 60".into() };
+        let invalid = InvalidSpec { violations: vec![violation] };
+        let seen = Seen {
+            identity: &identity(),
+            generation: Some(3),
+            deleting: self.deleting,
+            spec: if self.invalid { Err(&invalid) } else { Ok(&self.spec) },
+            refresh_request: self.refresh_request.as_deref(),
+            secret: &self.secret,
+            strays: &self.strays,
+            credentials: &self.credentials,
+            lane_closed: self.lane_closed,
+            memory: &self.memory,
+        };
+        decide(&seen, now(self.now))
+    }
+}
+
+/// What a wall clock that is right shows.
+pub(super) fn now(instant: Instant) -> Now {
+    let noon = Now { instant: at(1000), wall: "2026-11-24T12:00:00Z".parse().unwrap() };
+    Now { instant, wall: noon.wall_at(instant) }
+}
+
+pub(super) fn identity() -> Identity {
+    Identity { namespace: "web".into(), name: "keynote".into(), uid: "uid-2".into() }
+}
+
+pub(super) fn spec() -> ValidSpec {
+    ValidSpec {
+        call: GrantCall {
+            player_streamer_sid: PlayerStreamerSid::parse(&format!("VJ{}", "a".repeat(32))).unwrap(),
+            ttl: Ttl::from_seconds(15).unwrap(),
+            access_control_allow_origin: None,
+        },
+        refresh_before: Duration::from_secs(5),
+        credentials_secret_name: "media-api".into(),
+        secret_name: "keynote".into(),
+        labels: [("tier".to_owned(), "gold".to_owned())].into(),
+        annotations: [("note".to_owned(), "n".to_owned())].into(),
+        deletion_policy: DeletionPolicy::Delete,
+        suspend: false,
+    }
+}
+
+pub(super) fn lane(user: &str) -> LaneKey {
+    Credentials::new(user, "password".into(), None).unwrap().fingerprint()
+}
+
+/// A grant for the spec, asked for at so many seconds.
+pub(super) fn hand(seconds: u64) -> Arc<HeldGrant> {
+    let spec = spec();
+    Arc::new(HeldGrant {
+        grant: Grant::from_stored(&format!(r#"{{"issue":{seconds}}}"#), None).unwrap(),
+        player_streamer_sid: spec.call.player_streamer_sid.clone(),
+        issue: at(seconds),
+        issue_time: now(at(seconds)).wall,
+        ttl: spec.call.ttl,
+        request_hash: request_hash(&spec.call, "media-api"),
+    })
+}
+
+/// A Secret as the operator writes it, with that grant in it.
+pub(super) fn claimed(name: &str, seconds: u64) -> SecretMeta {
+    let order = SecretOrder::new(&identity(), &spec(), None, Some(hand(seconds)));
+    let set = |wanted: std::collections::BTreeMap<String, Option<String>>| -> std::collections::BTreeMap<String, String> {
+        wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    };
+    let (labels, annotations) = (set(order.labels), set(order.annotations));
+    SecretMeta {
+        name: name.into(),
+        version: super::SecretVersion { uid: "secret-1".into(), resource_version: "7".into() },
+        own_labels: labels.keys().cloned().collect(),
+        own_annotations: annotations.keys().cloned().collect(),
+        labels,
+        annotations,
+        owners: order.owners.unwrap_or_default(),
+    }
+}
+
+pub(super) fn step(scene: &Scene) -> Step {
+    match scene.decide() {
+        Decision::Step(step) => step,
+        Decision::Rest { .. } => panic!("a step was due"),
+    }
+}
+
+pub(super) fn rest(scene: &Scene) -> (Report, Option<Instant>) {
+    match scene.decide() {
+        Decision::Rest { report: Some(report), look_at } => (report, look_at),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The conditions' types, statuses and reasons.
+pub(super) fn conditions(report: &Report) -> Vec<(String, String, String)> {
+    report.status.conditions.iter().map(|one| (one.type_.clone(), one.status.clone(), one.reason.clone())).collect()
+}
+
+pub(super) fn shown(list: &[(ConditionType, &str, &str)]) -> Vec<(String, String, String)> {
+    list.iter().map(|(type_, status, reason)| (type_.as_str().into(), (*status).into(), (*reason).into())).collect()
+}
+
+pub(super) fn backoff(until: Instant, refused: bool) -> Backoff {
+    let mut backoff = Backoff::after(None, refused, at(1000));
+    backoff.until = until;
+    backoff
+}
+
+/// A failed attempt whose repetition waits in the lane.
+pub(super) fn failing(scene: &mut Scene, class: FailureClass, slow: bool) {
+    let subject = scene.subject();
+    scene.memory.ordered = Some(Ordered { subject: subject.clone(), refresh_request: None });
+    let message = "POST https://media.example: what is wrong, and what to do".to_owned();
+    scene.memory.failure = Some(Failure { subject, class, message, slow, streak: 1, hold: Hold::Own(at(1001)) });
+}
