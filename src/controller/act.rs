@@ -31,9 +31,9 @@ impl Actor<'_> {
             Step::ReadCredentials => self.read_credentials().await,
             Step::Create(order) => self.create(&order).await,
             Step::Patch { version, order, repair } => self.patch(&version, &order, repair).await,
-            Step::Replace(version) => self.delete(&self.spec.secret_name, &version).await,
-            Step::DeleteStray { name, version } => self.delete(&name, &version).await,
-            Step::Order { ordered, call, waiting, forced } => self.order(ordered, call, waiting, forced),
+            Step::Replace(version) => self.replace(&version).await,
+            Step::DeleteStray { name, version } => self.delete_stray(&name, &version).await,
+            Step::Order { ordered, call, waiting } => self.order(ordered, call, waiting),
             Step::Withdraw => self.withdraw(),
         }
     }
@@ -80,7 +80,7 @@ impl Actor<'_> {
 
     async fn create(&self, order: &SecretOrder) {
         let answer = self.context.server.create(&self.identity.namespace, &self.spec.secret_name, order).await;
-        self.written("create", answer, order.grant.is_none());
+        self.written("create", answer, order, order.grant.is_none());
     }
 
     async fn patch(&self, version: &SecretVersion, order: &SecretOrder, repair: bool) {
@@ -89,16 +89,17 @@ impl Actor<'_> {
             self.context.registry.with(self.caller, |memory| memory.unpatchable = Some(version.clone()));
             return;
         }
-        self.written("update", answer, repair);
+        self.written("update", answer, order, repair);
     }
 
-    fn written(&self, attempted: &str, answer: Result<SecretMeta, ApiFailure>, repair: bool) {
+    fn written(&self, attempted: &str, answer: Result<SecretMeta, ApiFailure>, order: &SecretOrder, repair: bool) {
         match answer {
             Ok(meta) => {
                 let now = self.context.clock.instant();
                 let version = meta.version.clone();
                 self.present(meta);
-                self.context.registry.with(self.caller, |memory| memory.written(version, repair, now));
+                let carried = order.grant.as_ref().map(|grant| grant.issue);
+                self.context.registry.with(self.caller, |memory| memory.written(version, carried, repair, now));
             }
             Err(ApiFailure::NotFound) if attempted == "update" => self.context.secrets.absent(self.target()),
             Err(ApiFailure::Conflict) => self.context.secrets.forget(&self.target()),
@@ -106,17 +107,42 @@ impl Actor<'_> {
         }
     }
 
-    async fn delete(&self, name: &str, version: &SecretVersion) {
+    async fn replace(&self, version: &SecretVersion) {
+        if let Err(failure) = self.delete(&self.spec.secret_name, version).await {
+            self.troubled("delete", &self.spec.secret_name, &failure);
+        }
+    }
+
+    async fn delete_stray(&self, name: &str, version: &SecretVersion) {
+        let Err(failure) = self.delete(name, version).await else { return };
+        let now = self.context.clock.instant();
+        let held = self.context.registry.with(self.caller, |memory| {
+            memory.stray_refused(failure.is_refusal(), now);
+            memory.stray_held
+        });
+        if held.flatten().is_some_and(|held| held.is_first()) {
+            tracing::warn!(
+                namespace = self.identity.namespace,
+                request = self.identity.name,
+                secret = name,
+                "could not delete the Secret that an earlier spec named: {}; trying again",
+                failure.words()
+            );
+        }
+    }
+
+    async fn delete(&self, name: &str, version: &SecretVersion) -> Result<(), ApiFailure> {
         let Self { context, identity, .. } = self;
         let object = ObjectName::new(&identity.namespace, name);
         match context.server.delete(&identity.namespace, name, version).await {
             Ok(()) | Err(ApiFailure::NotFound) => context.secrets.absent(object),
             Err(ApiFailure::Conflict) => context.secrets.forget(&object),
-            Err(failure) => self.troubled("delete", name, &failure),
+            Err(failure) => return Err(failure),
         }
+        Ok(())
     }
 
-    fn order(&self, ordered: Ordered, call: GrantCall, waiting: Waiting, forced: bool) {
+    fn order(&self, ordered: Ordered, call: GrantCall, waiting: Waiting) {
         let Self { context, identity, spec, caller } = self;
         let name = ObjectName::new(&identity.namespace, &spec.credentials_secret_name);
         // They may have changed since the decision: then the next decision is another.
@@ -127,7 +153,7 @@ impl Actor<'_> {
         let tag = ordered.subject.request_hash.clone();
         let now = context.clock.instant();
         // Remembered first: the answer may be there before `order` returns.
-        if context.registry.with(caller, |memory| memory.ordered(ordered, forced, now)).is_some() {
+        if context.registry.with(caller, |memory| memory.ordered(ordered, now)).is_some() {
             context.dispatcher.order(Order { caller: (*caller).clone(), tag, call, credentials, waiting });
         }
     }

@@ -127,10 +127,10 @@ impl Request<'_> {
                 crate::telemetry::transition(identity, &before.unwrap_or_default(), &status);
             }
             // The request is gone, or is another of the same name: the watch says so soon.
-            Err(ApiFailure::NotFound) => drop(context.registry.with(caller, |memory| memory.status_refused(now))),
+            Err(ApiFailure::NotFound) => drop(context.registry.with(caller, |memory| memory.status_refused(true, now))),
             Err(failure) => {
                 let held = context.registry.with(caller, |memory| {
-                    memory.status_refused(now);
+                    memory.status_refused(failure.is_refusal(), now);
                     memory.status_held
                 });
                 if held.flatten().is_some_and(|held| held.is_first()) {

@@ -70,8 +70,6 @@ pub enum Step {
         call: GrantCall,
         /// How it waits.
         waiting: Waiting,
-        /// Whether the refresh annotation forces it.
-        forced: bool,
     },
     /// Take the call out of its lane.
     Withdraw,
@@ -113,7 +111,7 @@ impl Situation<'_> {
         {
             return Some(step);
         }
-        self.call_step()
+        self.call_step().or_else(|| self.stray_step())
     }
 
     /// Whether something waits for the API server.
@@ -138,7 +136,7 @@ impl Situation<'_> {
             Target::Ours(meta) if self.needs_read(meta) => Some(Step::Read),
             Target::Ours(meta) => match grant() {
                 Some(_) if self.awaits_repair() => None,
-                Some(grant) => self.wanted_write(meta, &grant).or_else(|| self.stray_step()),
+                Some(grant) => self.wanted_write(meta, &grant),
                 None => None,
             },
         }
@@ -183,9 +181,10 @@ impl Situation<'_> {
         self.seen.memory.repairs.next()
     }
 
-    /// What an earlier spec named goes only once the grant is where the present one wants it.
+    /// What an earlier spec named goes only once the grant is where the present one wants it. Nothing waits for it.
     fn stray_step(&self) -> Option<Step> {
-        let stray = self.seen.strays.first().filter(|_| self.holds_hand)?;
+        let is_held = self.seen.memory.stray_held.is_some_and(|held| self.now.instant < held.until);
+        let stray = self.seen.strays.first().filter(|_| self.holds_hand && !is_held && self.may_ask_api_server())?;
         Some(Step::DeleteStray { name: stray.name.clone(), version: stray.version.clone() })
     }
 
@@ -197,28 +196,38 @@ impl Situation<'_> {
         }
         let Some(subject) = self.subject() else { return withdraw() };
         let refresh_request = self.unhandled_refresh();
-        if let Some(ordered) = ordered.filter(|ordered| ordered.subject == subject) {
-            let forced = ordered.refresh_request.is_some() && ordered.refresh_request.as_deref() == refresh_request;
-            return if forced || self.is_due() { None } else { withdraw() };
-        }
         let forced = refresh_request.is_some() && self.forced_at().is_none_or(|at| at <= self.now.instant);
+        let failure = self.seen.memory.failure.as_ref();
+        let hold = failure.filter(|failure| failure.subject == subject).map_or(Hold::Nothing, |failure| failure.hold);
+        if let Some(ordered) = ordered.filter(|ordered| ordered.subject == subject) {
+            let is_held = hold.until().is_some_and(|until| self.now.instant < until);
+            let is_overtaken = forced && !ordered.forced && is_held;
+            let is_wished = ordered.refresh_request.is_some() && ordered.refresh_request.as_deref() == refresh_request;
+            if !is_overtaken {
+                return if is_wished || self.is_due() { None } else { withdraw() };
+            }
+        }
         if self.held_back_by_refusal() || !(forced || self.is_due()) {
             return withdraw();
         }
-        let hold = self
-            .seen
-            .memory
-            .failure
-            .as_ref()
-            .filter(|failure| failure.subject == subject && !forced)
-            .map_or(Hold::Nothing, |failure| failure.hold);
+        if self.absence_is_old() && self.may_ask_api_server() {
+            return Some(Step::Look);
+        }
+        let hold = if forced { Hold::Nothing } else { hold };
+        // Somebody has changed something since it failed.
+        let is_mended = failure.is_some_and(|failure| failure.subject.request_hash != subject.request_hash);
         let deadline = self.hand.map(HeldGrant::expiry).or(self.held_life.map(|life| life.expiry)).unwrap_or(self.seen.memory.arrival);
         Some(Step::Order {
-            ordered: Ordered { subject, refresh_request: refresh_request.map(str::to_owned) },
+            ordered: Ordered { subject, refresh_request: refresh_request.map(str::to_owned), forced },
             call: self.spec.call.clone(),
-            waiting: Waiting { deadline, hold },
-            forced,
+            waiting: Waiting { deadline, hold, urgent: forced || is_mended },
         })
+    }
+
+    /// Whether it was found so long ago that there is no Secret that another may have made one since, which the watch doesn't show.
+    fn absence_is_old(&self) -> bool {
+        let looked = self.seen.memory.looked;
+        matches!(self.target, Target::Absent) && looked.is_none_or(|looked| self.now.instant.since(looked) >= CONFLICT_LOOK)
     }
 
     fn is_due(&self) -> bool {
@@ -252,7 +261,8 @@ impl Situation<'_> {
         let waits_for_due = self.seen.memory.ordered.is_none() && !self.idle() && self.subject().is_some();
         [
             self.due().filter(|_| waits_for_due),
-            self.forced_at().filter(|_| waits_for_due && self.unhandled_refresh().is_some()),
+            self.forced_at().filter(|_| !self.idle() && self.unhandled_refresh().is_some()),
+            self.seen.memory.stray_held.filter(|_| !self.seen.strays.is_empty()).map(|held| held.until),
             self.covered_until(),
             // Until then it may be waiting to be written.
             self.hand.map(HeldGrant::expiry),

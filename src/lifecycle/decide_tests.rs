@@ -11,9 +11,10 @@ use crate::media::FailureClass;
 fn a_foreign_secret_is_a_conflict_that_is_looked_at_every_ten_seconds() {
     let mut scene = Scene::fresh();
     scene.meta().annotations.insert("playbackgrant.dev/owned-by".into(), "other/uid-9".into());
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
     assert!(matches!(step(&scene), Step::Withdraw), "first the call, which would be made while the look is under way");
     scene.memory.ordered = None;
+    scene.memory.looked = Some(at(990));
     assert!(matches!(step(&scene), Step::Look));
     scene.memory.looked = Some(at(1000));
     let (report, look_at) = rest(&scene);
@@ -37,7 +38,7 @@ fn nothing_is_asked_for_that_was_just_refused() {
 fn a_request_that_is_being_deleted_gets_no_step_but_withdraw() {
     for mut scene in [Scene::fresh(), Scene::absent()] {
         scene.deleting = true;
-        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
         assert!(matches!(step(&scene), Step::Withdraw));
         scene.memory.ordered = None;
         assert!(matches!(scene.decide(), Decision::Rest { report: None, look_at: None }));
@@ -84,7 +85,7 @@ fn a_new_grant_waits_for_no_repair() {
 fn a_refresh_is_forced_once_per_value_and_once_in_two_seconds() {
     let mut scene = Scene::fresh();
     scene.refresh_request = Some("v1".into());
-    assert!(matches!(step(&scene), Step::Order { forced: true, .. }));
+    assert!(matches!(step(&scene), Step::Order { ordered: Ordered { forced: true, .. }, .. }));
     scene.memory.last_forced = Some(at(999));
     assert_eq!(rest(&scene).1, Some(at(1001)));
     scene.memory.handled_refresh = Some("v1".into());
@@ -127,8 +128,61 @@ fn a_stray_goes_only_once_the_present_secret_holds_the_grant() {
     let mut scene = Scene::fresh();
     scene.strays = vec![claimed("before", 990)];
     assert!(matches!(step(&scene), Step::DeleteStray { name, .. } if name == "before"));
+    scene.memory.stray_refused(true, at(1000));
+    assert_eq!(rest(&scene).1, Some(at(1001)), "nothing waits for it, and it is tried again");
+    scene.now = at(1040);
+    assert!(matches!(step(&scene), Step::Order { .. }), "what is due goes first");
+    scene.now = at(1000);
     scene.secret = SecretView::Absent;
     assert!(matches!(step(&scene), Step::Create(_)));
+}
+
+#[test]
+fn a_wish_overtakes_a_call_that_is_held_back_but_only_once() {
+    let mut scene = Scene::absent();
+    failing(&mut scene, FailureClass::NotFound, true);
+    let waits = Ordered { subject: scene.subject(), refresh_request: None, forced: false };
+    scene.memory.ordered = Some(waits.clone());
+    rest(&scene);
+    scene.refresh_request = Some("v1".into());
+    let Step::Order { ordered, waiting, .. } = step(&scene) else { panic!("the wish waits for the slow look") };
+    assert!(ordered.forced && ordered.refresh_request.as_deref() == Some("v1"));
+    assert_eq!((waiting.hold, waiting.urgent), (Hold::Nothing, true));
+    scene.memory.ordered(ordered, at(1000));
+    rest(&scene);
+    scene.refresh_request = Some("v2".into());
+    scene.now = at(1003);
+    rest(&scene);
+    // One that isn't held back is under way, or about to be.
+    scene.memory.ordered = Some(waits);
+    scene.memory.failure = None;
+    rest(&scene);
+}
+
+#[test]
+fn a_change_of_the_spec_since_a_refusal_is_urgent() {
+    let mut scene = Scene::absent();
+    failing(&mut scene, FailureClass::Unauthorized, true);
+    scene.memory.ordered = None;
+    let waiting = |scene: &Scene| match step(scene) {
+        Step::Order { waiting, .. } => waiting,
+        other => panic!("{other:?}"),
+    };
+    assert!(!waiting(&scene).urgent);
+    scene.memory.failure.as_mut().unwrap().subject.request_hash = "another".into();
+    assert_eq!((waiting(&scene).hold, waiting(&scene).urgent), (Hold::Nothing, true));
+}
+
+#[test]
+fn before_a_call_an_old_absence_is_looked_at_again() {
+    let mut scene = Scene::absent();
+    scene.memory.looked = Some(at(990));
+    assert!(matches!(step(&scene), Step::Look));
+    scene.memory.looked = Some(at(991));
+    assert!(matches!(step(&scene), Step::Order { .. }));
+    scene.memory.hand = Some(hand(1000));
+    scene.memory.looked = Some(at(900));
+    assert!(matches!(step(&scene), Step::Create(_)), "what is made fails if there is one");
 }
 
 #[test]

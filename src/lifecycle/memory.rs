@@ -32,6 +32,8 @@ pub struct Memory {
     pub unpatchable: Option<SecretVersion>,
     /// How often others have changed what was written, and until when it is left at that.
     pub repairs: Repairs,
+    /// Until when a Secret that an earlier spec named is left where it is, since the API server didn't delete it.
+    pub stray_held: Option<Backoff>,
     /// When the Secret was last looked for.
     pub looked: Option<Instant>,
     /// The call that waits or is in flight.
@@ -72,6 +74,8 @@ pub struct Ordered {
     pub subject: Subject,
     /// The value of the refresh annotation that its answer handles.
     pub refresh_request: Option<String>,
+    /// Whether that annotation forces it.
+    pub forced: bool,
 }
 
 /// How an attempt failed.
@@ -184,6 +188,7 @@ impl Memory {
             damaged: None,
             unpatchable: None,
             repairs: Repairs::default(),
+            stray_held: None,
             looked: None,
             ordered: None,
             failure: None,
@@ -199,8 +204,8 @@ impl Memory {
     }
 
     /// A call was put into its lane.
-    pub fn ordered(&mut self, ordered: Ordered, forced: bool, now: Instant) {
-        if forced {
+    pub fn ordered(&mut self, ordered: Ordered, now: Instant) {
+        if ordered.forced {
             self.last_forced = Some(now);
         }
         self.ordered = Some(ordered);
@@ -208,7 +213,7 @@ impl Memory {
 
     /// The answer to the ordered call is a grant.
     pub fn granted(&mut self, held: HeldGrant, now: Instant) {
-        if let Some(Ordered { subject, refresh_request }) = self.ordered.take() {
+        if let Some(Ordered { subject, refresh_request, .. }) = self.ordered.take() {
             self.last_success = Some((subject, now));
             self.handled_refresh = refresh_request.or(self.handled_refresh.take());
         }
@@ -219,11 +224,13 @@ impl Memory {
 
     /// The ordered call failed. `covered_until`: the expiry of the grant that the Secret holds. `draw` spreads the next attempt.
     pub fn failed(&mut self, class: FailureClass, message: String, covered_until: Option<Instant>, now: Instant, draw: f64) {
-        let Some(Ordered { subject, refresh_request }) = self.ordered.take() else { return };
+        let Some(Ordered { subject, refresh_request, .. }) = self.ordered.take() else { return };
         self.handled_refresh = refresh_request.or(self.handled_refresh.take());
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
-        let recently_succeeded =
-            self.last_success.as_ref().is_some_and(|(succeeded, at)| *succeeded == subject && now.since(*at) <= RECENT_SUCCESS);
+        let recently_succeeded = match &self.last_success {
+            Some((succeeded, at)) => *succeeded == subject && now.since(*at) <= RECENT_SUCCESS,
+            None => self.took_over(&subject, now) && !matches!(class, FailureClass::Unauthorized | FailureClass::Forbidden),
+        };
         let pressing = covered_until.is_none_or(|expiry| expiry <= now + PRESSING);
         let mut attempt = FailedAttempt { class, streak: 1, recently_succeeded, pressing };
         let slow = attempt.slow();
@@ -238,6 +245,12 @@ impl Memory {
         );
         let hold = if shared { Hold::WithLane(retry_at) } else { Hold::Own(retry_at) };
         self.failure = Some(Failure { subject, class, message, slow, streak: attempt.streak, hold });
+    }
+
+    /// Whether a grant for the same was made before a restart, so recently that a refusal looks like a passing fault. With which credentials
+    /// it was made is not known any more.
+    fn took_over(&self, subject: &Subject, now: Instant) -> bool {
+        self.hand.as_ref().is_some_and(|hand| hand.request_hash == subject.request_hash && now.since(hand.issue) <= RECENT_SUCCESS)
     }
 
     /// The Secret's data was read and is what `held` says; `held` is the grant in hand from here on if it lives longer.
@@ -257,14 +270,13 @@ impl Memory {
         self.damaged = Some(version);
     }
 
-    /// The Secret was written; `repair`: not for a new grant, but since others had changed it.
-    pub fn written(&mut self, version: SecretVersion, repair: bool, now: Instant) {
+    /// The Secret was written, with the grant that was asked for at `carried`, if with one: a newer one may have come into hand while the write
+    /// was under way. `repair`: not for a new grant, but since others had changed the Secret.
+    pub fn written(&mut self, version: SecretVersion, carried: Option<Instant>, repair: bool, now: Instant) {
         if repair {
-            // It carried the grant that had landed before; a newer one may have come into hand while it was under way.
             self.repairs = self.repairs.made(now);
-        } else {
-            self.landed = self.hand.as_ref().map(|hand| hand.issue);
         }
+        self.landed = carried.or(self.landed);
         self.trouble = None;
         self.damaged = None;
         self.unpatchable = None;
@@ -285,9 +297,14 @@ impl Memory {
         self.status_held = None;
     }
 
-    /// The status wasn't taken.
-    pub fn status_refused(&mut self, now: Instant) {
-        self.status_held = Some(Backoff::after(self.status_held, false, now));
+    /// The status wasn't taken; `refused`: the API server said no, rather than being in trouble itself.
+    pub fn status_refused(&mut self, refused: bool, now: Instant) {
+        self.status_held = Some(Backoff::after(self.status_held, refused, now));
+    }
+
+    /// A Secret that an earlier spec named could not be deleted.
+    pub fn stray_refused(&mut self, refused: bool, now: Instant) {
+        self.stray_held = Some(Backoff::after(self.stray_held, refused, now));
     }
 }
 

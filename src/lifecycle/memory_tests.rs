@@ -55,7 +55,7 @@ fn repairs_come_at_once_and_then_after_more_and_more_time() {
 fn failures(memory: &mut Memory, class: FailureClass, times: usize) -> Vec<u64> {
     let subject = Scene::absent().subject();
     let fail = |memory: &mut Memory| {
-        memory.ordered(Ordered { subject: subject.clone(), refresh_request: None }, false, at(1000));
+        memory.ordered(Ordered { subject: subject.clone(), refresh_request: None, forced: false }, at(1000));
         memory.failed(class, "message".into(), Some(at(2000)), at(1000), 0.0);
         match memory.failure.as_ref().unwrap().hold {
             Hold::Own(until) | Hold::WithLane(until) => until.since(at(1000)).as_secs(),
@@ -86,7 +86,7 @@ fn the_wait_begins_anew_after_a_restart_an_outage_or_another_spec() {
     let mut memory = Memory::at_first_sight(None, at(1000));
     let other = Subject { request_hash: "other".into(), ..Scene::absent().subject() };
     for _ in 0..5 {
-        memory.ordered(Ordered { subject: other.clone(), refresh_request: None }, false, at(1000));
+        memory.ordered(Ordered { subject: other.clone(), refresh_request: None, forced: false }, at(1000));
         memory.failed(FailureClass::NotFound, "message".into(), None, at(1000), 0.0);
     }
     assert_eq!(failures(&mut memory, FailureClass::NotFound, 3), [2, 4, 8], "another spec");
@@ -96,7 +96,7 @@ fn the_wait_begins_anew_after_a_restart_an_outage_or_another_spec() {
 fn a_refusal_after_a_recent_success_looks_passing() {
     let succeeded = |at_instant: Instant| {
         let mut memory = Memory::at_first_sight(None, at(0));
-        memory.ordered(Ordered { subject: Scene::absent().subject(), refresh_request: None }, false, at_instant);
+        memory.ordered(Ordered { subject: Scene::absent().subject(), refresh_request: None, forced: false }, at_instant);
         memory.granted((*hand(1000)).clone(), at_instant);
         memory
     };
@@ -111,13 +111,14 @@ fn a_refusal_after_a_recent_success_looks_passing() {
 #[test]
 fn an_answer_handles_the_refresh_that_it_was_ordered_for_and_no_other() {
     let subject = Scene::absent().subject();
-    let ordered = |value: Option<&str>| Ordered { subject: subject.clone(), refresh_request: value.map(str::to_owned) };
+    let ordered =
+        |value: Option<&str>| Ordered { subject: subject.clone(), refresh_request: value.map(str::to_owned), forced: value.is_some() };
     let mut memory = Memory::at_first_sight(None, at(1000));
-    memory.ordered(ordered(Some("v1")), true, at(1000));
+    memory.ordered(ordered(Some("v1")), at(1000));
     assert_eq!(memory.last_forced, Some(at(1000)));
     memory.failed(FailureClass::Unavailable, String::new(), None, at(1001), 0.0);
     assert_eq!(memory.handled_refresh.as_deref(), Some("v1"), "answered, though not well");
-    memory.ordered(ordered(None), false, at(1005));
+    memory.ordered(ordered(None), at(1005));
     memory.granted((*hand(1005)).clone(), at(1006));
     assert_eq!((memory.handled_refresh.as_deref(), memory.last_forced), (Some("v1"), Some(at(1000))));
     memory.failed(FailureClass::Unavailable, String::new(), None, at(1007), 0.0);
@@ -142,11 +143,42 @@ fn a_grant_that_comes_while_a_repair_is_under_way_has_not_landed_with_it() {
     let version = |number: &str| SecretVersion { uid: "a".into(), resource_version: number.into() };
     let mut memory = Memory::at_first_sight(None, at(1000));
     memory.hand = Some(hand(1000));
-    memory.written(version("1"), false, at(1000));
+    memory.written(version("1"), Some(at(1000)), false, at(1000));
     assert_eq!(memory.landed, Some(at(1000)));
     memory.hand = Some(hand(1010));
-    memory.written(version("2"), true, at(1010));
+    memory.written(version("2"), Some(at(1000)), true, at(1010));
     assert_eq!((memory.landed, memory.repairs.count), (Some(at(1000)), 1));
-    memory.written(version("3"), false, at(1011));
+    memory.written(version("3"), None, false, at(1011));
+    assert_eq!((memory.landed, memory.repairs.count), (Some(at(1000)), 1), "labels carry no grant");
+    memory.written(version("4"), Some(at(1010)), false, at(1012));
     assert_eq!((memory.landed, memory.repairs.count), (Some(at(1010)), 1));
+}
+
+#[test]
+fn a_grant_taken_over_at_a_restart_makes_a_refusal_look_passing_but_not_that_of_credentials() {
+    let slow = |class, issued, hash: Option<&str>| {
+        let mut memory = Memory::at_first_sight(None, at(1000));
+        let subject = Scene::absent().subject();
+        let request_hash = hash.map_or(subject.request_hash.clone(), str::to_owned);
+        memory.hand = Some(std::sync::Arc::new(HeldGrant { request_hash, ..(*hand(issued)).clone() }));
+        memory.ordered(Ordered { subject, refresh_request: None, forced: false }, at(1000));
+        memory.failed(class, String::new(), None, at(1000), 0.0);
+        memory.failure.unwrap().slow
+    };
+    assert!(!slow(FailureClass::NotFound, 400, None));
+    assert!(slow(FailureClass::NotFound, 399, None), "more than ten minutes ago");
+    assert!(slow(FailureClass::NotFound, 990, Some("another")));
+    assert!(slow(FailureClass::Unauthorized, 990, None), "the key may be another by now");
+    assert!(slow(FailureClass::Forbidden, 990, None));
+}
+
+#[test]
+fn what_is_refused_is_tried_again_more_slowly_than_what_is_unanswered() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.status_refused(false, at(1000));
+    assert_eq!(memory.status_held.unwrap().until, at(1000) + Duration::from_millis(100));
+    memory.status_refused(true, at(1001));
+    assert_eq!(memory.status_held.unwrap().until, at(1003));
+    memory.stray_refused(true, at(1000));
+    assert_eq!(memory.stray_held.unwrap().until, at(1001));
 }

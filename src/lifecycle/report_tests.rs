@@ -71,7 +71,7 @@ fn who_waits_in_a_closed_lane_says_why_it_is_closed() {
         (FailureClass::Forbidden, "Unauthorized", "Check the credentials in Secret web/media-api"),
     ] {
         let mut scene = Scene::absent();
-        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
         scene.lane_closed = Some(class);
         let (report, _) = rest(&scene);
         assert_eq!(report.status.conditions[0].reason, reason);
@@ -84,13 +84,13 @@ fn who_waits_in_a_closed_lane_says_why_it_is_closed() {
 #[test]
 fn the_first_grant_is_being_issued_and_a_missed_one_has_expired() {
     let mut scene = Scene::absent();
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
     let (report, _) = rest(&scene);
     assert_eq!(conditions(&report), shown(&[(Ready, "False", "Issuing"), (Reconciling, "True", "Issuing")]));
 
     let mut scene = Scene::fresh();
     scene.now = at(1020);
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
     let (report, _) = rest(&scene);
     assert_eq!(conditions(&report), shown(&[(Ready, "False", "GrantExpired"), (Reconciling, "True", "GrantExpired")]));
     let message = &report.status.conditions[0].message;
@@ -105,7 +105,7 @@ fn credentials_that_cannot_be_used_stall_and_take_the_call_out() {
         (CredentialsView::Invalid("apiKeySecret is missing".into()), "CredentialsInvalid", "apiKeySecret is missing"),
     ] {
         let mut scene = Scene::absent();
-        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
         scene.credentials = credentials;
         assert!(matches!(step(&scene), Step::Withdraw));
         scene.memory.ordered = None;
@@ -154,8 +154,9 @@ fn a_grant_that_expired_in_hand_is_the_api_servers_failure_until_the_next_attemp
     let (report, _) = rest(&scene);
     assert_eq!(report.status.conditions[0].reason, "SecretWriteFailed");
     scene.now = at(1030);
+    scene.memory.looked = Some(at(1030));
     assert!(matches!(step(&scene), Step::Order { .. }), "what may be tried again is fetched again");
-    let ordered = Ordered { subject: scene.subject(), refresh_request: None };
+    let ordered = Ordered { subject: scene.subject(), refresh_request: None, forced: false };
     scene.memory.ordered = Some(ordered);
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "SecretWriteFailed", "its answer isn't there yet");
     failing(&mut scene, FailureClass::Unavailable, false);
@@ -180,7 +181,7 @@ fn a_suspended_request_is_ready_as_long_as_its_grant_lives() {
 #[test]
 fn an_invalid_spec_stalls_with_every_violation() {
     let mut scene = Scene::fresh();
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None });
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
     scene.invalid = true;
     assert!(matches!(step(&scene), Step::Withdraw));
     scene.memory.ordered = None;

@@ -35,6 +35,8 @@ pub(super) struct Scene {
 impl Scene {
     /// There is no Secret, and no grant.
     pub(super) fn absent() -> Self {
+        let mut memory = Memory::at_first_sight(None, at(1000));
+        memory.looked = Some(at(1000));
         Self {
             spec: spec(),
             invalid: false,
@@ -44,7 +46,7 @@ impl Scene {
             strays: Vec::new(),
             credentials: CredentialsView::Usable(lane("media-api")),
             lane_closed: None,
-            memory: Memory::at_first_sight(None, at(1000)),
+            memory,
             now: at(1000),
         }
     }
@@ -54,7 +56,7 @@ impl Scene {
         let mut scene = Self { secret: SecretView::Present(claimed("keynote", 1000)), ..Self::absent() };
         scene.memory.hand = Some(hand(1000));
         let version = scene.meta().version.clone();
-        scene.memory.written(version, false, at(1000));
+        scene.memory.written(version, Some(at(1000)), false, at(1000));
         scene
     }
 
@@ -182,7 +184,7 @@ pub(super) fn backoff(until: Instant, refused: bool) -> Backoff {
 /// A failed attempt whose repetition waits in the lane.
 pub(super) fn failing(scene: &mut Scene, class: FailureClass, slow: bool) {
     let subject = scene.subject();
-    scene.memory.ordered = Some(Ordered { subject: subject.clone(), refresh_request: None });
+    scene.memory.ordered = Some(Ordered { subject: subject.clone(), refresh_request: None, forced: false });
     let message = "POST https://media.example: what is wrong, and what to do".to_owned();
     scene.memory.failure = Some(Failure { subject, class, message, slow, streak: 1, hold: Hold::Own(at(1001)) });
 }

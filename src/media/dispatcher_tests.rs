@@ -51,7 +51,7 @@ fn order(caller: &str, user: &str, deadline: u64) -> Order {
             access_control_allow_origin: None,
         },
         credentials: Arc::new(Credentials::new(user, "password".into(), None).unwrap()),
-        waiting: Waiting { deadline, hold: Hold::Nothing },
+        waiting: Waiting { deadline, hold: Hold::Nothing, urgent: false },
     }
 }
 

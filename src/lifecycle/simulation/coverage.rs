@@ -88,10 +88,11 @@ impl World {
         let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
         let media = self.media.faults.iter().any(|fault| fault.from <= self.now && self.now < fault.until && fault.concerns(n, pair));
         let server = self.trouble().map(|trouble| match trouble {
-            ServerTrouble::Hangs => then + SERVER_LIMIT,
+            // An answer that is lost may have told of a conflict.
+            ServerTrouble::Hangs | ServerTrouble::LosesAnswers => then + SERVER_LIMIT,
             ServerTrouble::RefusesSecrets => then + REFUSED_BACKOFF,
             ServerTrouble::RefusesStatuses => self.now,
-            ServerTrouble::Unavailable | ServerTrouble::LosesAnswers => then + Duration::from_secs(1),
+            ServerTrouble::Unavailable => then + Duration::from_secs(1),
         });
         let foreign = foreign.then_some(then + CONFLICT_LOOK);
         let media = (media || pair.is_none()).then_some(then);

@@ -20,8 +20,8 @@ impl Judge {
         self.require(is_same(&again, decision), || format!("{request}: {decision:?}, then {again:?}"));
         self.keeps_still(seen, decision);
         match decision {
-            Decision::Step(Step::Order { ordered, forced, .. }) => {
-                self.is_due(seen, now, &ordered.subject.request_hash, *forced);
+            Decision::Step(Step::Order { ordered, .. }) => {
+                self.is_due(seen, now, &ordered.subject.request_hash, ordered.forced);
             }
             Decision::Step(_) => {}
             Decision::Rest { report, look_at } => self.rests(seen, now, report.as_ref(), *look_at),

@@ -5,7 +5,7 @@ use super::operator::Reconcile;
 use super::world::World;
 use crate::api::names::key;
 use crate::api::{PlaybackGrantRequestStatus, ValidSpec};
-use crate::lifecycle::{Claim, HeldGrant, Memory, Step};
+use crate::lifecycle::{Claim, HeldGrant, Memory, SecretOrder, Step};
 use crate::media::Grant;
 use crate::media::lane::Caller;
 use crate::time::{Now, rfc3339_millis};
@@ -30,10 +30,10 @@ impl World {
             Step::Patch { version, order, repair } => Some(Call::Patch { name: target, version, order, repair }),
             Step::Replace(version) => Some(Call::Delete { name: target, version }),
             Step::DeleteStray { name, version } => Some(Call::Delete { name, version }),
-            Step::Order { ordered, call, waiting, forced } => {
+            Step::Order { ordered, call, waiting } => {
                 let pair = operator.credentials.pair(&spec.credentials_secret_name)?;
                 let tag = ordered.subject.request_hash.clone();
-                operator.entries.get_mut(caller)?.memory.ordered(ordered, forced, self.now);
+                operator.entries.get_mut(caller)?.memory.ordered(ordered, self.now);
                 operator.dispatcher.order(caller, pair, call, tag, waiting);
                 None
             }
@@ -63,13 +63,16 @@ impl World {
             (Call::Read(_), Ok(Answer::Whole(secret))) => self.read(reconcile, &secret),
             (Call::ReadCredentials(name), Ok(Answer::Credentials(read))) => self.credentials_read(&name, Some(read)),
             (Call::ReadCredentials(name), Err(Failure::NotFound)) => self.credentials_read(&name, None),
-            (Call::Create(_, order), Ok(Answer::Meta(meta))) => self.written(caller, meta, order.grant.is_none()),
-            (Call::Patch { repair, .. }, Ok(Answer::Meta(meta))) => self.written(caller, meta, repair),
+            (Call::Create(_, order), Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, order.grant.is_none()),
+            (Call::Patch { order, repair, .. }, Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, repair),
             (Call::Patch { version, .. }, Err(Failure::Unchangeable)) => {
                 self.remember(caller, |memory| memory.unpatchable = Some(version));
             }
             (Call::WriteStatus { status, .. }, Ok(_)) => self.remember(caller, |memory| memory.status_written(*status, now)),
-            (Call::WriteStatus { .. }, Err(_)) => self.remember(caller, |memory| memory.status_refused(now)),
+            (Call::WriteStatus { .. }, Err(failure)) => {
+                let refused = matches!(failure, Failure::NotFound | Failure::Refused | Failure::Unchangeable);
+                self.remember(caller, |memory| memory.status_refused(refused, now));
+            }
             (Call::Look(name) | Call::Read(name) | Call::Patch { name, .. }, Err(Failure::NotFound))
             | (Call::Delete { name, .. }, Ok(_) | Err(Failure::NotFound)) => {
                 if let Some(operator) = &mut self.operator {
@@ -80,6 +83,10 @@ impl World {
                 if let Some(operator) = &mut self.operator {
                     operator.index.forget(&name);
                 }
+            }
+            (Call::Delete { name, .. }, Err(failure)) if reconcile.spec.as_ref().is_ok_and(|spec| spec.secret_name != name) => {
+                let refused = matches!(failure, Failure::Refused | Failure::Unchangeable);
+                self.remember(caller, |memory| memory.stray_refused(refused, now));
             }
             (call, Err(failure)) => {
                 let refused = matches!(failure, Failure::Refused | Failure::Unchangeable);
@@ -104,11 +111,11 @@ impl World {
         });
     }
 
-    fn written(&mut self, caller: &Caller, meta: crate::lifecycle::SecretMeta, repair: bool) {
+    fn written(&mut self, caller: &Caller, meta: crate::lifecycle::SecretMeta, order: &SecretOrder, repair: bool) {
         let now = self.now;
         let version = meta.version.clone();
         self.present(meta);
-        self.remember(caller, |memory| memory.written(version, repair, now));
+        self.remember(caller, |memory| memory.written(version, order.grant.as_ref().map(|grant| grant.issue), repair, now));
     }
 
     fn credentials_read(&mut self, name: &str, read: Option<super::objects::StoredCredentials>) {

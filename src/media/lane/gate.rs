@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Caller, GateChange, LONGEST_THROTTLE};
+use super::{Caller, GateChange, LONGEST_THROTTLE, Waiting};
 use crate::media::FailureClass;
 use crate::media::retry::FailedAttempt;
 use crate::time::Instant;
@@ -132,13 +132,14 @@ impl Closure {
         self.probing.is_none().then_some(self.probe_at)
     }
 
-    /// Chooses the probe, if one may be sent now: whoever was a probe least often, and among those the earliest deadline.
-    pub(super) fn probe<'a>(&mut self, now: Instant, candidates: impl Iterator<Item = (Instant, &'a Caller)>) -> Option<Caller> {
-        if self.probe_at()? > now {
-            return None;
-        }
-        let (_, _, caller) =
-            candidates.map(|(deadline, caller)| (self.probes.get(caller).copied().unwrap_or_default(), deadline, caller)).min()?;
+    /// Chooses the probe, if one may be sent now: whoever was a probe least often, and among those the earliest deadline. What is looked at
+    /// slowly is looked at now for whoever may have mended it.
+    pub(super) fn probe<'a>(&mut self, now: Instant, candidates: impl Iterator<Item = (&'a Caller, &'a Waiting)>) -> Option<Caller> {
+        let is_time = self.probe_at()? <= now;
+        let (_, _, caller) = candidates
+            .filter(|(_, waiting)| is_time || (self.slow && waiting.urgent))
+            .map(|(caller, waiting)| (self.probes.get(caller).copied().unwrap_or_default(), waiting.deadline, caller))
+            .min()?;
         *self.probes.entry(caller.clone()).or_default() += 1;
         self.probing = Some(caller.clone());
         Some(caller.clone())

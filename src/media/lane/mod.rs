@@ -6,7 +6,7 @@
 mod gate;
 mod queue;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Waiting {
     pub deadline: Instant,
     /// What holds the call back besides its turn.
     pub hold: Hold,
+    /// Whether somebody may just have mended what a closed lane looks at slowly: then it is looked at now.
+    pub urgent: bool,
 }
 
 /// What holds a call back besides its turn.
@@ -41,7 +43,9 @@ pub enum Hold {
 }
 
 impl Hold {
-    const fn until(self) -> Option<Instant> {
+    /// Until when, if until any time.
+    #[must_use]
+    pub const fn until(self) -> Option<Instant> {
         match self {
             Self::Nothing => None,
             Self::WithLane(until) | Self::Own(until) => Some(until),
@@ -64,15 +68,17 @@ pub enum GateChange {
 #[derive(Debug, Default)]
 pub struct Lane {
     queue: Queue,
-    in_flight: BTreeSet<Caller>,
+    /// Whose calls are in flight, and the deadlines that they have.
+    in_flight: BTreeMap<Caller, Instant>,
     gate: Gate,
     last_success: Option<Instant>,
+    last_answer: Option<Instant>,
 }
 
 impl Lane {
     /// Puts a caller in the queue, or changes how it waits. A caller whose call is in flight isn't queued a second time.
     pub fn enqueue(&mut self, caller: &Caller, waiting: Waiting) {
-        if !self.in_flight.contains(caller) {
+        if !self.in_flight.contains_key(caller) {
             self.queue.insert(caller, waiting);
         }
     }
@@ -94,16 +100,19 @@ impl Lane {
                 closure.probe(now, candidates)?
             }
         };
-        self.queue.remove(&caller);
-        self.in_flight.insert(caller.clone());
+        let deadline = self.queue.remove(&caller)?;
+        self.in_flight.insert(caller.clone(), deadline);
         Some(caller)
     }
 
     /// Takes in how a call ended. `draw`, from 0 to 1, spreads the next probe.
     pub fn answered(&mut self, caller: &Caller, outcome: Result<(), FailureClass>, now: Instant, draw: f64) -> GateChange {
-        if !self.in_flight.remove(caller) {
+        // What has just ended still counts as pressing if it was.
+        let pressing = self.pressing(now);
+        if self.in_flight.remove(caller).is_none() {
             return GateChange::Unchanged;
         }
+        self.last_answer = Some(now);
         match outcome {
             Ok(()) => {
                 self.last_success = Some(now);
@@ -115,7 +124,6 @@ impl Lane {
             }
             Err(class) => {
                 let recently_succeeded = self.recently_succeeded(now);
-                let pressing = self.pressing(now);
                 self.gate.failed(caller, &gate::Failed { class, recently_succeeded, pressing, now, draw })
             }
         }
@@ -156,7 +164,7 @@ impl Lane {
     /// Whether `caller`'s call is in flight.
     #[must_use]
     pub fn is_in_flight(&self, caller: &Caller) -> bool {
-        self.in_flight.contains(caller)
+        self.in_flight.contains_key(caller)
     }
 
     /// Whether the lane's credentials succeeded so recently that a refusal looks like a passing fault.
@@ -165,14 +173,16 @@ impl Lane {
         self.last_success.is_some_and(|success| now.since(success) <= crate::media::retry::RECENT_SUCCESS)
     }
 
-    /// Whether the lane can be forgotten: nobody in it, and nothing known that still matters.
+    /// Whether the lane can be forgotten: nobody in it, and no answer so recent that what it told still matters.
     #[must_use]
     pub fn idle(&self, now: Instant) -> bool {
-        self.queue.is_empty() && self.in_flight.is_empty() && !self.recently_succeeded(now)
+        let recent = self.last_answer.is_some_and(|answer| now.since(answer) <= crate::media::retry::RECENT_SUCCESS);
+        self.queue.is_empty() && self.in_flight.is_empty() && !recent
     }
 
     fn pressing(&self, now: Instant) -> bool {
-        self.queue.earliest_deadline().is_some_and(|deadline| deadline <= now + crate::media::retry::PRESSING)
+        let deadlines = self.queue.earliest_deadline().into_iter().chain(self.in_flight.values().copied());
+        deadlines.min().is_some_and(|deadline| deadline <= now + crate::media::retry::PRESSING)
     }
 }
 

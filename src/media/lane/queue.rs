@@ -25,14 +25,15 @@ impl Queue {
         self.waiting.insert(caller.clone(), waiting);
     }
 
-    pub(super) fn remove(&mut self, caller: &Caller) {
-        if let Some(waiting) = self.waiting.remove(caller) {
-            self.ready.remove(&(waiting.deadline, caller.clone()));
-            self.deadlines.remove(&(waiting.deadline, caller.clone()));
-            if let Some(until) = waiting.hold.until() {
-                self.held.remove(&(until, caller.clone()));
-            }
+    /// Takes a caller out; gives its deadline.
+    pub(super) fn remove(&mut self, caller: &Caller) -> Option<Instant> {
+        let waiting = self.waiting.remove(caller)?;
+        self.ready.remove(&(waiting.deadline, caller.clone()));
+        self.deadlines.remove(&(waiting.deadline, caller.clone()));
+        if let Some(until) = waiting.hold.until() {
+            self.held.remove(&(until, caller.clone()));
         }
+        Some(waiting.deadline)
     }
 
     /// Makes ready whose hold has ended.
@@ -74,9 +75,9 @@ impl Queue {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Who may be sent as a probe into a closed lane, with its deadline: all but those that are held for a reason of their own.
-    pub(super) fn probe_candidates(&self) -> impl Iterator<Item = (Instant, &Caller)> {
-        self.waiting.iter().filter(|(_, waiting)| !matches!(waiting.hold, Hold::Own(_))).map(|(caller, waiting)| (waiting.deadline, caller))
+    /// Who may be sent as a probe into a closed lane: all but those that are held for a reason of their own.
+    pub(super) fn probe_candidates(&self) -> impl Iterator<Item = (&Caller, &Waiting)> {
+        self.waiting.iter().filter(|(_, waiting)| !matches!(waiting.hold, Hold::Own(_)))
     }
 
     pub(super) fn callers(&self) -> impl Iterator<Item = &Caller> {

@@ -15,13 +15,13 @@ fn caller(name: &str) -> Caller {
 fn lane_of(names: &[&str]) -> Lane {
     let mut lane = Lane::default();
     for (deadline, name) in (100_000..).step_by(1000).zip(names) {
-        lane.enqueue(&caller(name), Waiting { deadline: at(deadline), hold: Hold::Nothing });
+        lane.enqueue(&caller(name), Waiting { deadline: at(deadline), hold: Hold::Nothing, urgent: false });
     }
     lane
 }
 
 fn requeue(lane: &mut Lane, name: &str) {
-    lane.enqueue(&caller(name), Waiting { deadline: at(100_000), hold: Hold::WithLane(at(u64::MAX / 2)) });
+    lane.enqueue(&caller(name), Waiting { deadline: at(100_000), hold: Hold::WithLane(at(u64::MAX / 2)), urgent: false });
 }
 
 const DOWN: Result<(), FailureClass> = Err(FailureClass::Unavailable);
@@ -30,7 +30,7 @@ const DOWN: Result<(), FailureClass> = Err(FailureClass::Unavailable);
 fn the_earliest_deadline_goes_first() {
     let mut lane = Lane::default();
     for (name, deadline) in [("b", 2000), ("c", 3000), ("a", 1000)] {
-        lane.enqueue(&caller(name), Waiting { deadline: at(deadline), hold: Hold::Nothing });
+        lane.enqueue(&caller(name), Waiting { deadline: at(deadline), hold: Hold::Nothing, urgent: false });
     }
     let order: Vec<_> = std::iter::from_fn(|| lane.start(at(0))).collect();
     assert_eq!(order, [caller("a"), caller("b"), caller("c")]);
@@ -39,7 +39,7 @@ fn the_earliest_deadline_goes_first() {
 #[test]
 fn a_held_call_waits_for_its_instant() {
     let mut lane = Lane::default();
-    lane.enqueue(&caller("a"), Waiting { deadline: at(0), hold: Hold::Own(at(500)) });
+    lane.enqueue(&caller("a"), Waiting { deadline: at(0), hold: Hold::Own(at(500)), urgent: false });
     assert_eq!(lane.start(at(499)), None);
     assert_eq!(lane.look_at(), Some(at(500)));
     assert_eq!(lane.start(at(500)), Some(caller("a")));
@@ -52,7 +52,7 @@ fn one_poisoned_caller_harms_only_itself() {
     for _ in 0..10 {
         assert_eq!(lane.start(at(0)), Some(caller("poisoned")));
         assert_eq!(lane.answered(&caller("poisoned"), DOWN, at(0), 0.0), GateChange::Unchanged);
-        lane.enqueue(&caller("poisoned"), Waiting { deadline: at(0), hold: Hold::Nothing });
+        lane.enqueue(&caller("poisoned"), Waiting { deadline: at(0), hold: Hold::Nothing, urgent: false });
     }
     assert!(lane.closure().is_none());
 }
@@ -143,14 +143,14 @@ fn a_closed_lane_sends_one_probe_at_a_time_and_the_probe_moves_on() {
 #[test]
 fn probes_come_faster_while_a_grant_is_pressing() {
     let mut lane = closed();
-    lane.enqueue(&caller("pressing"), Waiting { deadline: at(6000), hold: Hold::Nothing });
+    lane.enqueue(&caller("pressing"), Waiting { deadline: at(6000), hold: Hold::Nothing, urgent: false });
     let mut sent = Vec::new();
     for _ in 0..6 {
         let now = lane.look_at().unwrap();
         sent.push(now);
         let probe = lane.start(now).unwrap();
         lane.answered(&probe, DOWN, now, 0.0);
-        lane.enqueue(&probe, Waiting { deadline: at(6000), hold: Hold::Nothing });
+        lane.enqueue(&probe, Waiting { deadline: at(6000), hold: Hold::Nothing, urgent: false });
     }
     assert_eq!(sent, [at(200), at(600), at(1400), at(1700), at(2000), at(2300)]);
 }
@@ -166,7 +166,7 @@ fn any_success_opens_the_lane_and_wakes_all_in_order() {
 #[test]
 fn an_opened_lane_keeps_what_a_request_has_to_wait_for_itself() {
     let mut lane = closed();
-    lane.enqueue(&caller("d"), Waiting { deadline: at(0), hold: Hold::Own(at(9000)) });
+    lane.enqueue(&caller("d"), Waiting { deadline: at(0), hold: Hold::Own(at(9000)), urgent: false });
     let probe = lane.start(at(200)).unwrap();
     assert_ne!(probe, caller("d"));
     lane.answered(&probe, Ok(()), at(200), 0.0);
@@ -204,7 +204,7 @@ proptest! {
         let mut now = at(0);
         for (index, outcome) in outcomes {
             now = now + Duration::from_millis(37);
-            lane.enqueue(&names[index], Waiting { deadline: now, hold: Hold::Nothing });
+            lane.enqueue(&names[index], Waiting { deadline: now, hold: Hold::Nothing, urgent: false });
             if let Some(started) = lane.start(now) {
                 let outcome = [
                     Ok(()),
@@ -215,7 +215,7 @@ proptest! {
                 ][usize::from(outcome)];
                 lane.answered(&started, outcome, now, 0.5);
                 if outcome.is_err() {
-                    lane.enqueue(&started, Waiting { deadline: now, hold: Hold::WithLane(now + Duration::from_secs(1)) });
+                    lane.enqueue(&started, Waiting { deadline: now, hold: Hold::WithLane(now + Duration::from_secs(1)), urgent: false });
                 }
             }
         }
@@ -272,5 +272,44 @@ fn an_outage_does_not_make_the_first_refusal_a_long_one() {
         lane.answered(&probe, Err(class), now, 0.0);
         requeue(&mut lane, &probe);
         assert_eq!(lane.look_at(), Some(now + Duration::from_millis(wait)), "{class:?}");
+    }
+}
+
+#[test]
+fn somebody_who_has_mended_something_is_sent_into_a_lane_that_is_looked_at_slowly() {
+    for (class, sent) in
+        [(FailureClass::Unauthorized, true), (FailureClass::Throttled { retry_after: Some(Duration::from_secs(9)) }, false)]
+    {
+        let mut lane = lane_of(&["a", "b"]);
+        lane.start(at(0));
+        assert_eq!(lane.answered(&caller("a"), Err(class), at(0), 0.0), GateChange::Closed);
+        lane.enqueue(&caller("c"), Waiting { deadline: at(200_000), hold: Hold::Nothing, urgent: true });
+        assert_eq!(lane.start(at(1)).is_some(), sent, "{class:?}");
+        assert_eq!(lane.start(at(1)), None, "one probe at a time");
+    }
+}
+
+#[test]
+fn a_lane_is_remembered_for_as_long_as_its_last_answer_matters() {
+    let mut lane = lane_of(&["a"]);
+    lane.start(at(0));
+    lane.answered(&caller("a"), Err(FailureClass::Throttled { retry_after: Some(Duration::from_mins(1)) }), at(0), 0.0);
+    assert!(!lane.idle(at(60_000)), "it is still closed");
+    assert!(lane.idle(at(600_001)));
+    assert!(Lane::default().idle(at(0)));
+}
+
+#[test]
+fn who_has_just_failed_counts_as_pressing_too() {
+    let mut lane = Lane::default();
+    lane.enqueue(&caller("only"), Waiting { deadline: at(0), hold: Hold::Nothing, urgent: false });
+    lane.last_success = Some(at(0));
+    for streak in 1..6_u32 {
+        let now = at(u64::from(streak) * 10_000);
+        assert_eq!(lane.start(now), Some(caller("only")));
+        lane.answered(&caller("only"), Err(FailureClass::Unauthorized), now, 0.0);
+        lane.enqueue(&caller("only"), Waiting { deadline: at(0), hold: Hold::Nothing, urgent: false });
+        let wait = lane.look_at().unwrap().since(now);
+        assert!(wait <= Duration::from_millis(300), "{wait:?} after {streak} failures with an expired grant");
     }
 }
