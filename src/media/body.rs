@@ -17,18 +17,22 @@ pub(super) enum BodyError {
 
 /// Reads a whole body.
 pub(super) async fn read(mut response: Response) -> Result<Zeroizing<Vec<u8>>, BodyError> {
-    let longest = u64::try_from(LONGEST_BODY).unwrap_or(u64::MAX);
-    if response.content_length().is_some_and(|length| length > longest) {
+    if response.content_length().is_some_and(|length| !fits(0, usize::try_from(length).unwrap_or(usize::MAX))) {
         return Err(BodyError::TooLong);
     }
     let mut body = Zeroizing::new(Vec::with_capacity(4096));
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Transport)? {
-        if body.len() + chunk.len() > LONGEST_BODY {
+        if !fits(body.len(), chunk.len()) {
             return Err(BodyError::TooLong);
         }
         append(&mut body, &chunk);
     }
     Ok(body)
+}
+
+/// Whether so many bytes more may be read.
+const fn fits(read: usize, more: usize) -> bool {
+    read.saturating_add(more) <= LONGEST_BODY
 }
 
 /// Appends so that no copy is left behind: a vector that grows by itself frees its old memory unwiped.
@@ -44,8 +48,14 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::append;
+    use super::{LONGEST_BODY, append, fits};
     use zeroize::Zeroizing;
+
+    #[test]
+    fn a_body_may_be_as_long_as_the_longest_and_not_a_byte_longer() {
+        assert!(fits(0, LONGEST_BODY) && fits(LONGEST_BODY - 1, 1) && fits(LONGEST_BODY, 0));
+        assert!(!fits(0, LONGEST_BODY + 1) && !fits(LONGEST_BODY, 1) && !fits(1, usize::MAX));
+    }
 
     #[test]
     fn chunks_are_put_together_in_order() {

@@ -135,7 +135,10 @@ mod tests {
         fn neither_an_error_nor_debug_shows_the_password(noise in "[\\x00-\\x7f]{0,8}") {
             let planted = format!("planted-password-{noise}");
             let shown = match Credentials::new(KEY, planted.into(), None) {
-                Ok(credentials) => format!("{credentials:?} {:?}", credentials.password()),
+                Ok(credentials) => {
+                    prop_assert!(format!("{credentials:?}").contains(KEY), "whose they are");
+                    format!("{credentials:?} {:?}", credentials.password())
+                }
                 Err(error) => format!("{error} {error:?}"),
             };
             prop_assert!(!shown.contains("planted-password"));

@@ -65,6 +65,12 @@ mod tests {
     }
 
     #[test]
+    fn the_salt_is_the_processs_own() {
+        assert_eq!(super::process_salt(), super::process_salt());
+        assert_ne!(super::process_salt(), &[0; 32]);
+    }
+
+    #[test]
     fn debug_shows_eight_digits() {
         let shown = format!("{:?}", key("user", "password"));
         let digits = shown.strip_prefix("LaneKey(").unwrap().strip_suffix(')').unwrap();

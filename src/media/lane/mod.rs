@@ -161,12 +161,6 @@ impl Lane {
         self.in_flight.len()
     }
 
-    /// Whether `caller`'s call is in flight.
-    #[must_use]
-    pub fn is_in_flight(&self, caller: &Caller) -> bool {
-        self.in_flight.contains_key(caller)
-    }
-
     /// Whether the lane's credentials succeeded so recently that a refusal looks like a passing fault.
     #[must_use]
     pub fn recently_succeeded(&self, now: Instant) -> bool {

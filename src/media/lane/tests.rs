@@ -295,8 +295,13 @@ fn a_lane_is_remembered_for_as_long_as_its_last_answer_matters() {
     lane.start(at(0));
     lane.answered(&caller("a"), Err(FailureClass::Throttled { retry_after: Some(Duration::from_mins(1)) }), at(0), 0.0);
     assert!(!lane.idle(at(60_000)), "it is still closed");
+    assert!(!lane.idle(at(600_000)));
     assert!(lane.idle(at(600_001)));
     assert!(Lane::default().idle(at(0)));
+    lane.enqueue(&caller("a"), Waiting { deadline: at(0), hold: Hold::Nothing, urgent: false });
+    assert!(!lane.idle(at(900_000)), "somebody waits");
+    lane.start(at(900_000));
+    assert!(!lane.idle(at(900_000)), "a call is in flight");
 }
 
 #[test]
