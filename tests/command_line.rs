@@ -32,13 +32,19 @@ fn what_can_not_be_printed_is_a_failure() {
 
 #[test]
 fn wrong_usage_is_answered_in_at_most_three_lines() {
-    let wrong: [&[&str]; 6] = [
+    let wrong: [&[&str]; 12] = [
         &[],
         &["serve"],
         &["crd", "--now"],
         &["controller", "--log-format", "xml"],
         &["controller", "--namespace", "Web"],
         &["controller", "--media-api-url", "http://media.example.com"],
+        &["controller", "--allow-insecure-media-api=perhaps"],
+        &["controller", "--media-api-ca-file"],
+        &["controller", "--bind-address", "here"],
+        &["controller", "--log-level", "verbose"],
+        &["controller", "--max-in-flight", "0"],
+        &["controller", "--no-such-flag"],
     ];
     for arguments in wrong {
         let output = run(arguments).unwrap();
@@ -46,6 +52,24 @@ fn wrong_usage_is_answered_in_at_most_three_lines() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.starts_with("error: ") && said.lines().count() <= 3, "{arguments:?}: {said}");
         assert!(output.stdout.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_value_in_the_environment_is_wrong_usage_too() {
+    for (name, value) in [
+        ("MEDIA_API_URL", "ftp://media.example.com"),
+        ("ALLOW_INSECURE_MEDIA_API", "perhaps"),
+        ("NAMESPACE", "web,Web"),
+        ("BIND_ADDRESS", "here"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "verbose"),
+        ("MAX_IN_FLIGHT", "0"),
+    ] {
+        let output = operator(&["controller"]).env(format!("PLAYBACK_GRANT_{name}"), value).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {said}");
+        assert!(said.starts_with("error: ") && said.lines().count() <= 3, "{name}: {said}");
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::media::{MediaApiUrl, MediaApiUrlError};
 use crate::telemetry;
@@ -91,10 +93,14 @@ fn parse_namespace(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn parse_log_level(text: &str) -> Result<String, String> {
-    match tracing_subscriber::EnvFilter::try_new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("{error}: give error, warn, info, debug or trace, or directives such as info,kube=debug")),
+fn parse_log_level(text: &str) -> Result<String, &'static str> {
+    // A word that is no level would pass for the name of a target, and silence all others.
+    let is_word = |directive: &str| !directive.contains(['=', '[', ':']);
+    let levels_are_levels = text.split(',').all(|directive| !is_word(directive) || LevelFilter::from_str(directive.trim()).is_ok());
+    if levels_are_levels && tracing_subscriber::EnvFilter::try_new(text).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("give error, warn, info, debug or trace, or directives such as info,kube=debug")
     }
 }
 
@@ -121,6 +127,16 @@ mod tests {
         for wrong in ["media.example.com", "ftp://media.example.com", "https://user:word@media.example.com", "https://media.example.com/?x"]
         {
             assert!(parse(&["--media-api-url", wrong]).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_level_is_one_of_five_words_or_a_directive() {
+        for fine in ["info", "TRACE", "off", "info,kube=debug", "playback_grant_operator::media=trace", "warn,kube=info"] {
+            assert!(parse(&["--log-level", fine]).is_ok(), "{fine}");
+        }
+        for wrong in ["verbose", "warning", "info,verbose", "kube=loud", "info;debug"] {
+            assert!(parse(&["--log-level", wrong]).is_err(), "{wrong:?}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
@@ -57,7 +57,9 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
     let cluster = kube::Config::infer()
         .await
         .context("no cluster is configured: run in a pod with a service account, or set KUBECONFIG to a kubeconfig file")?;
-    let client = controller::client(cluster).context("the API server's client can't start: see the kubeconfig")?;
+    // Without the library's own words, which may quote the kubeconfig.
+    let client = controller::client(cluster)
+        .map_err(|_| anyhow!("the API server's client can't start: see the server, the certificates and the user in the kubeconfig"))?;
     let listener = bind(bind_address).await?;
     let gates = Arc::new(Gates::new(clock));
     let metrics = Arc::new(Metrics::default());

@@ -1,11 +1,12 @@
 //! Carries out one step, and lets the memory know what came of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
 use super::Context;
-use super::api::{ApiFailure, ReadSecret};
+use super::api::{ApiFailure, ApiServer, ReadSecret};
 use super::contents::held_grant;
 use super::registry::ObjectName;
 use crate::api::ValidSpec;
@@ -38,9 +39,17 @@ impl Actor<'_> {
         }
     }
 
+    fn limit(&self) -> Duration {
+        self.context.registry.with(self.caller, |memory| memory.server_limit()).unwrap_or(super::API_SERVER_LIMIT)
+    }
+
+    fn server(&self) -> ApiServer {
+        self.context.server.within(self.limit())
+    }
+
     async fn look(&self) {
         let Self { context, identity, spec, .. } = self;
-        let found = context.server.look(&identity.namespace, &spec.secret_name).await;
+        let found = self.server().look(&identity.namespace, &spec.secret_name).await;
         let now = context.clock.instant();
         context.registry.with(self.caller, |memory| memory.looked = Some(now));
         match found {
@@ -52,7 +61,7 @@ impl Actor<'_> {
 
     async fn read(&self) {
         let Self { context, identity, spec, caller } = self;
-        match context.server.read(&identity.namespace, &spec.secret_name).await {
+        match self.server().read(&identity.namespace, &spec.secret_name).await {
             Ok(ReadSecret { meta, data }) => {
                 let now = context.clock.now();
                 let version = meta.version.clone();
@@ -73,18 +82,18 @@ impl Actor<'_> {
 
     async fn read_credentials(&self) {
         let name = ObjectName::new(&self.identity.namespace, &self.spec.credentials_secret_name);
-        if let Err(failure) = self.context.credentials.read(&name).await {
+        if let Err(failure) = self.context.credentials.read(&name, self.limit()).await {
             self.troubled("read", &name.name, &failure);
         }
     }
 
     async fn create(&self, order: &SecretOrder) {
-        let answer = self.context.server.create(&self.identity.namespace, &self.spec.secret_name, order).await;
-        self.written("create", answer, order, order.grant.is_none());
+        let answer = self.server().create(&self.identity.namespace, &self.spec.secret_name, order).await;
+        self.written("create", answer, order, false);
     }
 
     async fn patch(&self, version: &SecretVersion, order: &SecretOrder, repair: bool) {
-        let answer = self.context.server.patch(&self.identity.namespace, &self.spec.secret_name, version, order).await;
+        let answer = self.server().patch(&self.identity.namespace, &self.spec.secret_name, version, order).await;
         if let Err(ApiFailure::Unchangeable(_)) = answer {
             self.context.registry.with(self.caller, |memory| memory.unpatchable = Some(version.clone()));
             return;
@@ -102,7 +111,7 @@ impl Actor<'_> {
                 self.context.registry.with(self.caller, |memory| memory.written(version, carried, repair, now));
             }
             Err(ApiFailure::NotFound) if attempted == "update" => self.context.secrets.absent(self.target()),
-            Err(ApiFailure::Conflict) => self.context.secrets.forget(&self.target()),
+            Err(ApiFailure::Conflict) => self.context.secrets.outdated(&self.target()),
             Err(failure) => self.troubled(attempted, &self.spec.secret_name, &failure),
         }
     }
@@ -114,7 +123,10 @@ impl Actor<'_> {
     }
 
     async fn delete_stray(&self, name: &str, version: &SecretVersion) {
-        let Err(failure) = self.delete(name, version).await else { return };
+        let Err(failure) = self.delete(name, version).await else {
+            // Nobody asks for it any more.
+            return self.context.secrets.abandon(&ObjectName::new(&self.identity.namespace, name));
+        };
         let now = self.context.clock.instant();
         let held = self.context.registry.with(self.caller, |memory| {
             memory.stray_refused(failure.is_refusal(), now);
@@ -126,7 +138,8 @@ impl Actor<'_> {
                 request = self.identity.name,
                 secret = name,
                 "could not delete the Secret that an earlier spec named: {}; trying again",
-                failure.words()
+                // Without the server's words: they may quote the Secret, and nobody here knows what is in it.
+                if failure.is_refusal() { "the API server refused" } else { "the API server is in trouble" }
             );
         }
     }
@@ -134,9 +147,9 @@ impl Actor<'_> {
     async fn delete(&self, name: &str, version: &SecretVersion) -> Result<(), ApiFailure> {
         let Self { context, identity, .. } = self;
         let object = ObjectName::new(&identity.namespace, name);
-        match context.server.delete(&identity.namespace, name, version).await {
+        match self.server().delete(&identity.namespace, name, version).await {
             Ok(()) | Err(ApiFailure::NotFound) => context.secrets.absent(object),
-            Err(ApiFailure::Conflict) => context.secrets.forget(&object),
+            Err(ApiFailure::Conflict) => context.secrets.outdated(&object),
             Err(failure) => return Err(failure),
         }
         Ok(())

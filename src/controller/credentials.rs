@@ -17,6 +17,7 @@ use super::secret_index::is_newer;
 use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, WatchLog};
 use crate::lifecycle::{CredentialsView, SecretVersion};
 use crate::media::Credentials;
+use crate::telemetry::Metrics;
 
 /// Beyond so many, credentials are looked at every minute instead of watched: each watch is a connection.
 const MOST_WATCHES: usize = 100;
@@ -30,6 +31,7 @@ pub struct CredentialsStore {
     client: Client,
     server: ApiServer,
     registry: Arc<Registry>,
+    metrics: Arc<Metrics>,
     slots: Mutex<BTreeMap<ObjectName, Arc<Slot>>>,
 }
 
@@ -39,6 +41,8 @@ struct Slot {
     known: Mutex<Option<Known>>,
     watched: Mutex<Watched>,
     reading: tokio::sync::Mutex<()>,
+    /// How often reading has failed, and how the last time.
+    failures: Mutex<(u64, Option<ApiFailure>)>,
     follower: Mutex<Option<tokio::task::AbortHandle>>,
 }
 
@@ -59,8 +63,8 @@ enum Known {
 
 impl CredentialsStore {
     /// A store that wakes the requests in `registry`.
-    pub fn new(client: Client, registry: Arc<Registry>) -> Arc<Self> {
-        Arc::new(Self { server: ApiServer::new(client.clone()), client, registry, slots: Mutex::default() })
+    pub fn new(client: Client, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { server: ApiServer::new(client.clone()), client, registry, metrics, slots: Mutex::default() })
     }
 
     /// What is known of the credentials.
@@ -83,16 +87,31 @@ impl CredentialsStore {
         }
     }
 
-    /// Reads the credentials, unless another has just done so.
-    pub async fn read(self: &Arc<Self>, name: &ObjectName) -> Result<(), ApiFailure> {
+    /// Reads the credentials, unless another has just done so, or failed to. `limit`: how long the API server's answer may take.
+    pub async fn read(self: &Arc<Self>, name: &ObjectName, limit: Duration) -> Result<(), ApiFailure> {
         let slot = self.slot(name);
+        let failures_before = lock(&slot.failures).0;
         let _one_at_a_time = slot.reading.lock().await;
         if lock(&slot.known).is_some() {
             return Ok(());
         }
+        if let (failures, Some(failure)) = &*lock(&slot.failures)
+            && *failures != failures_before
+        {
+            return Err(failure.clone());
+        }
+        let read = self.read_alone(name, &slot, limit).await;
+        if let Err(failure) = &read {
+            let mut failures = lock(&slot.failures);
+            *failures = (failures.0 + 1, Some(failure.clone()));
+        }
+        read
+    }
+
+    async fn read_alone(&self, name: &ObjectName, slot: &Slot, limit: Duration) -> Result<(), ApiFailure> {
         for _ in 0..MOST_READS {
             let before = lock(&slot.watched).changes;
-            let known = self.get(name).await?;
+            let known = self.get(name, limit).await?;
             // What the watch showed while the answer was on its way may be newer than the answer.
             let watched = lock(&slot.watched);
             let is_outdated = watched.changes != before
@@ -109,8 +128,8 @@ impl CredentialsStore {
         Ok(())
     }
 
-    async fn get(&self, name: &ObjectName) -> Result<Known, ApiFailure> {
-        match self.server.read(&name.namespace, &name.name).await {
+    async fn get(&self, name: &ObjectName, limit: Duration) -> Result<Known, ApiFailure> {
+        match self.server.within(limit).read(&name.namespace, &name.name).await {
             Ok(ReadSecret { meta, data }) => {
                 let get = |key: &str| data.get(key).map(secrecy::ExposeSecret::expose_secret);
                 let credentials = Credentials::from_secret_data(get).map(Arc::new).map_err(|error| error.to_string());
@@ -188,7 +207,10 @@ async fn watch(store: Arc<CredentialsStore>, name: ObjectName) {
             Ok(Event::Init) => listed = None,
             Ok(Event::InitApply(secret)) => listed = Some(secret_meta(&secret.metadata).version),
             Ok(Event::InitDone) => store.seen(&name, listed.as_ref()),
-            Err(error) => log.failed(&error),
+            Err(error) => {
+                store.metrics.watch_failed("credentials");
+                log.failed(&error);
+            }
         }
     }
 }

@@ -61,6 +61,8 @@ impl Context {
         let Some(caller) = uid.map(Caller::from) else { return };
         self.dispatcher.withdraw(&caller);
         self.abandon(self.registry.remove(&caller));
+        // A reconcile that was under way may have asked for credentials just after.
+        self.credentials.sweep();
     }
 
     /// Nobody is woken for these Secrets any more.
@@ -101,7 +103,7 @@ impl Controller {
         let registry = Arc::new(Registry::default());
         let answers = answers::receiver(clock, registry.clone(), metrics.clone());
         let dispatcher = Dispatcher::new(issuer, clock, max_in_flight, answers);
-        let credentials = CredentialsStore::new(client.clone(), registry.clone());
+        let credentials = CredentialsStore::new(client.clone(), registry.clone(), metrics.clone());
         let server = ApiServer::new(client.clone());
         let context = Arc::new(Context {
             clock,
@@ -132,6 +134,8 @@ impl Controller {
 /// A client of the API server whose calls end: the library's own waits without bound, and repeats a failing call for minutes.
 pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     config.default_retry = false;
+    // The environment's proxies are for the Media API: the library would take HTTPS_PROXY for the API server too, without NO_PROXY.
+    config.proxy_url = None;
     config.read_timeout = Some(SILENCE_LIMIT);
     config.reset_reader_on_write = true;
     Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(API_SERVER_LIMIT)).build())

@@ -13,7 +13,7 @@ use super::api::ApiFailure;
 use super::registry::{ObjectName, Trigger};
 use crate::api::names::annotation;
 use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
-use crate::lifecycle::{Decision, Identity, Report, Seen, decide};
+use crate::lifecycle::{Decision, Identity, LaneClosed, Report, Seen, decide};
 use crate::media::lane::Caller;
 use crate::time::{Instant, Now};
 
@@ -82,7 +82,7 @@ impl Request<'_> {
             ),
             Err(_) => (crate::lifecycle::SecretView::NotLooked, Vec::new(), crate::lifecycle::CredentialsView::NotRead),
         };
-        let lane_closed = context.dispatcher.closure(caller);
+        let lane_closed = context.dispatcher.closure(caller).map(|(class, slow)| LaneClosed { class, slow });
         let refresh_request =
             [annotation::REFRESH_REQUESTED_AT, annotation::FLUX_REQUESTED_AT].into_iter().find_map(|name| object.annotations().get(name));
         context.registry.with(caller, |memory| {
@@ -115,7 +115,8 @@ impl Request<'_> {
 
     async fn write_status(&self, status: PlaybackGrantRequestStatus) {
         let Self { context, identity, caller, .. } = self;
-        let written = context.server.write_status(identity, &status).await;
+        let limit = context.registry.with(caller, |memory| memory.server_limit()).unwrap_or(super::API_SERVER_LIMIT);
+        let written = context.server.within(limit).write_status(identity, &status).await;
         let now = context.clock.instant();
         match written {
             Ok(()) => {

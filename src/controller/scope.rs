@@ -25,7 +25,7 @@ use super::decoding::decoded;
 use super::reconcile::reconcile;
 use super::registry::{ObjectName, Trigger, name_of};
 use super::secret_index::owner;
-use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, WatchLog};
+use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, WatchLog, is_forbidden};
 use crate::api::PlaybackGrantRequest;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
 
@@ -102,11 +102,16 @@ impl Scope {
                     if context.secrets.vanished(&name.namespace, &secret_meta(&secret.metadata)) {
                         context.registry.wake_followers(&name);
                     }
+                    if !context.registry.is_followed(&name) {
+                        context.secrets.abandon(&name);
+                    }
                 }
                 Err(error) => {
-                    // The requests aren't even listed before the Secrets are.
-                    context.gates.excuse("secrets", self.index);
-                    context.gates.excuse("requests", self.index);
+                    if is_forbidden(&error) {
+                        // The requests aren't even listed before the Secrets are.
+                        context.gates.excuse("secrets", self.index);
+                        context.gates.excuse("requests", self.index);
+                    }
                     context.metrics.watch_failed("secrets");
                     log.failed(&error);
                 }
@@ -180,7 +185,9 @@ impl Scope {
                     decoded(event, &context).map(Ok)
                 }
                 Err(error) => {
-                    context.gates.excuse("requests", self.index);
+                    if is_forbidden(&error) {
+                        context.gates.excuse("requests", self.index);
+                    }
                     context.metrics.watch_failed("requests");
                     log.failed(&error);
                     None
@@ -194,10 +201,9 @@ impl Scope {
     fn sweep(&self, event: &Event<DeserializeGuard<PlaybackGrantRequest>>, listing: &mut Listing, context: &Context, trigger: &Trigger) {
         match event {
             Event::Init => *listing = Listing::default(),
-            Event::InitApply(request) => {
-                let meta = kube::Resource::meta(request);
-                listing.uids.extend(meta.uid.clone());
-                listing.names.push(name_of(meta));
+            Event::InitApply(DeserializeGuard(Ok(request))) => {
+                listing.uids.extend(request.metadata.uid.clone());
+                listing.names.push(name_of(&request.metadata));
             }
             Event::InitDone => {
                 let Listing { uids, names } = std::mem::take(listing);
@@ -217,7 +223,8 @@ impl Scope {
                 // Whoever waited for its Secret, or is its namesake's heir, has a look.
                 context.registry.wake_followers(&name_of(meta));
             }
-            Event::Apply(_) => {}
+            // What can't be decoded isn't served.
+            Event::InitApply(DeserializeGuard(Err(_))) | Event::Apply(_) => {}
         }
     }
 }

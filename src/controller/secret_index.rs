@@ -18,6 +18,8 @@ struct State {
     secrets: BTreeMap<ObjectName, SecretView>,
     /// The Secrets that name a request as their owner, by the request's name.
     by_owner: BTreeMap<ObjectName, BTreeSet<String>>,
+    /// The versions at which Secrets were last seen to go. An answer that comes late brings none of them back.
+    gone: BTreeMap<ObjectName, String>,
 }
 
 impl SecretIndex {
@@ -44,11 +46,15 @@ impl SecretIndex {
     pub fn present(&self, namespace: &str, meta: SecretMeta) -> bool {
         let name = ObjectName::new(namespace, &meta.name);
         let mut state = self.state();
+        let version = &meta.version.resource_version;
         let is_news = match state.secrets.get(&name) {
-            Some(SecretView::Present(known)) => is_newer(&meta.version.resource_version, &known.version.resource_version),
-            _ => true,
+            Some(SecretView::Present(known)) => is_newer(version, &known.version.resource_version),
+            Some(SecretView::Outdated(known)) => !is_newer(&known.version.resource_version, version),
+            // One that has only lost its label is there at the very version at which it went.
+            _ => state.gone.get(&name).is_none_or(|gone| !is_newer(gone, version)),
         };
         if is_news {
+            state.gone.remove(&name);
             state.remove(&name);
             if let Some(owner) = owner(&meta) {
                 state.by_owner.entry(ObjectName::new(namespace, owner)).or_default().insert(meta.name.clone());
@@ -62,14 +68,19 @@ impl SecretIndex {
     pub fn vanished(&self, namespace: &str, meta: &SecretMeta) -> bool {
         let name = ObjectName::new(namespace, &meta.name);
         let mut state = self.state();
-        let is_news = match state.secrets.get(&name) {
-            Some(SecretView::Present(known)) => {
-                known.version.uid == meta.version.uid && !is_newer(&known.version.resource_version, &meta.version.resource_version)
-            }
-            _ => false,
+        let version = &meta.version.resource_version;
+        let known = match state.secrets.get(&name) {
+            Some(SecretView::Present(known) | SecretView::Outdated(known)) => Some(known),
+            _ => None,
         };
+        let is_news =
+            known.is_some_and(|known| known.version.uid == meta.version.uid && !is_newer(&known.version.resource_version, version));
+        let is_gone = is_news || known.is_none();
         if is_news {
             state.remove(&name);
+        }
+        if is_gone {
+            state.gone.insert(name, version.clone());
         }
         is_news
     }
@@ -81,9 +92,14 @@ impl SecretIndex {
         state.secrets.insert(name, SecretView::Absent);
     }
 
-    /// What is known of the Secret isn't so any more.
-    pub fn forget(&self, name: &ObjectName) {
-        self.state().remove(name);
+    /// What is known of the Secret isn't so any more: it has changed, or is another.
+    pub fn outdated(&self, name: &ObjectName) {
+        if let Some(view) = self.state().secrets.get_mut(name) {
+            *view = match std::mem::replace(view, SecretView::NotLooked) {
+                SecretView::Present(meta) | SecretView::Outdated(meta) => SecretView::Outdated(meta),
+                SecretView::Absent | SecretView::NotLooked => SecretView::NotLooked,
+            };
+        }
     }
 
     /// Nobody asks for the Secret any more: it is forgotten, unless the watch tells when it goes.
@@ -92,6 +108,7 @@ impl SecretIndex {
         let is_watched = matches!(state.secrets.get(name), Some(SecretView::Present(meta)) if is_labelled(meta));
         if !is_watched {
             state.remove(name);
+            state.gone.remove(name);
         }
     }
 
@@ -104,6 +121,7 @@ impl SecretIndex {
         for name in &gone {
             state.remove(name);
         }
+        state.gone.retain(|name, _| !in_scope(name));
         gone
     }
 
@@ -114,7 +132,7 @@ impl SecretIndex {
 
 impl State {
     fn remove(&mut self, name: &ObjectName) {
-        let Some(SecretView::Present(meta)) = self.secrets.remove(name) else { return };
+        let Some(SecretView::Present(meta) | SecretView::Outdated(meta)) = self.secrets.remove(name) else { return };
         let Some(owner) = owner(&meta).map(|owner| ObjectName::new(&name.namespace, owner)) else { return };
         if let Some(owned) = self.by_owner.get_mut(&owner) {
             owned.remove(&name.name);
@@ -174,6 +192,36 @@ mod tests {
         assert!(!index.vanished("web", &meta("a", "11")));
         assert!(!index.vanished("web", &meta("b", "11")), "a label that was put back since");
         assert!(index.vanished("web", &meta("b", "13")));
+        assert_eq!(index.view(&name()), SecretView::NotLooked);
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_the_deletion_brings_nothing_back() {
+        for seen in [true, false] {
+            let index = SecretIndex::default();
+            if seen {
+                index.present("web", meta("a", "10"));
+            }
+            assert_eq!(index.vanished("web", &meta("a", "11")), seen);
+            assert!(!index.present("web", meta("a", "10")), "our own write, answered late");
+            assert_eq!(index.view(&name()), SecretView::NotLooked);
+            assert!(index.present("web", meta("a", "11")), "a look has shown that it has only lost its label");
+            assert!(index.present("web", meta("b", "12")), "made again");
+        }
+    }
+
+    #[test]
+    fn what_is_outdated_is_known_until_it_is_looked_at() {
+        let index = SecretIndex::default();
+        index.present("web", meta("a", "10"));
+        index.outdated(&name());
+        assert_eq!(index.view(&name()), SecretView::Outdated(meta("a", "10")));
+        assert!(!index.present("web", meta("a", "9")));
+        assert!(index.present("web", meta("a", "10")), "a look has shown that it is as it was");
+        index.outdated(&name());
+        assert!(index.vanished("web", &meta("a", "11")));
+        index.absent(name());
+        index.outdated(&name());
         assert_eq!(index.view(&name()), SecretView::NotLooked);
     }
 

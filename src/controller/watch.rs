@@ -48,23 +48,32 @@ impl Backoff for WatchBackoff {
     fn reset(&mut self) {}
 }
 
+/// Whether the API server said that the account may not do this.
+pub fn is_forbidden(error: &watcher::Error) -> bool {
+    matches!(
+        error,
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if status.code == 403
+    )
+}
+
 /// What is logged of one watch: that it fails, once, and that it works again.
 #[derive(Debug)]
 pub struct WatchLog {
     watched: &'static str,
     namespace: String,
-    failing: bool,
+    failed: Option<Instant>,
 }
 
 impl WatchLog {
     /// The log of the watch of `watched`; without a namespace, of all of them.
     pub fn new(watched: &'static str, namespace: Option<&str>) -> Self {
-        Self { watched, namespace: namespace.unwrap_or("all namespaces").to_owned(), failing: false }
+        Self { watched, namespace: namespace.unwrap_or("all namespaces").to_owned(), failed: None }
     }
 
     /// The watch works. Returns whether it failed before.
     pub fn works(&mut self) -> bool {
-        let recovered = std::mem::take(&mut self.failing);
+        let recovered = self.failed.take().is_some();
         if recovered {
             tracing::info!(watched = self.watched, namespace = self.namespace, "the watch works again");
         }
@@ -86,7 +95,9 @@ impl WatchLog {
             Some(kube::Error::Api(status)) => status.code,
             _ => 0,
         };
-        if std::mem::replace(&mut self.failing, true) {
+        // A watch that goes on quietly tells nothing: a failure after a while is a new one.
+        let now = Clock.instant();
+        if self.failed.replace(now).is_some_and(|last| now.since(last) <= FORGOTTEN_AFTER) {
             return tracing::debug!(watched, namespace, code, "still could not {what}");
         }
         match code {

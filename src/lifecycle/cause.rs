@@ -1,7 +1,7 @@
 //! Why all is not well, if it isn't.
 
 use super::memory::{Trouble, reason_of};
-use super::situation::{CredentialsView, Situation, Target};
+use super::situation::{CredentialsView, LaneClosed, Situation, Target};
 use crate::api::condition::Reason;
 use crate::media::FailureClass;
 use crate::time::rfc3339_millis;
@@ -96,7 +96,7 @@ impl Situation<'_> {
     }
 
     fn bad_credentials(&self) -> Option<Cause> {
-        let path = format!("{}/{}", self.seen.identity.namespace, self.spec.credentials_secret_name);
+        let path = self.credentials_path();
         let (reason, message) = match self.seen.credentials {
             CredentialsView::NotRead | CredentialsView::Usable(_) => return None,
             CredentialsView::NotFound => (
@@ -117,14 +117,22 @@ impl Situation<'_> {
         let stalls = failure.slow && failure.class != FailureClass::InvalidResponse;
         Some(Cause {
             reason: reason_of(failure.class),
-            message: failure.message.clone(),
+            message: format!(
+                "{} (for PlayerStreamer {}, with the credentials in Secret {})",
+                failure.message,
+                self.spec.call.player_streamer_sid,
+                self.credentials_path()
+            ),
             progress: if stalls { Progress::Stalled } else { Progress::Reconciling },
             failed: true,
         })
     }
 
+    /// Others with the same credentials have failed, which is why there is no grant. This request itself has not: a live grant is as well off
+    /// as before.
     fn closed_lane(&self) -> Option<Cause> {
-        let class = self.seen.lane_closed.filter(|_| self.seen.memory.ordered.is_some())?;
+        let waits = self.seen.memory.ordered.is_some() && self.covered_until().is_none();
+        let LaneClosed { class, slow } = self.seen.lane_closed.filter(|_| waits)?;
         let found = match class {
             FailureClass::Unavailable => "does not answer as it should",
             FailureClass::Throttled { .. } => "throttles the account (429)",
@@ -133,16 +141,17 @@ impl Situation<'_> {
             FailureClass::InvalidResponse | FailureClass::NotFound | FailureClass::Rejected => "refuses the calls",
         };
         let remedy = match class {
-            FailureClass::Unauthorized | FailureClass::Forbidden => {
-                format!("Check the credentials in Secret {}/{}", self.seen.identity.namespace, self.spec.credentials_secret_name)
-            }
-            _ => "The operator goes on by itself once it does".to_owned(),
+            FailureClass::Unauthorized | FailureClass::Forbidden => "Check them, and the account's state",
+            _ => "The operator goes on by itself once it does",
         };
         Some(Cause {
             reason: reason_of(class),
-            message: format!("the Media API {found}: calls with the same credentials wait while one at a time probes it. {remedy}"),
-            progress: Progress::Reconciling,
-            failed: true,
+            message: format!(
+                "the Media API {found}: calls with the credentials in Secret {} wait while one at a time probes it. {remedy}",
+                self.credentials_path()
+            ),
+            progress: if slow { Progress::Stalled } else { Progress::Reconciling },
+            failed: false,
         })
     }
 
@@ -160,9 +169,20 @@ impl Situation<'_> {
                     rfc3339_millis(life.expiry_time)
                 ),
             ),
-            None => (Reason::Issuing, "a grant for this spec is being asked for".to_owned()),
+            None => (
+                Reason::Issuing,
+                format!(
+                    "a grant for PlayerStreamer {} is being asked for, to be written into Secret {}",
+                    self.spec.call.player_streamer_sid,
+                    self.secret_path()
+                ),
+            ),
         };
         Some(Cause { reason, message, progress: Progress::Reconciling, failed: false })
+    }
+
+    fn credentials_path(&self) -> String {
+        format!("{}/{}", self.seen.identity.namespace, self.spec.credentials_secret_name)
     }
 
     pub(super) fn secret_path(&self) -> String {

@@ -127,7 +127,7 @@ impl Situation<'_> {
     fn secret_step(&self) -> Option<Step> {
         let grant = || self.hand.and(self.seen.memory.hand.clone());
         match self.target {
-            Target::NotLooked => Some(Step::Look),
+            Target::NotLooked | Target::Outdated(_) => Some(Step::Look),
             Target::Foreign(_) => None,
             Target::Absent => {
                 let grant = grant()?;
@@ -200,9 +200,10 @@ impl Situation<'_> {
         let failure = self.seen.memory.failure.as_ref();
         let hold = failure.filter(|failure| failure.subject == subject).map_or(Hold::Nothing, |failure| failure.hold);
         if let Some(ordered) = ordered.filter(|ordered| ordered.subject == subject) {
-            let is_held = hold.until().is_some_and(|until| self.now.instant < until);
+            let is_held = self.seen.lane_closed.is_some() || hold.until().is_some_and(|until| self.now.instant < until);
             let is_overtaken = forced && !ordered.forced && is_held;
-            let is_wished = ordered.refresh_request.is_some() && ordered.refresh_request.as_deref() == refresh_request;
+            // Another wish meanwhile is handled after this one.
+            let is_wished = ordered.refresh_request.is_some() && refresh_request.is_some();
             if !is_overtaken {
                 return if is_wished || self.is_due() { None } else { withdraw() };
             }
@@ -214,8 +215,9 @@ impl Situation<'_> {
             return Some(Step::Look);
         }
         let hold = if forced { Hold::Nothing } else { hold };
-        // Somebody has changed something since it failed.
-        let is_mended = failure.is_some_and(|failure| failure.subject.request_hash != subject.request_hash);
+        // Somebody has changed something since it failed, or since it began to wait.
+        let before = failure.map(|failure| &failure.subject).or(ordered.map(|ordered| &ordered.subject));
+        let is_mended = before.is_some_and(|before| before.request_hash != subject.request_hash);
         let deadline = self.hand.map(HeldGrant::expiry).or(self.held_life.map(|life| life.expiry)).unwrap_or(self.seen.memory.arrival);
         Some(Step::Order {
             ordered: Ordered { subject, refresh_request: refresh_request.map(str::to_owned), forced },

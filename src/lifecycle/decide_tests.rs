@@ -3,8 +3,8 @@
 use super::super::testing::{Scene, at, backoff, claimed, conditions, failing, hand, lane, rest, shown, step};
 use super::*;
 use crate::api::condition::ConditionType::{Ready, Stalled};
-use crate::lifecycle::SecretView;
 use crate::lifecycle::memory::Trouble;
+use crate::lifecycle::{SecretView, Subject};
 use crate::media::FailureClass;
 
 #[test]
@@ -157,6 +157,32 @@ fn a_wish_overtakes_a_call_that_is_held_back_but_only_once() {
     scene.memory.ordered = Some(waits);
     scene.memory.failure = None;
     rest(&scene);
+    // Others' failures hold it back too.
+    scene.lane_closed = Some(FailureClass::Unauthorized);
+    assert!(matches!(step(&scene), Step::Order { waiting: Waiting { urgent: true, .. }, .. }));
+}
+
+#[test]
+fn a_wish_while_another_is_under_way_waits_for_its_answer() {
+    let mut scene = Scene::fresh();
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: Some("v1".into()), forced: true });
+    for wish in ["v1", "v2"] {
+        scene.refresh_request = Some(wish.into());
+        rest(&scene);
+    }
+    scene.refresh_request = None;
+    assert!(matches!(step(&scene), Step::Withdraw), "nobody wishes any more");
+}
+
+#[test]
+fn a_secret_that_has_changed_is_looked_at_before_it_is_touched_and_covers_until_then() {
+    let mut scene = Scene::fresh();
+    scene.secret = SecretView::Outdated(scene.meta().clone());
+    assert!(matches!(step(&scene), Step::Look));
+    scene.memory.troubled("could not look".into(), false, false, at(1000));
+    let (report, _) = rest(&scene);
+    assert_eq!(report.status.conditions[0].reason, "GrantIssued", "its grant lives on");
+    assert!(report.status.grant.is_some() && report.status.secret_name.is_some());
 }
 
 #[test]
@@ -171,6 +197,12 @@ fn a_change_of_the_spec_since_a_refusal_is_urgent() {
     assert!(!waiting(&scene).urgent);
     scene.memory.failure.as_mut().unwrap().subject.request_hash = "another".into();
     assert_eq!((waiting(&scene).hold, waiting(&scene).urgent), (Hold::Nothing, true));
+    // So is one since it began to wait behind others' failures.
+    scene.memory.failure = None;
+    assert!(!waiting(&scene).urgent);
+    let subject = Subject { request_hash: "another".into(), ..scene.subject() };
+    scene.memory.ordered = Some(Ordered { subject, refresh_request: None, forced: false });
+    assert!(waiting(&scene).urgent);
 }
 
 #[test]

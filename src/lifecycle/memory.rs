@@ -20,7 +20,7 @@ pub struct Memory {
     pub arrival: Instant,
     /// The grant in hand.
     pub hand: Option<Arc<HeldGrant>>,
-    /// The version of the Secret whose data is known to be the hand's.
+    /// The version of the Secret whose data is known to be what its annotations claim.
     pub verified: Option<SecretVersion>,
     /// The version of the Secret that an own write left.
     pub own_version: Option<SecretVersion>,
@@ -282,6 +282,17 @@ impl Memory {
         self.unpatchable = None;
         self.own_version = Some(version.clone());
         self.verified = Some(version);
+    }
+
+    /// How long the API server's next answer may take: 2 s, and twice as long after each call in a row that it left unanswered, up to 10 s.
+    ///
+    /// A connection that has died silently is given up soon, and a server that is slow still serves.
+    #[must_use]
+    pub fn server_limit(&self) -> Duration {
+        const FIRST: Duration = Duration::from_secs(2);
+        const LONGEST: Duration = Duration::from_secs(10);
+        let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.backoff.failures);
+        FIRST.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST)
     }
 
     /// The API server refused what was attempted, or left it unanswered.

@@ -182,3 +182,16 @@ fn what_is_refused_is_tried_again_more_slowly_than_what_is_unanswered() {
     memory.stray_refused(true, at(1000));
     assert_eq!(memory.stray_held.unwrap().until, at(1001));
 }
+
+#[test]
+fn the_api_servers_answer_may_take_longer_each_time_that_it_does_not_come() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    let limits: Vec<u64> = (0..6)
+        .map(|_| {
+            let limit = memory.server_limit().as_secs();
+            memory.troubled(String::new(), false, false, at(1000));
+            limit
+        })
+        .collect();
+    assert_eq!(limits, [2, 4, 8, 10, 10, 10]);
+}

@@ -31,4 +31,4 @@ pub use order::SecretOrder;
 pub use ownership::{Identity, Whose};
 pub use report::Report;
 pub use secret::{Claim, Owner, SecretMeta, SecretVersion, SecretView};
-pub use situation::{CredentialsView, Seen};
+pub use situation::{CredentialsView, LaneClosed, Seen};

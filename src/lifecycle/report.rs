@@ -58,7 +58,7 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
         let wait = SignedDuration::try_from(due.since(life.issue)).unwrap_or_default();
         rfc3339_millis(life.issue_time.checked_add(wait).unwrap_or(Timestamp::MAX))
     });
-    let ours = matches!(situation.target, Target::Ours(_));
+    let ours = matches!(situation.target, Target::Ours(_) | Target::Outdated(_));
     let status = PlaybackGrantRequestStatus {
         observed_generation: seen.generation,
         conditions: conditions.list,

@@ -67,15 +67,29 @@ fn who_waits_in_a_closed_lane_says_why_it_is_closed() {
     for (class, reason, words) in [
         (FailureClass::Unavailable, "MediaApiUnavailable", "does not answer as it should"),
         (FailureClass::Throttled { retry_after: None }, "MediaApiThrottled", "(429)"),
-        (FailureClass::Unauthorized, "Unauthorized", "Check the credentials in Secret web/media-api"),
-        (FailureClass::Forbidden, "Unauthorized", "Check the credentials in Secret web/media-api"),
+        (FailureClass::Unauthorized, "Unauthorized", "refuses the credentials (401)"),
+        (FailureClass::Forbidden, "Unauthorized", "forbids the call to these credentials (403)"),
     ] {
         let mut scene = Scene::absent();
         scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
         scene.lane_closed = Some(class);
         let (report, _) = rest(&scene);
         assert_eq!(report.status.conditions[0].reason, reason);
-        assert!(report.status.conditions[0].message.contains(words), "{report:?}");
+        let message = &report.status.conditions[0].message;
+        assert!(message.contains(words) && message.contains("the credentials in Secret web/media-api wait"), "{message}");
+        let remedy = if reason == "Unauthorized" { "Check them" } else { "goes on by itself" };
+        assert!(message.contains(remedy), "{message}");
+        assert_eq!(
+            conditions(&report),
+            shown(&[(Ready, "False", reason), (Reconciling, "True", reason)]),
+            "its own attempt has not failed"
+        );
+        scene.lane_slow = true;
+        assert_eq!(conditions(&rest(&scene).0), shown(&[(Ready, "False", reason), (Stalled, "True", reason)]));
+        let mut covered = Scene::fresh();
+        (covered.now, covered.lane_closed) = (at(1012), Some(class));
+        covered.memory.ordered = Some(Ordered { subject: covered.subject(), refresh_request: None, forced: false });
+        assert_eq!(conditions(&rest(&covered).0), shown(&[(Ready, "True", "GrantIssued")]), "a live grant is as well off as before");
         scene.memory.ordered = None;
         assert!(matches!(step(&scene), Step::Order { .. }), "without a call in the lane it is nobody's business");
     }

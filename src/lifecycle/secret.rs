@@ -15,6 +15,8 @@ pub enum SecretView {
     Absent,
     /// It is there.
     Present(SecretMeta),
+    /// It was there, and an own write has met another version: it has to be looked at before it is touched.
+    Outdated(SecretMeta),
 }
 
 /// A Secret's metadata.

@@ -30,9 +30,18 @@ pub struct Seen<'a> {
     /// The credentials.
     pub credentials: &'a CredentialsView,
     /// Why the lane of the ordered call is closed, if it is.
-    pub lane_closed: Option<FailureClass>,
+    pub lane_closed: Option<LaneClosed>,
     /// What is remembered.
     pub memory: &'a Memory,
+}
+
+/// Why a lane is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneClosed {
+    /// The failure that closed it, or the last failure of a probe.
+    pub class: FailureClass,
+    /// Whether it is looked at slowly.
+    pub slow: bool,
 }
 
 /// The credentials as last read.
@@ -55,6 +64,8 @@ pub(super) enum Target<'a> {
     Absent,
     Foreign(&'a SecretMeta),
     Ours(&'a SecretMeta),
+    /// Ours when last looked at; it has changed since.
+    Outdated(&'a SecretMeta),
 }
 
 /// A request's affairs, with a spec that is valid.
@@ -83,10 +94,14 @@ impl<'a> Situation<'a> {
                 Whose::Ours | Whose::Predecessors => Target::Ours(meta),
                 Whose::Foreign => Target::Foreign(meta),
             },
+            SecretView::Outdated(meta) => match identity.whose(meta) {
+                Whose::Ours | Whose::Predecessors => Target::Outdated(meta),
+                Whose::Foreign => Target::NotLooked,
+            },
         };
         let hand = memory.hand.as_deref().filter(|hand| hand.request_hash == request_hash && now.instant < hand.expiry());
         let mut situation = Self { seen, spec, now, request_hash, target, hand, holds_hand: false, held_life: None };
-        if let Target::Ours(meta) = target
+        if let Target::Ours(meta) | Target::Outdated(meta) = target
             && let Some(claim) = meta.claim()
             && claim.request_hash == situation.request_hash
             && memory.damaged.as_ref() != Some(&meta.version)
@@ -102,7 +117,7 @@ impl<'a> Situation<'a> {
     pub(super) fn holds_unwritten_grant(&self) -> bool {
         let received = self.seen.memory.hand.as_deref().filter(|hand| hand.request_hash == self.request_hash);
         let claim = match self.target {
-            Target::Ours(meta) => meta.claim(),
+            Target::Ours(meta) | Target::Outdated(meta) => meta.claim(),
             _ => None,
         };
         received.is_some_and(|received| claim != Some(received.claim()))

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Backoff, CredentialsView, Decision, Failure, HeldGrant, Identity, Memory, Ordered, Report, SecretMeta, SecretOrder, SecretView, Seen,
-    Step, Subject, decide, request_hash,
+    Backoff, CredentialsView, Decision, Failure, HeldGrant, Identity, LaneClosed, Memory, Ordered, Report, SecretMeta, SecretOrder,
+    SecretView, Seen, Step, Subject, decide, request_hash,
 };
 use crate::api::condition::ConditionType;
 use crate::api::{DeletionPolicy, InvalidSpec, ValidSpec, Violation};
@@ -28,6 +28,7 @@ pub(super) struct Scene {
     pub(super) strays: Vec<SecretMeta>,
     pub(super) credentials: CredentialsView,
     pub(super) lane_closed: Option<FailureClass>,
+    pub(super) lane_slow: bool,
     pub(super) memory: Memory,
     pub(super) now: Instant,
 }
@@ -46,6 +47,7 @@ impl Scene {
             strays: Vec::new(),
             credentials: CredentialsView::Usable(lane("media-api")),
             lane_closed: None,
+            lane_slow: false,
             memory,
             now: at(1000),
         }
@@ -83,7 +85,7 @@ impl Scene {
             secret: &self.secret,
             strays: &self.strays,
             credentials: &self.credentials,
-            lane_closed: self.lane_closed,
+            lane_closed: self.lane_closed.map(|class| LaneClosed { class, slow: self.lane_slow }),
             memory: &self.memory,
         };
         decide(&seen, now(self.now))

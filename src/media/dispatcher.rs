@@ -121,12 +121,13 @@ impl Dispatcher {
         self.changed.notify_one();
     }
 
-    /// Why the lane of the caller's call is closed, if it is.
+    /// Why the lane of the caller's call is closed, if it is, and whether it is looked at slowly.
     #[must_use]
-    pub fn closure(&self, caller: &Caller) -> Option<FailureClass> {
+    pub fn closure(&self, caller: &Caller) -> Option<(FailureClass, bool)> {
         let state = self.state();
         let placed = state.placed.get(caller)?;
-        Some(state.lanes.get(&placed.lane)?.closure()?.class)
+        let closure = state.lanes.get(&placed.lane)?.closure()?;
+        Some((closure.class, closure.slow))
     }
 
     /// Sends calls for as long as it is polled.

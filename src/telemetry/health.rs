@@ -25,6 +25,7 @@ pub struct Gates {
 struct State {
     expected: BTreeMap<&'static str, usize>,
     passed: BTreeMap<&'static str, BTreeSet<usize>>,
+    excused: BTreeMap<&'static str, BTreeSet<usize>>,
     beat: Instant,
     reconciles: BTreeMap<u64, Instant>,
     started: u64,
@@ -47,8 +48,14 @@ impl Gates {
     /// Gates that are all closed.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        let state =
-            State { expected: BTreeMap::new(), passed: BTreeMap::new(), beat: clock.instant(), reconciles: BTreeMap::new(), started: 0 };
+        let state = State {
+            expected: BTreeMap::new(),
+            passed: BTreeMap::new(),
+            excused: BTreeMap::new(),
+            beat: clock.instant(),
+            reconciles: BTreeMap::new(),
+            started: 0,
+        };
         Self { clock, state: Mutex::new(state), reconcile_ended: Notify::new() }
     }
 
@@ -62,13 +69,10 @@ impl Gates {
         self.state().passed.entry(gate).or_default().insert(scope);
     }
 
-    /// The scope can't pass the gate now, and the others don't wait for it. It is excused only where there are others: an operator that can
-    /// list nothing isn't ready.
+    /// The scope may not pass the gate, and the others don't wait for it. Where none has passed, none is excused: an operator that may look at
+    /// nothing isn't ready.
     pub fn excuse(&self, gate: &'static str, scope: usize) {
-        let mut state = self.state();
-        if state.expected.get(gate).is_some_and(|scopes| *scopes > 1) {
-            state.passed.entry(gate).or_default().insert(scope);
-        }
+        self.state().excused.entry(gate).or_default().insert(scope);
     }
 
     /// Beats once a second for as long as it is polled.
@@ -105,14 +109,26 @@ impl Gates {
     #[must_use]
     pub fn readiness(&self) -> Vec<(&'static str, bool)> {
         let state = self.state();
-        let passed = |gate| state.passed.get(gate).map_or(0, BTreeSet::len);
-        state.expected.iter().map(|(gate, scopes)| (*gate, passed(gate) >= *scopes)).collect()
+        let none = BTreeSet::new();
+        let is_open = |gate, scopes: usize| {
+            let (passed, excused) = (state.passed.get(gate).unwrap_or(&none), state.excused.get(gate).unwrap_or(&none));
+            !passed.is_empty() && passed.union(excused).count() >= scopes
+        };
+        state.expected.iter().map(|(gate, scopes)| (*gate, is_open(gate, *scopes))).collect()
     }
 
     /// Whether the operator's loop still goes round, and no reconcile hangs.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         self.state().is_alive(self.clock.instant())
+    }
+
+    /// Gates whose loop last beat at the clock's start.
+    #[cfg(test)]
+    pub(super) fn stuck() -> Self {
+        let gates = Self::new(Clock);
+        gates.state().beat = Instant::after_start(Duration::ZERO);
+        gates
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -174,10 +190,10 @@ mod tests {
     fn a_forbidden_namespace_holds_up_no_other_but_a_forbidden_operator_is_not_ready() {
         let gates = Gates::new(Clock);
         gates.expect("requests", 2);
-        gates.open("requests", 0);
+        gates.excuse("requests", 0);
         gates.excuse("requests", 1);
-        gates.expect("secrets", 1);
-        gates.excuse("secrets", 0);
-        assert_eq!(gates.readiness(), [("requests", true), ("secrets", false)]);
+        assert_eq!(gates.readiness(), [("requests", false)], "it may look at nothing");
+        gates.open("requests", 0);
+        assert_eq!(gates.readiness(), [("requests", true)]);
     }
 }

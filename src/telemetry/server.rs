@@ -34,3 +34,43 @@ async fn readyz(State((gates, _)): Shared) -> impl IntoResponse {
 async fn expose(State((_, metrics)): Shared) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], metrics.encode())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    /// The answer to a GET of `path` of an operator with these gates.
+    async fn get(gates: Gates, path: &str) -> (u16, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, Arc::new(gates), Arc::new(Metrics::default())));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
+        let answer = (answer.status().as_u16(), answer.text().await.unwrap());
+        serving.abort();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_stuck_loop_is_told_to_the_kubelet() {
+        assert_eq!(get(Gates::new(Clock), "/livez").await, (200, "ok\n".to_owned()));
+        assert_eq!(get(Gates::stuck(), "/livez").await, (503, "the operator's loop is stuck\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn every_gate_is_named_and_all_must_be_open() {
+        let gates = || {
+            let gates = Gates::new(Clock);
+            gates.expect("requests", 1);
+            gates.expect("secrets", 1);
+            gates.open("secrets", 0);
+            gates
+        };
+        assert_eq!(get(Gates::new(Clock), "/readyz").await.0, 503, "before anything is expected");
+        assert_eq!(get(gates(), "/readyz").await, (503, "[-] requests\n[+] secrets\n".to_owned()));
+        let open = gates();
+        open.open("requests", 0);
+        assert_eq!(get(open, "/readyz").await, (200, "[+] requests\n[+] secrets\n".to_owned()));
+    }
+}

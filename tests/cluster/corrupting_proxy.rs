@@ -1,14 +1,14 @@
 //! A proxy before the API server that spoils answers which hold Secrets, so that they can't be decoded.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
 use kube::Client;
@@ -16,6 +16,9 @@ use playback_grant_testbed::ControlPlane;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
+
+use crate::harness::locked;
+use crate::leaks::Search;
 
 /// A running proxy; it ends when it is dropped.
 pub struct CorruptingProxy {
@@ -25,17 +28,23 @@ pub struct CorruptingProxy {
     server: AbortHandle,
 }
 
+/// A method and the name of a Secret.
+type Target = (String, String);
+
 struct Spoiler {
     client: Client,
-    on: AtomicBool,
-    spoiled: AtomicUsize,
+    search: Search,
+    target: Mutex<Option<Target>>,
+    /// How many answers of each target have been spoiled, and still held what is secret.
+    spoiled: Mutex<BTreeMap<Target, usize>>,
 }
 
 impl CorruptingProxy {
     /// Starts one that acts as the service account `name` of `namespace`, and spoils nothing until it is told to.
     pub async fn start(plane: &ControlPlane, (namespace, name): (&str, &str)) -> Result<Self> {
         let client = plane.service_account_client(namespace, name).await?;
-        let state = Arc::new(Spoiler { client, on: AtomicBool::new(false), spoiled: AtomicUsize::new(0) });
+        let search = Search::shown_to_find()?;
+        let state = Arc::new(Spoiler { client, search, target: Mutex::default(), spoiled: Mutex::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let router = Router::new().fallback(forward).with_state(state.clone());
@@ -52,14 +61,19 @@ impl CorruptingProxy {
         Ok(Self { kubeconfig, state, server })
     }
 
-    /// Spoils answers from now on, or no longer.
-    pub fn spoil(&self, on: bool) {
-        self.state.on.store(on, Ordering::SeqCst);
+    /// Spoils the answers to that method on that Secret from now on, each way in turn, and no others.
+    pub fn spoil(&self, method: &str, secret: &str) {
+        *locked(&self.state.target) = Some((method.to_owned(), secret.to_owned()));
     }
 
-    /// How many answers have been spoiled.
-    pub fn spoiled(&self) -> usize {
-        self.state.spoiled.load(Ordering::SeqCst)
+    /// Spoils no more.
+    pub fn leave_alone(&self) {
+        *locked(&self.state.target) = None;
+    }
+
+    /// How many answers to that method on that Secret have been spoiled.
+    pub fn spoiled(&self, method: &str, secret: &str) -> usize {
+        locked(&self.state.spoiled).get(&(method.to_owned(), secret.to_owned())).copied().unwrap_or_default()
     }
 }
 
@@ -76,8 +90,8 @@ async fn forward(State(spoiler): State<Arc<Spoiler>>, request: Request<Body>) ->
 async fn pass_on(spoiler: &Spoiler, request: Request<Body>) -> Result<Response> {
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let is_secret = parts.uri.path().contains("/secrets/") && matches!(parts.method, Method::GET | Method::PATCH);
-    let spoils = is_secret && spoiler.on.load(Ordering::SeqCst);
+    let target = target(parts.method.as_str(), parts.uri.path(), &body);
+    let spoils = target.is_some() && *locked(&spoiler.target) == target;
     if spoils {
         // The answer to a write has no data, unless it is asked for.
         parts.headers.insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
@@ -86,19 +100,32 @@ async fn pass_on(spoiler: &Spoiler, request: Request<Body>) -> Result<Response> 
     let answer = spoiler.client.send(Request::from_parts(parts, kube::client::Body::from(body))).await?;
     let (mut parts, body) = answer.into_parts();
     end_to_end(&mut parts.headers);
-    if !spoils || !parts.status.is_success() {
+    let Some(target) = target.filter(|_| spoils && parts.status.is_success()) else {
         return Ok(Response::from_parts(parts, Body::new(body)));
-    }
+    };
     let whole = body.collect().await?.to_bytes();
-    let turn = spoiler.spoiled.fetch_add(1, Ordering::SeqCst);
-    Ok(Response::from_parts(parts, Body::from(spoil(&whole, turn)?)))
+    let turn = locked(&spoiler.spoiled).get(&target).copied().unwrap_or_default();
+    let bad = spoil(&whole, turn)?;
+    ensure!(!spoiler.search.find("a spoiled answer", &bad).is_empty(), "a spoiled answer holds nothing secret");
+    *locked(&spoiler.spoiled).entry(target).or_default() += 1;
+    Ok(Response::from_parts(parts, Body::from(bad)))
+}
+
+/// The Secret that a request is about, if it is about a single one.
+fn target(method: &str, path: &str, body: &[u8]) -> Option<Target> {
+    let (_, after) = path.split_once("/secrets")?;
+    let name = match after.strip_prefix('/') {
+        Some(name) => name.to_owned(),
+        None => serde_json::from_slice::<Value>(body).ok()?["metadata"]["name"].as_str()?.to_owned(),
+    };
+    Some((method.to_owned(), name))
 }
 
 /// The Secret with each way of being spoiled in turn; every one still holds all that is secret in it.
 fn spoil(whole: &[u8], turn: usize) -> Result<Vec<u8>> {
     let mut secret: Value = serde_json::from_slice(whole)?;
-    let all: String =
-        secret["data"].as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ");
+    let values = secret["data"].as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str());
+    let all: String = values.collect::<Vec<_>>().join(" ");
     match turn % 4 {
         // Text where an object belongs: a parser likes to quote it.
         0 => secret["data"] = json!(all),

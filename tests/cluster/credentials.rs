@@ -5,12 +5,17 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, test};
-use crate::stage::{A_WHILE, Stage, api_key, conditions, key_sid, status};
+use crate::leaks::planted;
+use crate::stage::{Stage, api_key, conditions, eventually, key_sid, status};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
         test("credentials::a_change_is_read_once_and_used_from_then_on", a_change_is_read_once_and_used_from_then_on),
         test("credentials::refused_ones_that_are_mended_act_at_once", refused_ones_that_are_mended_act_at_once),
+        test(
+            "credentials::an_account_and_its_auth_token_serve_too_unless_there_is_an_api_key",
+            an_account_and_its_auth_token_serve_too_unless_there_is_an_api_key,
+        ),
         test("credentials::without_them_a_live_grant_stays_ready", without_them_a_live_grant_stays_ready),
     ]
 }
@@ -35,7 +40,7 @@ async fn a_change_is_read_once_and_used_from_then_on(scene: Scene) -> Result<()>
     let patch = Patch::Merge(json!({"stringData": api_key(2)}));
     stage.secrets.patch("media-api", &PatchParams::default(), &patch).await?;
     let asked = async || Ok(stage.asked(None).await?.iter().filter(|asked| *asked == "get secrets/media-api").count());
-    crate::stage::eventually("the change is read", asked, |reads| *reads == 2, |reads| *reads).await?;
+    eventually("the change is read", asked, |reads| *reads == 2, |reads| *reads).await?;
     ensure!(stage.simulator.counters().total.received == 5, "a change of credentials brought calls while the grants are fresh");
     stage.annotate("request-1", REFRESH, "now").await?;
     stage.reaches("request-1", "refreshed", |request| status(request).last_handled_refresh_request.as_deref() == Some("now")).await?;
@@ -51,17 +56,38 @@ async fn refused_ones_that_are_mended_act_at_once(scene: Scene) -> Result<()> {
     let _operator = stage.operator().await?;
     stage.request("lobby", 1, &json!({})).await?;
     stage.request("kiosk", 2, &json!({})).await?;
-    let refused = ["Ready=False Unauthorized"];
-    stage.reaches("lobby", "refused", |request| conditions(request).first().is_some_and(|ready| ready == refused[0])).await?;
-    stage.reaches("kiosk", "refused", |request| conditions(request).first().is_some_and(|ready| ready == refused[0])).await?;
-    // A wrong key isn't hammered: 2 s, then 4 s, whoever of the two asks.
-    tokio::time::sleep(A_WHILE).await;
-    let calls = stage.simulator.counters().total.received;
-    ensure!(calls <= 4, "refused credentials were tried {calls} times");
+    let calls = |stage: &Stage, key: u32| stage.simulator.calls().iter().filter(|call| call.user.as_deref() == Some(&key_sid(key))).count();
+    // A wrong key isn't hammered: the looks come 2, 4, 8 and 16 s after one another, whoever of the two asks.
+    eventually("the refused key was tried four times", async || Ok(calls(&stage, 1)), |calls| *calls >= 4, |calls| *calls).await?;
+    let stalled = |request: &_| conditions(request).iter().any(|condition| condition == "Stalled=True Unauthorized");
+    stage.reaches("lobby", "stalled", |request| conditions(request)[0] == "Ready=False Unauthorized").await?;
+    let told = async || Ok(stage.requests.list(&kube::api::ListParams::default()).await?.items);
+    eventually("one of them is told that it is stalled", told, |requests| requests.iter().any(stalled), Vec::len).await?;
+    let before = calls(&stage, 1);
     stage.credentials("media-api", &api_key(2)).await?;
     stage.ready("lobby").await?;
     stage.ready("kiosk").await?;
-    ensure!(stage.simulator.calls().iter().filter(|call| call.user.as_deref() == Some(&key_sid(2))).count() == 2, "more calls than grants");
+    ensure!(calls(&stage, 1) == before, "the next slow look was waited for: {} calls with the old key, then {}", before, calls(&stage, 1));
+    ensure!(calls(&stage, 2) == 2, "{} calls with the new key for two grants", calls(&stage, 2));
+    Ok(())
+}
+
+async fn an_account_and_its_auth_token_serve_too_unless_there_is_an_api_key(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let account = format!("AC{}", "5".repeat(32));
+    // The newline that an editor leaves is forgiven.
+    let pair = json!({"accountSid": account, "authToken": format!("{}\n", planted("auth-token"))});
+    stage.credentials("media-api", &pair).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 60})).await?;
+    let users = |stage: &Stage| stage.simulator.calls().into_iter().filter_map(|call| call.user).collect::<Vec<_>>();
+    ensure!(users(&stage) == [account.clone()], "the users were {:?}", users(&stage));
+    stage.secrets.patch("media-api", &PatchParams::default(), &Patch::Merge(json!({"stringData": api_key(3)}))).await?;
+    stage.annotate("lobby", REFRESH, "now").await?;
+    stage.reaches("lobby", "refreshed", |request| status(request).last_handled_refresh_request.as_deref() == Some("now")).await?;
+    stage.annotate("lobby", REFRESH, "again").await?;
+    stage.reaches("lobby", "refreshed", |request| status(request).last_handled_refresh_request.as_deref() == Some("again")).await?;
+    ensure!(users(&stage).last() == Some(&key_sid(3)), "the users were {:?}", users(&stage));
     Ok(())
 }
 

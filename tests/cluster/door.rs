@@ -6,18 +6,30 @@ mod stored;
 mod table;
 mod taken;
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use kube::{Client, Error};
 use playback_grant_operator::api::PlaybackGrantRequest;
+use playback_grant_testbed::ControlPlane;
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene};
+use crate::stage::eventually;
 
 pub fn tests() -> Vec<ClusterTest> {
     [refused::tests(), taken::tests(), stored::tests(), table::tests(), agreement::tests()].into_iter().flatten().collect()
+}
+
+/// Waits until the API server goes by the shipped definition: for a moment after a change it still goes by the one before.
+pub async fn closed(plane: &ControlPlane) -> Result<()> {
+    let resource = ApiResource::erase::<PlaybackGrantRequest>(&());
+    let door = Door {
+        requests: Api::namespaced_with(plane.admin(), "default", &resource),
+        client: plane.admin(),
+        namespace: "default".to_owned(),
+    };
+    let refused = async || Ok(matches!(door.knock(&request(&json!({"ttlSeconds": 61}))).await?, Answer::Refused(_)));
+    eventually("the door is closed", refused, |refused| *refused, |_| ()).await.map(drop)
 }
 
 /// The SID of a PlayerStreamer that nobody has.
@@ -37,15 +49,13 @@ enum Answer {
 }
 
 impl Door {
-    async fn open(scene: &Scene) -> Result<Self> {
-        let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/playbackgrantrequests.yaml");
-        scene.plane.install(&[&definition]).await?;
+    fn open(scene: &Scene) -> Self {
         let resource = ApiResource::erase::<PlaybackGrantRequest>(&());
-        Ok(Self {
+        Self {
             requests: Api::namespaced_with(scene.admin.clone(), &scene.namespace, &resource),
             client: scene.admin.clone(),
             namespace: scene.namespace.clone(),
-        })
+        }
     }
 
     /// Has the API server check `object` as it checks one to be stored, without storing it.

@@ -105,7 +105,8 @@ async fn start() -> Result<ControlPlane> {
 /// Installs what is shipped: the definition, the account and its rights.
 async fn install(plane: &ControlPlane) -> Result<()> {
     let shipped = ["crds/playbackgrantrequests.yaml", "deploy/rbac/account.yaml", "deploy/rbac/cluster.yaml"].map(in_project);
-    plane.install(&shipped.each_ref().map(PathBuf::as_path)).await
+    plane.install(&shipped.each_ref().map(PathBuf::as_path)).await?;
+    door::closed(plane).await
 }
 
 async fn stop(plane: Arc<ControlPlane>, keep_folder: bool) -> Result<()> {

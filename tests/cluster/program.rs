@@ -1,17 +1,20 @@
 //! The program in its surroundings: health, metrics, a few namespaces, and one of them forbidden.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use anyhow::{Result, ensure};
-use playback_grant_testbed::{AuditQuery, service_account_user};
+use playback_grant_testbed::{AuditQuery, service_account_user, start_on_free_port};
 use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, in_project, test};
-use crate::stage::{Operator, PATIENCE, Stage, status};
+use crate::stage::{ACCOUNT, Operator, PATIENCE, Stage, eventually, status};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
         test("program::health_and_metrics_are_served", health_and_metrics_are_served),
         test("program::a_forbidden_namespace_holds_up_no_other", a_forbidden_namespace_holds_up_no_other),
         test("program::without_a_role_it_is_not_ready_and_says_why", without_a_role_it_is_not_ready_and_says_why),
+        test("program::a_taken_port_is_no_hindrance", a_taken_port_is_no_hindrance),
         test("program::without_an_api_server_it_says_so_and_goes_on", without_an_api_server_it_says_so_and_goes_on),
     ]
 }
@@ -72,16 +75,44 @@ async fn a_forbidden_namespace_holds_up_no_other(scene: Scene) -> Result<()> {
 
 async fn without_a_role_it_is_not_ready_and_says_why(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
-    stage.plane.create_service_account(&stage.namespace, "nobody").await?;
-    let kubeconfig = stage.plane.service_account_kubeconfig(&stage.namespace, "nobody").await?;
-    let launch = Operator::launch(&stage.plane, &stage.namespace)
-        .env("KUBECONFIG", kubeconfig)
-        .args(["--media-api-url", &stage.simulator.base_url()]);
+    stage.plane.create_service_account(&stage.namespace, ACCOUNT.1).await?;
+    let kubeconfig = stage.plane.service_account_kubeconfig(&stage.namespace, ACCOUNT.1).await?;
+    let launch = Operator::launch(&stage.plane, &stage.namespace).env("KUBECONFIG", kubeconfig);
+    let launch = launch.args(["--namespace", &stage.namespace, "--media-api-url", &stage.simulator.base_url()]);
     let operator = Operator::start(launch).await?;
     let said = async || operator.log();
-    crate::stage::eventually("the log tells what is missing", said, |log| log.contains("not allowed to list (403)"), |_| ()).await?;
+    eventually("the log tells what is missing", said, |log| log.contains("not allowed to list (403)"), |_| ()).await?;
     ensure!(operator.get("/readyz").await? == (503, "[-] requests\n[-] secrets\n".to_owned()), "{:?}", operator.get("/readyz").await?);
     ensure!(operator.get("/livez").await?.0 == 200, "it isn't alive for want of a Role");
+    // Once it has its rights, it is ready by itself.
+    let role = std::fs::read_to_string(in_project("deploy/rbac/namespaced.yaml"))?.replace("playback-grant-system", &stage.namespace);
+    stage.plane.apply(&role, &stage.namespace).await?;
+    let ready = async || operator.get("/readyz").await;
+    let all_open = (200, "[+] requests\n[+] secrets\n".to_owned());
+    eventually("it is ready", ready, |answer| *answer == all_open, Clone::clone).await?;
+    eventually("the log tells of it", said, |log| log.contains("the watch works again"), |_| ()).await.map(drop)
+}
+
+async fn a_taken_port_is_no_hindrance(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let (taken, attempts) = (stage.simulator.addr().port(), AtomicU16::new(0));
+    let kubeconfig = stage.plane.service_account_kubeconfig(ACCOUNT.0, ACCOUNT.1).await?;
+    let launch = Operator::launch(&stage.plane, &stage.namespace).env("KUBECONFIG", kubeconfig);
+    let launch = launch.args(["--namespace", &stage.namespace, "--media-api-url", &stage.simulator.base_url()]);
+    let (process, port) = start_on_free_port(|free| {
+        // Somebody has taken the first port between its choice and its use.
+        let port = if attempts.fetch_add(1, Ordering::Relaxed) == 0 { taken } else { free };
+        launch.clone().args(["--bind-address", &format!("127.0.0.1:{port}")])
+    })
+    .await?;
+    let operator = Operator { process, url: format!("http://127.0.0.1:{port}") };
+    operator.ready().await?;
+    ensure!(attempts.load(Ordering::Relaxed) == 2, "it took {attempts:?} attempts");
+    let log = operator.log()?;
+    ensure!(
+        log.contains(&format!("can't listen on 127.0.0.1:{taken}")) && log.contains("--bind-address"),
+        "the log doesn't tell of the first"
+    );
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use playback_grant_operator::api::PlaybackGrantRequest;
 use playback_grant_operator::api::names::key::PLAYBACK_URL;
 use playback_grant_operator::simulator::PlaybackToken;
-use playback_grant_testbed::{AuditQuery, ControlPlane, Judge, Life, service_account_user, unix_millis};
+use playback_grant_testbed::{AuditQuery, AuditedRequest, ControlPlane, Judge, Life, Stopwatch, service_account_user, unix_millis};
 use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, test};
@@ -46,39 +46,54 @@ async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -
     ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
     let calls_before = counts(|n| stage.calls(n));
     let asked_before = asked(&stage).await?.len();
-    let operator = stage.operator_with(&[]).await?;
-
-    let judge = observe(&stage).await?;
-    rest(&stage).await?;
-    ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+    let stopwatch = Stopwatch::start();
+    let judge = observe(&stage, async {
+        let operator = stage.operator_with(&[]).await?;
+        tokio::time::sleep(FOR).await;
+        rest(&stage).await?;
+        ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+        Ok(())
+    })
+    .await?;
+    let ran_for = stopwatch.elapsed();
 
     let mut needed = BTreeMap::from([("get secrets/media-api".to_owned(), 1)]);
-    for (name, n, _, _, fewest) in REQUESTS {
+    for (name, n, ttl, before, fewest) in REQUESTS {
         let record = judge.record(name);
         ensure!(record.expired == 0 && record.unreadable == 0, "{name} stood expired for {} ms", record.expired);
         let calls = stage.calls(n) - calls_before[name];
-        ensure!(calls >= fewest, "{name} was refreshed {calls} times, fewer than {fewest}");
+        // Never earlier than 4 % of the interval; the first may be due at once.
+        let most = 2 + u64::try_from(ran_for.as_millis())? / (u64::from(ttl - before) * 960);
+        ensure!((fewest..=most).contains(&calls), "{name} was refreshed {calls} times, not {fewest} to {most}");
+        ensure!(u64::from(record.refreshes()) == calls, "{calls} calls for {name}, and {} new grants in its Secret", record.refreshes());
         needed.insert(format!("get secrets/{name}"), 1);
         needed.insert(format!("patch secrets/{name}"), calls);
         needed.insert(format!("patch playbackgrantrequests.status/{name}"), calls);
     }
     let mut found = BTreeMap::<String, u64>::new();
+    let (mut lists, mut watches) = (0, 0);
     for request in &asked(&stage).await?[asked_before..] {
-        *found.entry(request.clone()).or_default() += 1;
+        match request.verb.as_str() {
+            "list" => lists += 1,
+            "watch" => watches += 1,
+            _ => *found.entry(described(request)).or_default() += 1,
+        }
+        let is_narrow = request.uri.contains("labelSelector=") || request.uri.contains("fieldSelector=metadata.name");
+        ensure!(request.resource != "secrets" || !request.name.is_empty() || is_narrow, "all Secrets are looked at: {}", request.uri);
     }
     ensure!(found == needed, "asked of the API server: {found:?}; needed: {needed:?}");
+    // Requests, grant Secrets and credentials are each listed once; a watch ends after 30 s, and is taken up again.
+    ensure!((3..=6).contains(&lists) && (3..=30).contains(&watches), "{lists} lists and {watches} watches");
     search_everything(&plane).await?;
     plane.stop().await
 }
 
-/// What the operator's account has asked of the API server, but for watches and the lists that they begin with.
-async fn asked(stage: &Stage) -> Result<Vec<String>> {
+/// What the operator's account has asked of the API server.
+async fn asked(stage: &Stage) -> Result<Vec<AuditedRequest>> {
     // An answer may be a moment ahead of its line in the log; a later request's line isn't.
     stage.last_asked().await?;
     let user = service_account_user(ACCOUNT.0, ACCOUNT.1);
-    let requests = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })?;
-    let is_watch = |verb: &str, resource: &str| matches!(verb, "watch" | "list") && matches!(resource, "secrets" | "playbackgrantrequests");
-    Ok(requests.iter().filter(|request| !is_watch(&request.verb, &request.resource)).map(described).collect())
+    stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })
 }
 
 /// Waits for a moment at which nothing is under way: every grant is written, reported, and not due for a while.
@@ -92,10 +107,11 @@ async fn rest(stage: &Stage) -> Result<()> {
     crate::stage::eventually("nothing is due", get, |requests| !requests.iter().any(soon), Vec::len).await.map(drop)
 }
 
-async fn observe(stage: &Stage) -> Result<Judge> {
+/// Watches the Secrets until `run` has ended.
+async fn observe(stage: &Stage, run: impl Future<Output = Result<()>>) -> Result<Judge> {
     let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(stage.admin.clone(), &stage.namespace);
     let mut events = pin!(watcher(secrets, watcher::Config::default()).default_backoff());
-    let mut end = pin!(tokio::time::sleep(FOR));
+    let mut run = pin!(run);
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     let mut judge = Judge::default();
     loop {
@@ -103,7 +119,7 @@ async fn observe(stage: &Stage) -> Result<Judge> {
             // A grant that has arrived is seen before the clock is read: nothing counts as expired that has been replaced.
             biased;
             event = events.next() => judge.watched(&event.context("the watch ended")??, PLAYBACK_URL, life),
-            () = &mut end => return Ok(judge),
+            ended = &mut run => return ended.map(|()| judge),
             _ = ticks.tick() => judge.settle(unix_millis()),
         }
     }

@@ -32,22 +32,90 @@ struct Failure {
     words: &'static [&'static str],
 }
 
+const AGAIN: &str = "the call is made again; if this lasts, look at the Media API's state";
+const NO_MEDIA_API: &str = "check that the Media API's URL names a Media API";
+
 const FAILURES: [Failure; 15] = [
-    Failure { fault: "500", reason: "MediaApiUnavailable", progress: "Reconciling", words: &["500", "the call is made again"] },
-    Failure { fault: "500,body=empty", reason: "MediaApiUnavailable", progress: "Reconciling", words: &["500"] },
-    Failure { fault: "503,body=html", reason: "MediaApiUnavailable", progress: "Reconciling", words: &["503"] },
-    Failure { fault: "reset", reason: "MediaApiUnavailable", progress: "Reconciling", words: &["connection was closed", "look at"] },
-    Failure { fault: "429,retry-after=1", reason: "MediaApiThrottled", progress: "Reconciling", words: &["429"] },
-    Failure { fault: "garbage", reason: "InvalidResponse", progress: "Reconciling", words: &["not JSON", "check"] },
-    Failure { fault: "null-grant", reason: "InvalidResponse", progress: "Reconciling", words: &["without a grant", "check"] },
-    Failure { fault: "wrong-types", reason: "InvalidResponse", progress: "Reconciling", words: &["is not", "check"] },
-    Failure { fault: "other-streamer", reason: "InvalidResponse", progress: "Reconciling", words: &["another PlayerStreamer"] },
-    Failure { fault: "401", reason: "Unauthorized", progress: "Stalled", words: &["401", "credentials"] },
-    Failure { fault: "403", reason: "Unauthorized", progress: "Stalled", words: &["403"] },
-    Failure { fault: "404", reason: "PlayerStreamerNotFound", progress: "Stalled", words: &["404", "PlayerStreamer"] },
-    Failure { fault: "410", reason: "PlayerStreamerNotFound", progress: "Stalled", words: &["410"] },
-    Failure { fault: "400", reason: "MediaApiRejected", progress: "Stalled", words: &["400"] },
-    Failure { fault: "302", reason: "MediaApiRejected", progress: "Stalled", words: &["302"] },
+    Failure {
+        fault: "500",
+        reason: "MediaApiUnavailable",
+        progress: "Reconciling",
+        words: &["answered 500 (code 20500), the server failed", AGAIN],
+    },
+    Failure {
+        fault: "500,body=empty",
+        reason: "MediaApiUnavailable",
+        progress: "Reconciling",
+        words: &["answered 500, the server failed", AGAIN],
+    },
+    Failure {
+        fault: "503,body=html",
+        reason: "MediaApiUnavailable",
+        progress: "Reconciling",
+        words: &["answered 503, the server is out", AGAIN],
+    },
+    Failure {
+        fault: "reset",
+        reason: "MediaApiUnavailable",
+        progress: "Reconciling",
+        words: &["the connection was closed", "look at the proxies"],
+    },
+    Failure {
+        fault: "429,retry-after=1",
+        reason: "MediaApiThrottled",
+        progress: "Reconciling",
+        words: &["answered 429", "too many requests at once", "calls are slowed down; if this lasts, ask the vendor"],
+    },
+    Failure { fault: "garbage", reason: "InvalidResponse", progress: "Reconciling", words: &["a body that is not JSON", NO_MEDIA_API] },
+    Failure {
+        fault: "null-grant",
+        reason: "InvalidResponse",
+        progress: "Reconciling",
+        words: &["without a grant", "check the PlayerStreamer's state"],
+    },
+    Failure { fault: "wrong-types", reason: "InvalidResponse", progress: "Reconciling", words: &["is not a string", NO_MEDIA_API] },
+    Failure {
+        fault: "other-streamer",
+        reason: "InvalidResponse",
+        progress: "Reconciling",
+        words: &["another PlayerStreamer", "look for a cache or a proxy"],
+    },
+    Failure {
+        fault: "401",
+        reason: "Unauthorized",
+        progress: "Stalled",
+        words: &["answered 401", "the credentials are wrong", "check user and password"],
+    },
+    Failure {
+        fault: "403",
+        reason: "Unauthorized",
+        progress: "Stalled",
+        words: &["answered 403", "may not do this", "check the account's state"],
+    },
+    Failure {
+        fault: "404",
+        reason: "PlayerStreamerNotFound",
+        progress: "Stalled",
+        words: &["answered 404", "no such PlayerStreamer", "check the PlayerStreamer's SID"],
+    },
+    Failure {
+        fault: "410",
+        reason: "PlayerStreamerNotFound",
+        progress: "Stalled",
+        words: &["answered 410", "the API is gone", "check the PlayerStreamer's SID"],
+    },
+    Failure {
+        fault: "400",
+        reason: "MediaApiRejected",
+        progress: "Stalled",
+        words: &["answered 400", "invalid", "check the PlayerStreamer's SID, the TTL and the origin"],
+    },
+    Failure {
+        fault: "302",
+        reason: "MediaApiRejected",
+        progress: "Stalled",
+        words: &["answered 302", "a redirect", "set the Media API's URL to where it redirects to"],
+    },
 ];
 
 async fn each_failure_of_the_media_api_has_its_own(scene: Scene) -> Result<()> {
@@ -66,11 +134,10 @@ async fn each_failure_of_the_media_api_has_its_own(scene: Scene) -> Result<()> {
         expected.sort();
         let what = format!("{reason} for {fault}");
         let request = stage.reaches(&format!("case-{n}"), &what, |request| conditions(request) == expected).await?;
-        let url = stage.simulator.base_url();
+        let (url, credentials) = (stage.simulator.base_url(), format!("the credentials in Secret {}/media-api-{n}", stage.namespace));
         for condition in ["Ready", "RefreshFailing", progress] {
-            // Where: the Media API that was called. The Secret of the request is in the coverage.
             ensure_names(&request, condition, words)?;
-            ensure_names(&request, condition, &[&url])?;
+            ensure_names(&request, condition, &[&url, &format!("PlayerStreamer {}", sid(n)), &credentials])?;
         }
         ensure_names(&request, "RefreshFailing", &[&format!("Secret {}/case-{n} holds no unexpired grant", stage.namespace)])?;
         ensure!(status(&request).consecutive_failures > 0 && status(&request).grant.is_none(), "the status is {:?}", status(&request));
@@ -78,7 +145,7 @@ async fn each_failure_of_the_media_api_has_its_own(scene: Scene) -> Result<()> {
     }
     stage.simulator.clear_faults();
     for n in 1..=u32::try_from(FAILURES.len())? {
-        // A refusal is looked at slowly by itself, and at once when somebody has mended something.
+        // A refusal is looked at slowly by itself; a wish doesn't wait for that.
         stage.annotate(&format!("case-{n}"), "playbackgrant.dev/refresh-requested-at", "mended").await?;
         stage.ready(&format!("case-{n}")).await?;
     }
@@ -114,7 +181,8 @@ async fn issuing_until_the_first_answer(scene: Scene) -> Result<()> {
     stage.request("lobby", 1, &json!({})).await?;
     let issuing = ["Ready=False Issuing", "Reconciling=True Issuing"];
     let request = stage.reaches("lobby", "issuing", |request| conditions(request) == issuing).await?;
-    ensure_names(&request, "Ready", &["a grant for this spec is being asked for"])?;
+    let words = [format!("a grant for PlayerStreamer {}", sid(1)), format!("Secret {}/lobby", stage.namespace)];
+    ensure_names(&request, "Ready", &words.each_ref().map(String::as_str))?;
     ensure!(status(&request).observed_generation == Some(1), "observed is {:?}", status(&request).observed_generation);
     stage
         .reaches("lobby", "told that no answer came", |request| message(request, "Ready").contains("no complete answer within 10s"))
@@ -212,7 +280,7 @@ async fn a_quota_refuses_the_secret(scene: Scene) -> Result<()> {
 async fn suspended_once_the_grant_has_expired(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
-    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 8})).await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 25, "refreshBeforeExpirySeconds": 1})).await?;
     stage.change("lobby", &json!({"suspend": true})).await?;
     let is_told =
         |request: &_| conditions(request) == ["Ready=True GrantIssued"] && message(request, "Ready").contains("refreshing is suspended");

@@ -1,7 +1,7 @@
 //! What becomes of the grant Secret: what is in it, what others do to it, where it goes.
 
 use anyhow::{Context, Result, ensure};
-use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use playback_grant_operator::simulator::PlaybackToken;
 use serde_json::{Value, json};
 
@@ -18,6 +18,8 @@ pub fn tests() -> Vec<ClusterTest> {
         test("secret::labels_that_leave_the_spec_leave_the_secret", labels_that_leave_the_spec_leave_the_secret),
         test("secret::a_new_name_is_written_before_the_old_goes", a_new_name_is_written_before_the_old_goes),
         test("secret::it_goes_with_its_request_or_stays_as_asked", it_goes_with_its_request_or_stays_as_asked),
+        test("secret::an_immutable_one_is_made_anew", an_immutable_one_is_made_anew),
+        test("secret::one_of_another_type_is_made_anew", one_of_another_type_is_made_anew),
         test("secret::the_first_of_two_requests_holds_it", the_first_of_two_requests_holds_it),
     ]
 }
@@ -232,6 +234,35 @@ async fn it_goes_with_its_request_or_stays_as_asked(scene: Scene) -> Result<()> 
     ensure!(adopted.metadata.uid == kept.metadata.uid && adopted.data == kept.data, "it was made anew");
     ensure!((stage.calls(1), stage.calls(2)) == (1, 1), "calls: {} and {}", stage.calls(1), stage.calls(2));
     Ok(())
+}
+
+async fn an_immutable_one_is_made_anew(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &long()).await?;
+    let before = stage.secrets.patch("lobby", &PatchParams::default(), &Patch::Merge(json!({"immutable": true}))).await?;
+    stage.annotate("lobby", "playbackgrant.dev/refresh-requested-at", "now").await?;
+    let after = stage.holds("lobby", "made anew", |secret| secret.metadata.uid != before.metadata.uid).await?;
+    ensure!(after.immutable != Some(true) && data(&after, "grant") != data(&before, "grant"), "it isn't a new one with a new grant");
+    stage.ready("lobby").await?;
+    ensure!(stage.calls(1) == 2, "the Media API was called {} times", stage.calls(1));
+    Ok(())
+}
+
+async fn one_of_another_type_is_made_anew(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &long()).await?;
+    operator.kill9().await?;
+    let mut other = stage.secrets.get("lobby").await?;
+    stage.delete_secret("lobby").await?;
+    (other.type_, other.metadata.uid, other.metadata.resource_version) = (Some("example.com/other".to_owned()), None, None);
+    let other = stage.secrets.create(&PostParams::default(), &other).await?;
+    let _operator = stage.operator().await?;
+    stage.annotate("lobby", "playbackgrant.dev/refresh-requested-at", "now").await?;
+    let after = stage.holds("lobby", "made anew", |secret| secret.metadata.uid != other.metadata.uid).await?;
+    ensure!(after.type_.as_deref() == Some("Opaque"), "its type is {:?}", after.type_);
+    stage.ready("lobby").await.map(drop)
 }
 
 async fn the_first_of_two_requests_holds_it(scene: Scene) -> Result<()> {

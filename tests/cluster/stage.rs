@@ -31,6 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long nothing must happen where nothing may. Whatever would happen takes milliseconds.
 pub const A_WHILE: Duration = Duration::from_secs(3);
 
+/// Everything, and by name what the operator otherwise keeps quieter; one of these it never lets speak.
+const MOST_VERBOSE: &str = "trace,kube_runtime=trace,kube_runtime::watcher=trace,kube_client=trace,kube_client::client=trace";
+
 /// The simulator, and the operator once it is started.
 pub struct Stage {
     pub plane: Arc<ControlPlane>,
@@ -199,7 +202,11 @@ impl Operator {
     pub fn launch(plane: &ControlPlane, name: &str) -> Launch {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let log = format!("operator-{name}-{}.log", STARTED.fetch_add(1, Ordering::Relaxed));
-        Launch::new(env!("CARGO_BIN_EXE_playback-grant-operator"), plane.folder().join(log)).args(["controller", "--log-level", "trace"])
+        Launch::new(env!("CARGO_BIN_EXE_playback-grant-operator"), plane.folder().join(log)).args([
+            "controller",
+            "--log-level",
+            MOST_VERBOSE,
+        ])
     }
 
     /// Starts it on a free port.

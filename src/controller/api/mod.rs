@@ -5,6 +5,8 @@ mod body;
 mod failure;
 mod meta;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
@@ -34,13 +36,20 @@ const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 #[derive(Clone)]
 pub struct ApiServer {
     client: Client,
+    limit: Duration,
 }
 
 impl ApiServer {
     /// Goes through `client`.
     #[must_use]
     pub const fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, limit: API_SERVER_LIMIT }
+    }
+
+    /// The same, with answers that may take no longer than `limit`.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self { client: self.client.clone(), limit }
     }
 
     /// A Secret's metadata.
@@ -95,7 +104,7 @@ impl ApiServer {
     async fn call(&self, method: Method, path: &str, content: &str, accept: &str, body: Bytes) -> Result<Zeroizing<Vec<u8>>, ApiFailure> {
         let exchange = self.exchange(method, path, content, accept, body);
         let no_answer = || ApiFailure::Unreachable("no complete answer in time".to_owned());
-        tokio::time::timeout(API_SERVER_LIMIT, exchange).await.unwrap_or_else(|_| Err(no_answer()))
+        tokio::time::timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(no_answer()))
     }
 
     async fn exchange(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::media_api::{Given, Outcome, lane_of};
 use super::world::{Event, World};
-use crate::lifecycle::{HeldGrant, whole_millis};
+use crate::lifecycle::{HeldGrant, LaneClosed, whole_millis};
 use crate::media::lane::{Caller, GateChange, Lane, Waiting};
 use crate::media::{FailureClass, Grant, GrantCall, LaneKey};
 use crate::time::{Instant, Now};
@@ -45,9 +45,10 @@ impl Dispatcher {
         }
     }
 
-    pub(super) fn closure(&self, caller: &Caller) -> Option<FailureClass> {
+    pub(super) fn closure(&self, caller: &Caller) -> Option<LaneClosed> {
         let placed = self.placed.get(caller)?;
-        Some(self.lanes.get(&lane_of(placed.pair))?.closure()?.class)
+        let closure = self.lanes.get(&lane_of(placed.pair))?.closure()?;
+        Some(LaneClosed { class: closure.class, slow: closure.slow })
     }
 
     /// Who may be called now.

@@ -9,6 +9,7 @@ use crate::lifecycle::{CredentialsView, Identity, SecretMeta, SecretVersion, Sec
 #[derive(Debug, Default)]
 pub(super) struct Index {
     secrets: BTreeMap<String, SecretView>,
+    gone: BTreeMap<String, SecretVersion>,
 }
 
 impl Index {
@@ -27,21 +28,28 @@ impl Index {
     pub(super) fn present(&mut self, meta: SecretMeta) -> bool {
         let is_news = match self.secrets.get(&meta.name) {
             Some(SecretView::Present(known)) => is_newer(&meta.version, &known.version),
-            _ => true,
+            Some(SecretView::Outdated(known)) => !is_newer(&known.version, &meta.version),
+            _ => self.gone.get(&meta.name).is_none_or(|gone| !is_newer(gone, &meta.version)),
         };
         if is_news {
+            self.gone.remove(&meta.name);
             self.secrets.insert(meta.name.clone(), SecretView::Present(meta));
         }
         is_news
     }
 
     pub(super) fn vanished(&mut self, meta: &SecretMeta) -> bool {
-        let is_news = match self.secrets.get(&meta.name) {
-            Some(SecretView::Present(known)) => known.version.uid == meta.version.uid && !is_newer(&known.version, &meta.version),
-            _ => false,
+        let (knew, is_news) = match self.secrets.get(&meta.name) {
+            Some(SecretView::Present(known) | SecretView::Outdated(known)) => {
+                (true, known.version.uid == meta.version.uid && !is_newer(&known.version, &meta.version))
+            }
+            _ => (false, false),
         };
         if is_news {
             self.secrets.remove(&meta.name);
+        }
+        if is_news || !knew {
+            self.gone.insert(meta.name.clone(), meta.version.clone());
         }
         is_news
     }
@@ -50,8 +58,10 @@ impl Index {
         self.secrets.insert(name.to_owned(), SecretView::Absent);
     }
 
-    pub(super) fn forget(&mut self, name: &str) {
-        self.secrets.remove(name);
+    pub(super) fn outdated(&mut self, name: &str) {
+        if let Some(SecretView::Present(meta) | SecretView::Outdated(meta)) = self.secrets.remove(name) {
+            self.secrets.insert(name.to_owned(), SecretView::Outdated(meta));
+        }
     }
 }
 

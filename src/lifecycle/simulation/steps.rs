@@ -63,7 +63,7 @@ impl World {
             (Call::Read(_), Ok(Answer::Whole(secret))) => self.read(reconcile, &secret),
             (Call::ReadCredentials(name), Ok(Answer::Credentials(read))) => self.credentials_read(&name, Some(read)),
             (Call::ReadCredentials(name), Err(Failure::NotFound)) => self.credentials_read(&name, None),
-            (Call::Create(_, order), Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, order.grant.is_none()),
+            (Call::Create(_, order), Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, false),
             (Call::Patch { order, repair, .. }, Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, repair),
             (Call::Patch { version, .. }, Err(Failure::Unchangeable)) => {
                 self.remember(caller, |memory| memory.unpatchable = Some(version));
@@ -81,7 +81,7 @@ impl World {
             }
             (Call::Create(name, _) | Call::Patch { name, .. } | Call::Delete { name, .. }, Err(Failure::Conflict)) => {
                 if let Some(operator) = &mut self.operator {
-                    operator.index.forget(&name);
+                    operator.index.outdated(&name);
                 }
             }
             (Call::Delete { name, .. }, Err(failure)) if reconcile.spec.as_ref().is_ok_and(|spec| spec.secret_name != name) => {

@@ -182,11 +182,17 @@ impl World {
         self.server_faults.iter().find(|fault| fault.from <= self.now && self.now < fault.until).map(|fault| fault.trouble)
     }
 
+    /// How long the operator waits for the API server's answer.
+    fn server_limit(&self, request: &str) -> Duration {
+        let caller = self.operator.as_ref().and_then(|operator| operator.by_name.get(request).map(|caller| &operator.entries[caller]));
+        caller.map_or(SERVER_LIMIT, |entry| entry.memory.server_limit())
+    }
+
     fn arrive(&mut self, operator: u64, request: String, call: Box<Call>) {
         let back = self.now + self.timing.server;
         let (at, answer) = match self.trouble() {
             Some(ServerTrouble::Unavailable) => (back, Err(Failure::Unavailable)),
-            Some(ServerTrouble::Hangs) => (self.now + SERVER_LIMIT, Err(Failure::Unavailable)),
+            Some(ServerTrouble::Hangs) => (self.now + self.server_limit(&request), Err(Failure::Unavailable)),
             Some(ServerTrouble::RefusesSecrets) if call.writes_secret() => (back, Err(Failure::Refused)),
             Some(ServerTrouble::RefusesStatuses) if matches!(*call, Call::WriteStatus { .. }) => (back, Err(Failure::Refused)),
             Some(ServerTrouble::LosesAnswers) if call.is_write() => {

@@ -62,9 +62,11 @@ impl Failed {
 }
 
 impl Gate {
-    pub(super) fn succeeded(&mut self) -> GateChange {
+    /// A call succeeded. One that was under way when a 429 closed the gate says nothing of the time that was asked for.
+    pub(super) fn succeeded(&mut self, caller: &Caller, now: Instant) -> GateChange {
         let change = match self {
             Self::Open { .. } => GateChange::Unchanged,
+            Self::Closed(closure) if closure.is_throttled(now) && closure.probing.as_ref() != Some(caller) => return GateChange::Unchanged,
             Self::Closed(_) => GateChange::Opened,
         };
         *self = Self::default();
@@ -118,7 +120,7 @@ pub struct Closure {
     /// The failure that closed it, or the last failure of a probe.
     pub class: FailureClass,
     /// Whether that is looked at again slowly.
-    slow: bool,
+    pub slow: bool,
     /// How many failures in a row, at the same pace, that was.
     streak: u32,
     probe_at: Instant,
@@ -127,6 +129,11 @@ pub struct Closure {
 }
 
 impl Closure {
+    /// Whether the time that a 429 asked for isn't over.
+    fn is_throttled(&self, now: Instant) -> bool {
+        matches!(self.class, FailureClass::Throttled { .. }) && now < self.probe_at
+    }
+
     /// When the next probe may be sent; `None` while one is under way.
     pub(super) fn probe_at(&self) -> Option<Instant> {
         self.probing.is_none().then_some(self.probe_at)

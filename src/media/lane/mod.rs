@@ -116,7 +116,7 @@ impl Lane {
         match outcome {
             Ok(()) => {
                 self.last_success = Some(now);
-                let change = self.gate.succeeded();
+                let change = self.gate.succeeded(caller, now);
                 if change == GateChange::Opened {
                     self.queue.release_lane_holds();
                 }

@@ -290,6 +290,24 @@ fn somebody_who_has_mended_something_is_sent_into_a_lane_that_is_looked_at_slowl
 }
 
 #[test]
+fn a_success_that_was_under_way_does_not_end_the_time_that_a_429_asked_for() {
+    for (class, change) in [
+        (FailureClass::Throttled { retry_after: Some(Duration::from_secs(30)) }, GateChange::Unchanged),
+        (FailureClass::Unauthorized, GateChange::Opened),
+    ] {
+        let mut lane = lane_of(&["a", "b", "c", "d"]);
+        while lane.start(at(0)).is_some() {}
+        lane.answered(&caller("a"), Err(class), at(0), 0.0);
+        assert_eq!(lane.answered(&caller("b"), Ok(()), at(1), 0.0), change, "{class:?}");
+    }
+    let mut lane = lane_of(&["a", "b", "c"]);
+    while lane.start(at(0)).is_some() {}
+    lane.answered(&caller("a"), Err(FailureClass::Throttled { retry_after: Some(Duration::from_secs(30)) }), at(0), 0.0);
+    assert_eq!(lane.answered(&caller("b"), Ok(()), at(29_999), 0.0), GateChange::Unchanged);
+    assert_eq!(lane.answered(&caller("c"), Ok(()), at(30_000), 0.0), GateChange::Opened);
+}
+
+#[test]
 fn a_lane_is_remembered_for_as_long_as_its_last_answer_matters() {
     let mut lane = lane_of(&["a"]);
     lane.start(at(0));

@@ -20,7 +20,7 @@ const DRAWS: usize = 60;
 const AT_ONCE: usize = 8;
 
 async fn the_api_server_and_the_operator_agree(scene: Scene) -> Result<()> {
-    let door = Door::open(&scene).await?;
+    let door = Door::open(&scene);
     for (field, drawn) in draws()? {
         let knocks = drawn.into_iter().map(|changes| agree(&door, changes));
         let taken: Vec<bool> = stream::iter(knocks).buffer_unordered(AT_ONCE).try_collect().await?;

@@ -19,7 +19,7 @@ pub fn tests() -> Vec<ClusterTest> {
 type Case = (Value, &'static str, &'static str);
 
 async fn all_refused(scene: &Scene, cases: Vec<Case>) -> Result<()> {
-    let door = Door::open(scene).await?;
+    let door = Door::open(scene);
     for (changes, field, remedy) in cases {
         let shown: String = changes.to_string().chars().take(200).collect();
         let Answer::Refused(message) = door.knock(&request(&changes)).await? else { bail!("{shown} was taken") };
@@ -175,7 +175,7 @@ async fn a_wrong_origin_is_refused(scene: Scene) -> Result<()> {
 }
 
 async fn several_mistakes_are_told_at_once(scene: Scene) -> Result<()> {
-    let door = Door::open(&scene).await?;
+    let door = Door::open(&scene);
     let changes = json!({"playerStreamerSid": "VJ1", "ttlSeconds": 90, "accessControlAllowOrigin": "*", "secret": {"name": "media-api"}});
     let Answer::Refused(message) = door.knock(&request(&changes)).await? else { bail!("{changes} was taken") };
     for field in ["spec.playerStreamerSid: ", "spec.ttlSeconds: ", "spec.accessControlAllowOrigin: ", "spec.secret.name: "] {

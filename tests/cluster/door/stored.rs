@@ -17,7 +17,7 @@ pub fn tests() -> Vec<ClusterTest> {
 }
 
 async fn a_status_is_set_on_its_own_way_alone(scene: Scene) -> Result<()> {
-    let door = Door::open(&scene).await?;
+    let door = Door::open(&scene);
     let mut object = request(&json!({}));
     object["status"] = json!({"secretName": "invented"});
     let stored = door.store(&object).await?;
@@ -37,7 +37,7 @@ async fn a_status_is_set_on_its_own_way_alone(scene: Scene) -> Result<()> {
 }
 
 async fn conditions_are_merged_by_type(scene: Scene) -> Result<()> {
-    let door = Door::open(&scene).await?;
+    let door = Door::open(&scene);
     door.store(&request(&json!({}))).await?;
     let mut patched = Value::Null;
     for (manager, kind, status) in [("one", "Ready", "False"), ("two", "Stalled", "True"), ("one", "Ready", "True")] {
@@ -57,7 +57,7 @@ async fn conditions_are_merged_by_type(scene: Scene) -> Result<()> {
 }
 
 async fn a_spec_is_checked_when_it_changes_too(scene: Scene) -> Result<()> {
-    let door = Door::open(&scene).await?;
+    let door = Door::open(&scene);
     door.store(&named("lobby", &json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 40}))).await?;
     let shorter = Patch::Merge(json!({"spec": {"ttlSeconds": 20}}));
     let refused = door.requests.patch("lobby", &PatchParams::default(), &shorter).await;

@@ -18,7 +18,7 @@ pub fn tests() -> Vec<ClusterTest> {
 const EXPIRY: &str = "2099-01-01T00:00:00.000Z";
 
 async fn the_columns_tell_how_a_request_is(scene: Scene) -> Result<()> {
-    let door = Door::open(&scene).await?;
+    let door = Door::open(&scene);
     door.store(&request(&json!({"ttlSeconds": 60}))).await?;
     let columns = |table: &Value| -> Option<Vec<(String, i64)>> {
         let columns = table["columnDefinitions"].as_array()?.iter();
@@ -47,7 +47,7 @@ async fn the_columns_tell_how_a_request_is(scene: Scene) -> Result<()> {
 }
 
 async fn the_resource_has_a_short_name(scene: Scene) -> Result<()> {
-    let door = Door::open(&scene).await?;
+    let door = Door::open(&scene);
     let group: Value = door.client.request(http::Request::get("/apis/playbackgrant.dev/v1alpha1").body(Vec::new())?).await?;
     let resources = group["resources"].as_array().context("no resources")?;
     let names: Vec<_> = resources.iter().map(|resource| (resource["name"].as_str(), &resource["shortNames"])).collect();

@@ -12,6 +12,9 @@ use kube::{Client, Error};
 use crate::control_plane::ControlPlane;
 use crate::kubeconfig::{self, Proof};
 
+/// How many kubeconfigs have been written. Each is a file of its own: whoever reads another at that moment isn't disturbed.
+static WRITTEN: AtomicU32 = AtomicU32::new(0);
+
 /// How long a token lives, in seconds: a demo may be left running for a day.
 const TOKEN_SECONDS: i64 = 86_400;
 
@@ -64,7 +67,8 @@ impl ControlPlane {
             .await
             .with_context(|| format!("asking for a token of the service account {namespace}/{name}"))?;
         let token = answer.status.with_context(|| format!("the token of {namespace}/{name} has no status"))?.token;
-        let path = self.folder().join(format!("{namespace}-{name}.kubeconfig"));
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder().join(format!("{namespace}-{name}-{number}.kubeconfig"));
         kubeconfig::write(&path, self.url(), &self.authority_certificate(), &Proof::Token(&token), namespace)?;
         Ok(path)
     }

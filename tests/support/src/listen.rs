@@ -39,13 +39,37 @@ pub async fn start_on_free_port(launch: impl Fn(u16) -> Launch) -> Result<(Manag
                     Err(_) => bail!("{name} doesn't listen on port {port} after {LISTENS_WITHIN:?}; the last that it said:\n{lines}"),
                 }
             }
-            () = listening(port) => return Ok((process, port)),
+            () = listening(port, process.pid()) => return Ok((process, port)),
         }
     }
 }
 
-async fn listening(port: u16) {
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+/// Waits until somebody listens on the port, and it is the program itself: another that has taken it would answer too.
+async fn listening(port: u16, pid: i32) {
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() || !listens(pid, port).unwrap_or(false) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Whether the process itself listens on the port: it holds the socket that the system's table shows there.
+fn listens(pid: i32, port: u16) -> std::io::Result<bool> {
+    const LISTEN: &str = "0A";
+    let mut sockets = Vec::new();
+    for table in ["tcp", "tcp6"] {
+        // Without IPv6 there is no such table.
+        let text = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+        for line in text.lines() {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let [_, local, _, state, _, _, _, _, _, inode, ..] = fields[..] else { continue };
+            if state == LISTEN && local.ends_with(&format!(":{port:04X}")) {
+                sockets.push(format!("socket:[{inode}]"));
+            }
+        }
+    }
+    for file in std::fs::read_dir(format!("/proc/{pid}/fd"))? {
+        if std::fs::read_link(file?.path()).is_ok_and(|link| sockets.iter().any(|socket| link.as_os_str() == socket.as_str())) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
