@@ -34,3 +34,7 @@ pub fn held_grant(data: &SecretData, claim: &Claim, spec: &ValidSpec, in_hand: O
         request_hash: claim.request_hash.clone(),
     })
 }
+
+#[cfg(test)]
+#[path = "contents_tests.rs"]
+mod tests;

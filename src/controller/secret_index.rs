@@ -177,6 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_look_has_not_found_is_absent() {
+        let index = SecretIndex::default();
+        index.absent(name());
+        assert_eq!(index.view(&name()), SecretView::Absent);
+        assert!(index.present("web", meta("a", "1")));
+    }
+
+    #[test]
+    fn versions_are_numbers_and_others_are_news_when_they_differ() {
+        assert!(is_newer("10", "9") && !is_newer("9", "10") && !is_newer("9", "9"));
+        assert!(is_newer("a", "b") && is_newer("b", "a") && !is_newer("a", "a") && is_newer("a", "1"));
+    }
+
+    #[test]
     fn an_older_event_is_no_news() {
         let index = SecretIndex::default();
         assert!(index.present("web", meta("a", "10")));

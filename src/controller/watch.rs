@@ -83,17 +83,8 @@ impl WatchLog {
     /// The watch failed. Nothing is logged of the answer that caused it: it may hold a Secret.
     pub fn failed(&mut self, error: &watcher::Error) {
         let (watched, namespace) = (self.watched, self.namespace.as_str());
-        let (what, cause) = match error {
-            watcher::Error::InitialListFailed(cause) => ("list", Some(cause)),
-            watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => ("watch", Some(cause)),
-            watcher::Error::WatchError(status) if status.code == 410 => {
-                return tracing::debug!(watched, namespace, "the watch is too old and starts anew");
-            }
-            _ => ("watch", None),
-        };
-        let code = match cause {
-            Some(kube::Error::Api(status)) => status.code,
-            _ => 0,
+        let Some((what, code)) = described(error) else {
+            return tracing::debug!(watched, namespace, "the watch is too old and starts anew");
         };
         // A watch that goes on quietly tells nothing: a failure after a while is a new one.
         let now = Clock.instant();
@@ -101,14 +92,30 @@ impl WatchLog {
             return tracing::debug!(watched, namespace, code, "still could not {what}");
         }
         match code {
-            403 => tracing::warn!(
+            Some(403) => tracing::warn!(
                 watched,
                 namespace,
                 "not allowed to {what} (403): give the service account the Role of deploy/rbac in this namespace. It is tried again every second"
             ),
-            0 => tracing::warn!(watched, namespace, "could not {what}: no connection, or an answer that can't be read; trying again"),
-            code => tracing::warn!(watched, namespace, code, "the API server refused to {what}; trying again"),
+            Some(code) => tracing::warn!(watched, namespace, code, "the API server refused to {what}; trying again"),
+            None => tracing::warn!(watched, namespace, "could not {what}: no connection, or an answer that can't be read; trying again"),
         }
+    }
+}
+
+/// What could not be done, and the API server's status code, if it gave one; `None` for a watch that has to start anew since it is too old,
+/// which is nothing to tell of.
+fn described(error: &watcher::Error) -> Option<(&'static str, Option<u16>)> {
+    let code = |cause: &kube::Error| match cause {
+        kube::Error::Api(status) => Some(status.code),
+        _ => None,
+    };
+    match error {
+        watcher::Error::InitialListFailed(cause) => Some(("list", code(cause))),
+        watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => Some(("watch", code(cause))),
+        watcher::Error::WatchError(status) if status.code == 410 => None,
+        watcher::Error::WatchError(status) => Some(("watch", Some(status.code))),
+        watcher::Error::NoResourceVersion => Some(("watch", None)),
     }
 }
 
@@ -138,6 +145,23 @@ mod tests {
         let waits: Vec<Duration> = WatchBackoff::default().take(100).collect();
         assert!(waits[0] >= FIRST_WAIT / 2 && waits[0] <= FIRST_WAIT);
         assert!(waits[5..].iter().all(|wait| (LONGEST_WAIT / 2..=LONGEST_WAIT).contains(wait)));
+    }
+
+    #[test]
+    fn each_error_is_told_by_what_could_not_be_done_and_the_servers_code() {
+        use kube::core::Status;
+        let status = |code: u16| Box::new(Status { code, ..Status::failure("planted", "reason") });
+        let refused = |code| kube::Error::Api(status(code));
+        assert_eq!(described(&watcher::Error::InitialListFailed(refused(403))), Some(("list", Some(403))));
+        assert_eq!(described(&watcher::Error::WatchStartFailed(refused(500))), Some(("watch", Some(500))));
+        assert_eq!(described(&watcher::Error::WatchFailed(kube::Error::LinesCodecMaxLineLengthExceeded)), Some(("watch", None)));
+        assert_eq!(described(&watcher::Error::WatchError(status(410))), None);
+        assert_eq!(described(&watcher::Error::WatchError(status(429))), Some(("watch", Some(429))));
+        assert_eq!(described(&watcher::Error::NoResourceVersion), Some(("watch", None)));
+        assert!(
+            is_forbidden(&watcher::Error::InitialListFailed(refused(403))) && is_forbidden(&watcher::Error::WatchStartFailed(refused(403)))
+        );
+        assert!(!is_forbidden(&watcher::Error::InitialListFailed(refused(500))) && !is_forbidden(&watcher::Error::NoResourceVersion));
     }
 
     #[test]

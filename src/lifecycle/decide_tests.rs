@@ -63,8 +63,22 @@ fn a_fight_is_left_after_more_and_more_time_and_then_stalls() {
         assert_eq!(stalls, wait == 60, "{count}");
         assert_eq!(report.status.conditions[0].status, "True", "the grant is there all the same");
     }
+    scene.memory.repairs = crate::lifecycle::Repairs { count: 2, last: Some(at(998)) };
+    assert!(matches!(step(&scene), Step::Patch { repair: true, .. }), "its time has come");
     scene.memory.own_version = Some(scene.meta().version.clone());
-    assert!(matches!(step(&scene), Step::Patch { repair: false, .. }), "a change of the spec is no repair and waits for nothing");
+    let Step::Patch { repair: false, order, .. } = step(&scene) else { panic!("a change of the spec is no repair and waits for nothing") };
+    assert!(order.grant.is_none(), "the grant is there already");
+}
+
+#[test]
+fn a_hold_that_has_just_ended_is_none() {
+    let mut scene = Scene::absent();
+    failing(&mut scene, FailureClass::NotFound, true);
+    let until = scene.memory.failure.as_ref().unwrap().hold.until().unwrap();
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.refresh_request = Some("v1".into());
+    scene.now = until;
+    rest(&scene);
 }
 
 #[test]
@@ -130,6 +144,8 @@ fn a_stray_goes_only_once_the_present_secret_holds_the_grant() {
     assert!(matches!(step(&scene), Step::DeleteStray { name, .. } if name == "before"));
     scene.memory.stray_refused(true, at(1000));
     assert_eq!(rest(&scene).1, Some(at(1001)), "nothing waits for it, and it is tried again");
+    scene.now = at(1001);
+    assert!(matches!(step(&scene), Step::DeleteStray { .. }), "its time has come");
     scene.now = at(1040);
     assert!(matches!(step(&scene), Step::Order { .. }), "what is due goes first");
     scene.now = at(1000);

@@ -130,8 +130,33 @@ fn credentials_that_cannot_be_used_stall_and_take_the_call_out() {
         assert!(message.contains("Secret web/media-api, named in spec.credentialsSecretRef") && message.contains(remedy), "{message}");
         assert_eq!(look_at, None, "the watch tells when they change");
     }
-    let unread = Scene { credentials: CredentialsView::NotRead, ..Scene::absent() };
+    let mut unread = Scene { credentials: CredentialsView::NotRead, ..Scene::absent() };
     assert!(matches!(step(&unread), Step::ReadCredentials));
+    // What stands in the way is told only while something waits for it.
+    let trouble = Trouble { message: "could not read".into(), refused: false, terminating: false, backoff: backoff(at(1005), false) };
+    unread.memory.trouble = Some(trouble.clone());
+    let failed = shown(&[
+        (Ready, "False", "SecretWriteFailed"),
+        (RefreshFailing, "True", "SecretWriteFailed"),
+        (Reconciling, "True", "SecretWriteFailed"),
+    ]);
+    assert_eq!(conditions(&rest(&unread).0), failed);
+    let mut fresh = Scene::fresh();
+    fresh.memory.trouble = Some(trouble);
+    assert_eq!(conditions(&rest(&fresh).0), shown(&[(Ready, "True", "GrantIssued")]));
+}
+
+#[test]
+fn a_call_that_is_due_and_held_back_by_a_refusal_has_that_as_its_cause() {
+    let mut scene = Scene::absent();
+    let trouble = Trouble { message: "exceeded quota".into(), refused: true, terminating: false, backoff: backoff(at(1005), true) };
+    scene.memory.trouble = Some(trouble);
+    let failed = shown(&[
+        (Ready, "False", "SecretWriteFailed"),
+        (RefreshFailing, "True", "SecretWriteFailed"),
+        (Stalled, "True", "SecretWriteFailed"),
+    ]);
+    assert_eq!(conditions(&rest(&scene).0), failed);
 }
 
 #[test]
