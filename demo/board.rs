@@ -66,6 +66,9 @@ impl Board {
             let state = paint(request.state.clone(), if request.ready { "0" } else { "33" });
             format!("{name:<10} {bar} {left}  refreshed {:>3}  {state}", record.refreshes())
         };
+        if self.requests.is_empty() {
+            return vec!["no requests: apply deploy/sample/requests.yaml".to_owned()];
+        }
         self.requests.iter().map(draw).collect()
     }
 }

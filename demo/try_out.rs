@@ -20,6 +20,7 @@ Try, in another terminal:
   {kubectl} patch secret media-api -p '{{\"stringData\":{{\"apiKeySecret\":\"wrong\"}}}}'
   {kubectl} apply --server-side --force-conflicts -f {credentials}   # the right ones again
   curl {operator}/metrics
+There is no garbage collector here: the Secret of a deleted request stays.
 The namespace is {NAMESPACE}; logs are in {folder}; Ctrl-C ends.
 ",
         kubeconfig = stage.plane.admin_kubeconfig().display(),

@@ -85,6 +85,28 @@ fn a_flag_can_be_given_by_the_environment_and_a_password_in_it_is_not_shown() {
 }
 
 #[test]
+fn a_kubeconfig_that_cannot_be_used_is_told_by_its_path_and_never_quoted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kubeconfig");
+    for (kubeconfig, words) in [
+        (Some("apiVersion: v1\nkind: Config\nusers:\n- name: u\n  user:\n    token: planted-token: oops\n"), "names no cluster"),
+        (Some("users: [{name: u, user: {token: [planted-token]}}]"), "names no cluster"),
+        (Some(""), "names no cluster"),
+        (None, "which can't be read"),
+    ] {
+        let _ = std::fs::remove_file(&path);
+        if let Some(kubeconfig) = kubeconfig {
+            std::fs::write(&path, kubeconfig).unwrap();
+        }
+        let output = operator(&["controller", "--bind-address", "127.0.0.1:0"]).env("KUBECONFIG", &path).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(words) && said.contains(path.to_str().unwrap()) && !said.contains("planted-token"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
 fn the_version_names_the_commit() {
     let output = run(&["--version"]).unwrap();
     let said = String::from_utf8(output.stdout).unwrap();

@@ -54,9 +54,8 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
     let base_url = MediaApiUrl::parse(media_api_url.as_str(), allow_insecure_media_api).context("--media-api-url can't be used")?;
     let config = MediaClientConfig { base_url, ca_file: media_api_ca_file, wall_clock: Arc::new(move || clock.wall()) };
     let issuer = Arc::new(MediaApi(MediaClient::new(&config).context("the Media API's client can't start")?));
-    let cluster = kube::Config::infer()
-        .await
-        .context("no cluster is configured: run in a pod with a service account, or set KUBECONFIG to a kubeconfig file")?;
+    let cluster = cluster().await?;
+    let at = format!("{}://{}", cluster.cluster_url.scheme_str().unwrap_or("https"), host(&cluster.cluster_url));
     // Without the library's own words, which may quote the kubeconfig.
     let client = controller::client(cluster)
         .map_err(|_| anyhow!("the API server's client can't start: see the server, the certificates and the user in the kubeconfig"))?;
@@ -68,6 +67,7 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
     tracing::info!(
         version = super::VERSION,
         media_api = %media_api_url,
+        api_server = at,
         namespaces = if serving.is_empty() { "all" } else { &serving },
         "the controller starts"
     );
@@ -87,6 +87,32 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
         tracing::warn!("a write to the API server is unanswered after {} s and is left at that", FINISH_WITHIN.as_secs());
     }
     Ok(())
+}
+
+/// The cluster that the surroundings name.
+///
+/// The library's errors aren't shown: they quote the lines of a kubeconfig that they can't read, tokens and all.
+async fn cluster() -> anyhow::Result<kube::Config> {
+    let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    for path in std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty()) {
+        std::fs::File::open(&path).with_context(|| format!("KUBECONFIG names {}, which can't be read", path.display()))?;
+    }
+    kube::Config::infer().await.map_err(|_| {
+        if named.is_empty() {
+            anyhow!("no cluster is configured: run in a pod with a service account, or set KUBECONFIG to a kubeconfig file")
+        } else {
+            anyhow!(
+                "the kubeconfig {} names no cluster and user that can be used: see what `kubectl config view` says of it",
+                named.to_string_lossy()
+            )
+        }
+    })
+}
+
+/// Host and port, without a user that may stand before them.
+fn host(url: &http::Uri) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}{port}", url.host().unwrap_or_default())
 }
 
 async fn told_to_end() -> anyhow::Result<()> {

@@ -65,11 +65,11 @@ impl Actor<'_> {
             Ok(ReadSecret { meta, data }) => {
                 let now = context.clock.now();
                 let version = meta.version.clone();
-                let claim = meta.claim();
+                let (claim, foreign) = (meta.claim(), meta.foreign_data.clone());
                 self.present(meta);
                 context.registry.with(caller, |memory| {
                     let in_hand = memory.hand.clone();
-                    match claim.and_then(|claim| held_grant(&data, &claim, spec, in_hand.as_deref(), now)) {
+                    match claim.and_then(|claim| held_grant(&data, &foreign, &claim, spec, in_hand.as_deref(), now)) {
                         Some(held) => memory.read_intact(version, held),
                         None => memory.read_damaged(version),
                     }
@@ -188,7 +188,7 @@ impl Actor<'_> {
         let now = self.context.clock.instant();
         let remedy = match failure {
             ApiFailure::Refused(_) | ApiFailure::Unchangeable(_) => "Mend what the server names; the operator tries again by itself",
-            ApiFailure::Terminating(_) => "Nothing is written into a namespace that terminates",
+            ApiFailure::Terminating(_) => "Nothing can be created in a namespace that terminates",
             _ => "The operator tries again by itself",
         };
         self.context.registry.with(self.caller, |memory| {

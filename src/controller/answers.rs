@@ -7,7 +7,7 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::registry::Registry;
 use crate::clock::Clock;
-use crate::lifecycle::{HeldGrant, Memory, whole_millis};
+use crate::lifecycle::{HeldGrant, Memory, reason_of, whole_millis};
 use crate::media::dispatcher::{Event, Order};
 use crate::media::{CallError, Grant, LaneKey};
 use crate::telemetry::Metrics;
@@ -35,8 +35,9 @@ pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metri
             registry.with(&order.caller, |memory| take_in(memory, &order, lane, issue, result, now));
             registry.wake(&order.caller);
         }
-        Event::LaneClosed(waiting) => {
+        Event::LaneClosed { class, waiting } => {
             tracing::warn!(
+                reason = reason_of(class).as_str(),
                 waiting = waiting.len(),
                 "the Media API fails calls with the same credentials: they wait, and one at a time probes it"
             );

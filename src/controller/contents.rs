@@ -1,5 +1,7 @@
 //! Whether a Secret's data is the grant that its annotations speak of.
 
+use std::collections::BTreeSet;
+
 use secrecy::ExposeSecret as _;
 
 use super::api::SecretData;
@@ -9,9 +11,19 @@ use crate::lifecycle::{Claim, HeldGrant};
 use crate::media::Grant;
 use crate::time::{Now, rfc3339_millis};
 
-/// The grant in a Secret's data, if the data is whole, fits the annotations and, where the same grant is in hand, equals that.
+/// The grant in a Secret's data, if the data is whole and fits the annotations, and if it is the one in hand or an operator has written it
+/// (`foreign`: the keys that others have).
+///
+/// Two operators at once may ask at the same millisecond: then the annotations are the same, and the grants are not.
 #[must_use]
-pub fn held_grant(data: &SecretData, claim: &Claim, spec: &ValidSpec, in_hand: Option<&HeldGrant>, now: Now) -> Option<HeldGrant> {
+pub fn held_grant(
+    data: &SecretData,
+    foreign: &BTreeSet<String>,
+    claim: &Claim,
+    spec: &ValidSpec,
+    in_hand: Option<&HeldGrant>,
+    now: Now,
+) -> Option<HeldGrant> {
     let text = |name: &str| data.get(name).and_then(|value| std::str::from_utf8(value.expose_secret()).ok());
     let sid = &spec.call.player_streamer_sid;
     let fits = text(key::PLAYER_STREAMER_SID) == Some(sid.as_str())
@@ -22,8 +34,13 @@ pub fn held_grant(data: &SecretData, claim: &Claim, spec: &ValidSpec, in_hand: O
         return None;
     }
     if let Some(hand) = in_hand.filter(|hand| hand.claim() == *claim) {
-        let equal = hand.grant.grant.expose_secret() == grant.grant.expose_secret() && hand.grant.account_sid == grant.account_sid;
-        return equal.then(|| hand.clone());
+        if hand.grant.grant.expose_secret() == grant.grant.expose_secret() && hand.grant.account_sid == grant.account_sid {
+            return Some(hand.clone());
+        }
+    }
+    let ours = [key::GRANT, key::PLAYBACK_URL, key::PLAYER_STREAMER_SID, key::ACCOUNT_SID, key::ISSUE_TIME, key::EXPIRY_TIME];
+    if ours.iter().any(|name| foreign.contains(*name)) {
+        return None;
     }
     Some(HeldGrant {
         grant,

@@ -58,7 +58,12 @@ fn data(changes: &[(&str, &str)]) -> SecretData {
 }
 
 fn read(changes: &[(&str, &str)], in_hand: Option<&HeldGrant>) -> Option<HeldGrant> {
-    held_grant(&data(changes), &claim(), &spec(), in_hand, now())
+    held_grant(&data(changes), &BTreeSet::new(), &claim(), &spec(), in_hand, now())
+}
+
+/// The same, where others have set that key last.
+fn read_foreign(name: &str, changes: &[(&str, &str)], in_hand: Option<&HeldGrant>) -> Option<HeldGrant> {
+    held_grant(&data(changes), &BTreeSet::from([name.to_owned()]), &claim(), &spec(), in_hand, now())
 }
 
 #[test]
@@ -88,15 +93,24 @@ fn whatever_of_it_is_changed_or_gone_it_is_not() {
 }
 
 #[test]
-fn the_same_grant_in_hand_has_to_be_equal_to_the_last_byte() {
+fn what_others_have_written_is_no_grant_unless_it_is_the_one_in_hand() {
+    for name in [key::GRANT, key::PLAYBACK_URL, key::PLAYER_STREAMER_SID, key::ACCOUNT_SID, key::ISSUE_TIME, key::EXPIRY_TIME] {
+        assert!(read_foreign(name, &[], None).is_none(), "{name} may be anybody's");
+        assert!(read_foreign(name, &[], read(&[], None).as_ref()).is_some(), "{name} is what it was");
+    }
+    assert!(read_foreign("others", &[("others", "key")], None).is_some());
+}
+
+#[test]
+fn another_operators_grant_of_the_same_millisecond_is_a_grant_and_others_text_is_none() {
     let in_hand = read(&[], None).unwrap();
-    let again = read(&[], Some(&in_hand)).unwrap();
-    assert_eq!(again.issue, in_hand.issue);
+    assert_eq!(read(&[], Some(&in_hand)).unwrap().issue, in_hand.issue);
     let spaced = GRANT.replacen(':', ": ", 1);
-    assert!(read(&[(key::GRANT, &spaced)], Some(&in_hand)).is_none(), "the same JSON, written otherwise");
     let account = format!("AC{}", "c".repeat(32));
-    assert!(read(&[(key::ACCOUNT_SID, &account)], Some(&in_hand)).is_none(), "another account");
-    // One that claims other times is another grant, and is believed by itself.
-    let later = HeldGrant { issue_time: "2026-11-24T12:00:02Z".parse().unwrap(), ..in_hand };
-    assert!(read(&[(key::GRANT, &spaced)], Some(&later)).is_some_and(|held| held.issue_time == claim().issue_time));
+    for change in [(key::GRANT, spaced.as_str()), (key::ACCOUNT_SID, account.as_str())] {
+        let another = read(&[change], Some(&in_hand)).unwrap();
+        assert_eq!(another.claim(), in_hand.claim());
+        assert!(another.grant.grant.expose_secret() != GRANT || another.grant.account_sid != in_hand.grant.account_sid, "it is another");
+        assert!(read_foreign(change.0, &[change], Some(&in_hand)).is_none(), "{} was written by others", change.0);
+    }
 }

@@ -135,9 +135,12 @@ impl Request<'_> {
                     memory.status_held
                 });
                 if held.flatten().is_some_and(|held| held.is_first()) {
+                    let unsaid =
+                        status.conditions.first().map(|ready| format!("Ready={} {}: {}", ready.status, ready.reason, ready.message));
                     tracing::warn!(
                         namespace = identity.namespace,
                         request = identity.name,
+                        unsaid,
                         "could not write the status: {}; trying again",
                         failure.words()
                     );

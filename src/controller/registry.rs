@@ -123,6 +123,15 @@ impl Registry {
         self.state().entries.iter().filter_map(gone).collect()
     }
 
+    /// Does something with the memory of each request of a scope, and wakes it.
+    pub fn wake_scope(&self, scope: usize, action: impl Fn(&mut Memory)) {
+        let mut state = self.state();
+        for entry in state.entries.values_mut().filter(|entry| entry.scope == scope) {
+            action(&mut entry.memory);
+            entry.wake();
+        }
+    }
+
     /// Wakes a request.
     pub fn wake(&self, caller: &Caller) {
         self.state().wake(caller);
@@ -157,11 +166,17 @@ impl Registry {
     }
 }
 
+impl Entry {
+    fn wake(&self) {
+        // The receiver is gone only while the process ends.
+        let _ = self.trigger.send(ObjectRef::new(&self.name.name).within(&self.name.namespace));
+    }
+}
+
 impl State {
     fn wake(&self, caller: &Caller) {
         if let Some(entry) = self.entries.get(caller) {
-            // The receiver is gone only while the process ends.
-            let _ = entry.trigger.send(ObjectRef::new(&entry.name.name).within(&entry.name.namespace));
+            entry.wake();
         }
     }
 

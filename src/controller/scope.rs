@@ -76,8 +76,9 @@ impl Scope {
         let mut listing = BTreeSet::new();
         let mut log = WatchLog::new("secrets", self.namespace.as_deref());
         while let Some(event) = events.next().await {
-            if matches!(event, Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) {
-                log.works();
+            if matches!(event, Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) && log.works() {
+                let now = context.clock.instant();
+                context.registry.wake_scope(self.index, |memory| memory.relieved(now));
             }
             match event {
                 Ok(Event::Init) => listing.clear(),

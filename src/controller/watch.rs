@@ -97,8 +97,22 @@ impl WatchLog {
                 namespace,
                 "not allowed to {what} (403): give the service account the Role of deploy/rbac in this namespace. It is tried again every second"
             ),
+            Some(401) => tracing::warn!(
+                watched,
+                namespace,
+                "could not {what}: the API server doesn't know the operator (401): check the service account's token, or the user in the kubeconfig"
+            ),
+            Some(404) => tracing::warn!(
+                watched,
+                namespace,
+                "could not {what}: the API server has no such resource (404): apply crds/playbackgrantrequests.yaml"
+            ),
             Some(code) => tracing::warn!(watched, namespace, code, "the API server refused to {what}; trying again"),
-            None => tracing::warn!(watched, namespace, "could not {what}: no connection, or an answer that can't be read; trying again"),
+            None => tracing::warn!(
+                watched,
+                namespace,
+                "could not {what}: no connection to the API server named at the start, or an answer that can't be read; trying again"
+            ),
         }
     }
 }

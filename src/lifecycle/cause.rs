@@ -3,6 +3,7 @@
 use super::memory::{Trouble, reason_of};
 use super::situation::{CredentialsView, LaneClosed, Situation, Target};
 use crate::api::condition::Reason;
+use crate::api::names::annotation;
 use crate::media::FailureClass;
 use crate::time::rfc3339_millis;
 
@@ -46,12 +47,19 @@ impl Situation<'_> {
 
     fn conflict(&self) -> Option<Cause> {
         let Target::Foreign(meta) = self.target else { return None };
+        let owner = meta.annotations.get(annotation::OWNED_BY).and_then(|owned_by| owned_by.split_once('/')).map(|(owner, _)| owner);
+        let whose = match owner {
+            Some(owner) if owner != self.seen.identity.name => {
+                format!("belongs to the PlaybackGrantRequest {owner}; it is left untouched. Choose another name in spec.secret.name")
+            }
+            _ => format!(
+                "does not belong to this request, for it lacks the annotation {} or has another controller; it is left untouched. Delete it, or choose another name in spec.secret.name",
+                annotation::OWNED_BY
+            ),
+        };
         Some(Cause {
             reason: Reason::SecretConflict,
-            message: format!(
-                "Secret {}/{} exists and does not belong to this request; it is left untouched. Delete it, or choose another name in spec.secret.name",
-                self.seen.identity.namespace, meta.name
-            ),
+            message: format!("Secret {}/{} exists and {whose}", self.seen.identity.namespace, meta.name),
             progress: Progress::Stalled,
             failed: false,
         })

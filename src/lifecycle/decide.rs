@@ -167,7 +167,10 @@ impl Situation<'_> {
     fn repairs(&self, meta: &SecretMeta) -> bool {
         let memory = self.seen.memory;
         let has_landed = self.hand.is_some_and(|hand| memory.landed == Some(hand.issue));
-        has_landed && memory.own_version.as_ref() != Some(&meta.version)
+        // Another grant, whole: another operator's, whose call began earlier and whose write came later. Whoever holds the later one writes it,
+        // and the other takes it over.
+        let another = memory.verified.as_ref() == Some(&meta.version) && self.hand.is_some_and(|hand| meta.claim() != Some(hand.claim()));
+        has_landed && !another && memory.own_version.as_ref() != Some(&meta.version)
     }
 
     /// Whether the Secret isn't as it should be, and is left at that for now, since others change it again and again.

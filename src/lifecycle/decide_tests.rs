@@ -20,8 +20,15 @@ fn a_foreign_secret_is_a_conflict_that_is_looked_at_every_ten_seconds() {
     let (report, look_at) = rest(&scene);
     assert_eq!(conditions(&report), shown(&[(Ready, "False", "SecretConflict"), (Stalled, "True", "SecretConflict")]));
     let message = &report.status.conditions[0].message;
-    assert!(message.contains("Secret web/keynote") && message.contains("choose another name in spec.secret.name"), "{message}");
+    assert!(message.contains("Secret web/keynote exists and belongs to the PlaybackGrantRequest other; it is left untouched"), "{message}");
+    assert!(message.contains("Choose another name in spec.secret.name"), "{message}");
     assert_eq!((look_at, report.status.secret_name), (Some(at(1010)), None));
+    scene.meta().annotations.remove("playbackgrant.dev/owned-by");
+    let message = rest(&scene).0.status.conditions[0].message.clone();
+    assert!(
+        message.contains("lacks the annotation playbackgrant.dev/owned-by") && message.contains("Delete it, or choose another"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -68,6 +75,23 @@ fn a_fight_is_left_after_more_and_more_time_and_then_stalls() {
     scene.memory.own_version = Some(scene.meta().version.clone());
     let Step::Patch { repair: false, order, .. } = step(&scene) else { panic!("a change of the spec is no repair and waits for nothing") };
     assert!(order.grant.is_none(), "the grant is there already");
+}
+
+#[test]
+fn another_operators_earlier_grant_is_written_over_and_that_is_no_repair() {
+    let mut scene = Scene::fresh();
+    let ours = scene.memory.hand.clone();
+    scene.secret = SecretView::Present(claimed("keynote", 999));
+    scene.meta().version.resource_version = "8".into();
+    scene.memory.repairs = crate::lifecycle::Repairs { count: 40, last: Some(at(1000)) };
+    assert!(matches!(step(&scene), Step::Read), "it may be a later one, or no grant at all");
+    let version = scene.meta().version.clone();
+    scene.memory.read_intact(version.clone(), (*hand(999)).clone());
+    assert_eq!(scene.memory.hand.as_ref().map(|hand| hand.issue), ours.map(|hand| hand.issue));
+    assert!(matches!(step(&scene), Step::Patch { repair: false, .. }), "it waits for nothing");
+    scene.memory.read_damaged(version);
+    let (report, _) = rest(&scene);
+    assert_eq!(report.status.conditions[0].reason, "SecretConflict", "what is no grant is a repair, and that waits");
 }
 
 #[test]

@@ -255,7 +255,10 @@ impl Memory {
 
     /// The Secret's data was read and is what `held` says; `held` is the grant in hand from here on if it lives longer.
     pub fn read_intact(&mut self, version: SecretVersion, held: HeldGrant) {
-        let newer = self.hand.as_ref().is_none_or(|hand| hand.request_hash != held.request_hash || hand.expiry() <= held.expiry());
+        let newer = self.hand.as_ref().is_none_or(|hand| {
+            // The same times, and another grant: two operators have asked at the same millisecond. What stands there stays.
+            hand.request_hash != held.request_hash || hand.expiry() <= held.expiry() || hand.claim() == held.claim()
+        });
         if newer {
             self.landed = Some(held.issue);
             self.hand = Some(Arc::new(held));
@@ -299,6 +302,16 @@ impl Memory {
     pub fn troubled(&mut self, message: String, refused: bool, terminating: bool, now: Instant) {
         let backoff = Backoff::after(self.trouble.take().map(|trouble| trouble.backoff), refused, now);
         self.trouble = Some(Trouble { message, refused, terminating, backoff });
+    }
+
+    /// The API server takes calls again that it didn't take: whatever waits for it is tried now.
+    pub fn relieved(&mut self, now: Instant) {
+        if let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.terminating) {
+            trouble.backoff.until = trouble.backoff.until.min(now);
+        }
+        for held in [&mut self.status_held, &mut self.stray_held].into_iter().flatten() {
+            held.until = held.until.min(now);
+        }
     }
 
     /// The status was written.

@@ -134,6 +134,9 @@ fn the_later_grant_stays_in_hand() {
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(1000));
     memory.read_intact(version.clone(), (*hand(1010)).clone());
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(1010));
+    let tie = HeldGrant { grant: crate::media::Grant::from_stored("{}", None).unwrap(), issue: at(1009), ..(*hand(1010)).clone() };
+    memory.read_intact(version.clone(), tie);
+    assert_eq!(memory.hand.as_ref().unwrap().issue, at(1009), "of two that claim the same, the one that stands there");
     memory.read_intact(version, HeldGrant { request_hash: "other".into(), ..(*hand(990)).clone() });
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(990), "what is in hand is for another spec");
 }
@@ -194,4 +197,22 @@ fn the_api_servers_answer_may_take_longer_each_time_that_it_does_not_come() {
         })
         .collect();
     assert_eq!(limits, [2, 4, 8, 10, 10, 10]);
+}
+
+#[test]
+fn an_api_server_that_takes_calls_again_is_asked_at_once() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.relieved(at(1000));
+    for _ in 0..6 {
+        memory.troubled("forbidden".into(), true, false, at(1000));
+        memory.status_refused(true, at(1000));
+        memory.stray_refused(true, at(1000));
+    }
+    memory.relieved(at(1001));
+    let trouble = memory.trouble.as_ref().unwrap().backoff.until;
+    assert_eq!([trouble, memory.status_held.unwrap().until, memory.stray_held.unwrap().until], [at(1001); 3]);
+    memory.troubled("terminating".into(), true, true, at(1001));
+    let until = memory.trouble.as_ref().unwrap().backoff.until;
+    memory.relieved(at(1002));
+    assert_eq!(memory.trouble.unwrap().backoff.until, until, "nothing changes for a namespace that goes");
 }

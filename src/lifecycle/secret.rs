@@ -36,6 +36,8 @@ pub struct SecretMeta {
     pub own_labels: BTreeSet<String>,
     /// The keys of annotations that the operator put there, by the API server's own record.
     pub own_annotations: BTreeSet<String>,
+    /// The keys of data that others were the last to set, by the API server's own record.
+    pub foreign_data: BTreeSet<String>,
 }
 
 /// One version of one Secret.

@@ -148,6 +148,7 @@ pub(super) fn claimed(name: &str, seconds: u64) -> SecretMeta {
         version: super::SecretVersion { uid: "secret-1".into(), resource_version: "7".into() },
         own_labels: labels.keys().cloned().collect(),
         own_annotations: annotations.keys().cloned().collect(),
+        foreign_data: std::collections::BTreeSet::new(),
         labels,
         annotations,
         owners: order.owners.unwrap_or_default(),

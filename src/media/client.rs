@@ -162,7 +162,7 @@ impl fmt::Debug for MediaClientConfig {
 #[non_exhaustive]
 pub enum ClientConfigError {
     /// The CA file can't be read.
-    #[error("the Media API's CA file {} can't be read ({source}): check the path, and that the file is mounted and readable", path.display())]
+    #[error("the Media API's CA file {} can't be read: check the path, and that the file is mounted and readable", path.display())]
     CaFileUnreadable {
         /// The file.
         path: PathBuf,

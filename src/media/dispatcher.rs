@@ -56,7 +56,12 @@ pub enum Event {
         result: Result<Grant, CallError>,
     },
     /// A lane closed: these wait in it.
-    LaneClosed(Vec<Caller>),
+    LaneClosed {
+        /// The failure that closed it.
+        class: FailureClass,
+        /// Who waits.
+        waiting: Vec<Caller>,
+    },
 }
 
 /// Sends the calls that the lanes let through.
@@ -190,8 +195,8 @@ impl Dispatcher {
         };
         self.changed.notify_one();
         (self.tell)(Event::Answered { order: Box::new(order), lane, issue, result });
-        if let Some(waiting) = closed {
-            (self.tell)(Event::LaneClosed(waiting));
+        if let (Some(waiting), Err(class)) = (closed, outcome) {
+            (self.tell)(Event::LaneClosed { class, waiting });
         }
     }
 

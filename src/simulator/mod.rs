@@ -88,7 +88,7 @@ impl Default for SimulatorConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
     /// The address can't be listened on.
-    #[error("can't listen on {listen}: {source}; choose another address, or port 0 for any free one")]
+    #[error("can't listen on {listen}: choose another address, or port 0 for any free one")]
     Listen {
         /// The address.
         listen: SocketAddr,

@@ -246,7 +246,13 @@ async fn a_secret_of_another_is_a_conflict(scene: Scene) -> Result<()> {
     ensure_names(
         &request,
         "Ready",
-        &[&format!("Secret {}/lobby", stage.namespace), "does not belong", "left untouched", "spec.secret.name"],
+        &[
+            &format!("Secret {}/lobby", stage.namespace),
+            "does not belong",
+            "lacks the annotation playbackgrant.dev/owned-by",
+            "left untouched",
+            "spec.secret.name",
+        ],
     )?;
     tokio::time::sleep(A_WHILE).await;
     ensure!(stage.secrets.get("lobby").await? == foreign, "a foreign Secret was touched");

@@ -31,8 +31,9 @@ pub fn secret_meta(metadata: &ObjectMeta) -> SecretMeta {
         labels: metadata.labels.clone().unwrap_or_default(),
         annotations: metadata.annotations.clone().unwrap_or_default(),
         owners: metadata.owner_references.iter().flatten().map(owner).collect(),
-        own_labels: own_keys(metadata.managed_fields.as_deref(), "f:labels"),
-        own_annotations: own_keys(metadata.managed_fields.as_deref(), "f:annotations"),
+        own_labels: keys(metadata, is_ours, &["f:metadata", "f:labels"]),
+        own_annotations: keys(metadata, is_ours, &["f:metadata", "f:annotations"]),
+        foreign_data: &keys(metadata, |entry| !is_ours(entry), &["f:data"]) - &keys(metadata, is_ours, &["f:data"]),
     }
 }
 
@@ -47,10 +48,14 @@ fn owner(reference: &OwnerReference) -> Owner {
     }
 }
 
-/// The keys under `metadata.<field>` that the operator was the last to set, by the API server's own record.
-fn own_keys(managed: Option<&[ManagedFieldsEntry]>, field: &str) -> BTreeSet<String> {
-    let ours = managed.unwrap_or_default().iter().filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
-    let maps = ours.filter_map(|entry| entry.fields_v1.as_ref()?.0.get("f:metadata")?.get(field)?.as_object());
+fn is_ours(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(FIELD_MANAGER)
+}
+
+/// The keys at `path` that those managers were the last to set, by the API server's own record.
+fn keys(metadata: &ObjectMeta, managers: impl Fn(&ManagedFieldsEntry) -> bool, path: &[&str]) -> BTreeSet<String> {
+    let managed = metadata.managed_fields.iter().flatten().filter(|entry| managers(entry));
+    let maps = managed.filter_map(|entry| path.iter().try_fold(&entry.fields_v1.as_ref()?.0, |fields, name| fields.get(name))?.as_object());
     maps.flat_map(|map| map.keys().filter_map(|key| key.strip_prefix("f:")).map(str::to_owned)).collect()
 }
 
@@ -62,12 +67,15 @@ mod tests {
     #[test]
     fn own_keys_are_those_of_our_manager() {
         let metadata: ObjectMeta = serde_json::from_value(json!({"managedFields": [
+            {"manager": FIELD_MANAGER, "fieldsV1": {"f:data": {".": {}, "f:grant": {}, "f:both": {}}}},
+            {"manager": "kubectl", "fieldsV1": {"f:data": {"f:theirs": {}, "f:both": {}}}},
             {"manager": FIELD_MANAGER, "fieldsV1": {"f:metadata": {"f:labels": {".": {}, "f:ours": {}}, "f:annotations": {"f:a.b/c": {}}}}},
             {"manager": "kubectl", "fieldsV1": {"f:metadata": {"f:labels": {"f:theirs": {}}}}},
         ]}))
         .unwrap();
         let meta = secret_meta(&metadata);
         assert_eq!(meta.own_labels, BTreeSet::from(["ours".to_owned()]));
+        assert_eq!(meta.foreign_data, BTreeSet::from(["theirs".to_owned()]));
         assert_eq!(meta.own_annotations, BTreeSet::from(["a.b/c".to_owned()]));
     }
 }

@@ -81,19 +81,19 @@ impl World {
 
     /// Until when it is excused that there is no good grant, by what is so from now until `then`.
     fn excuse(&self, n: usize, request: &PlaybackGrantRequest, then: Instant) -> Option<Instant> {
+        let server = self.trouble().map(|trouble| match trouble {
+            ServerTrouble::Hangs => then + SERVER_LIMIT,
+            ServerTrouble::RefusesSecrets => then + REFUSED_BACKOFF,
+            ServerTrouble::RefusesStatuses => self.now,
+            ServerTrouble::Unavailable | ServerTrouble::LosesAnswers => then + Duration::from_secs(1),
+        });
         let spec = validate(request).ok().filter(|_| is_wanted(request));
-        let Some(spec) = spec.filter(|_| self.operator.is_some()) else { return Some(then) };
+        // Also while nothing is wanted, a write of the status may be under way that holds up what is wanted next.
+        let Some(spec) = spec.filter(|_| self.operator.is_some()) else { return server.max(Some(then)) };
         let foreign =
             self.server.secrets.get(&spec.secret_name).is_some_and(|secret| identity(request).whose(&secret.meta) == Whose::Foreign);
         let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
         let media = self.media.faults.iter().any(|fault| fault.from <= self.now && self.now < fault.until && fault.concerns(n, pair));
-        let server = self.trouble().map(|trouble| match trouble {
-            // An answer that is lost may have told of a conflict.
-            ServerTrouble::Hangs | ServerTrouble::LosesAnswers => then + SERVER_LIMIT,
-            ServerTrouble::RefusesSecrets => then + REFUSED_BACKOFF,
-            ServerTrouble::RefusesStatuses => self.now,
-            ServerTrouble::Unavailable => then + Duration::from_secs(1),
-        });
         let foreign = foreign.then_some(then + CONFLICT_LOOK);
         let media = (media || pair.is_none()).then_some(then);
         let doubtful = self.doubtful_until(&spec);

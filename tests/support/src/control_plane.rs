@@ -1,5 +1,7 @@
 //! A whole control plane, started and stopped as one.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,7 +46,11 @@ impl ControlPlane {
         let tools = tools(&["etcd", "kube-apiserver", "kubectl"]).await?;
         let mut attempt = 1;
         loop {
-            let folder = tempfile::Builder::new().prefix("playback-grant-").tempdir().context("making a folder for a control plane")?;
+            let folder = tempfile::Builder::new()
+                .prefix("playback-grant-")
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir()
+                .context("making a folder for a control plane")?;
             match Self::start_in(folder, &tools).await {
                 Err(Failure::PortTaken) if attempt < ATTEMPTS => attempt += 1,
                 Err(Failure::PortTaken) => bail!("the control plane doesn't start: {ATTEMPTS} times another program took its ports"),

@@ -21,12 +21,14 @@ pub struct Life {
 pub struct Record {
     /// The grant that it holds now.
     pub held: Option<Life>,
-    /// How many different grants it has held.
+    /// How many different grants it has held, one after the other.
     pub grants: u32,
     /// For how long it has held an expired one, in milliseconds.
     pub expired: u64,
     /// How often it held something that wasn't a grant of the simulator.
     pub unreadable: u32,
+    /// The grant that it holds now or, where it holds none, held last.
+    last: Option<Life>,
     /// Up to when `expired` is counted.
     settled: u64,
 }
@@ -65,10 +67,11 @@ impl Judge {
         record.settle(now);
         match life {
             None => record.unreadable += 1,
-            Some(life) if record.held != Some(life) => record.grants += 1,
+            Some(life) if record.last != Some(life) => record.grants += 1,
             Some(_) => {}
         }
         record.held = life;
+        record.last = life.or(record.last);
     }
 
     /// The Secret is gone: nobody can be given an expired grant.
@@ -172,7 +175,9 @@ mod tests {
         let mut judge = Judge::default();
         judge.seen("lobby", Some(FIRST), 100);
         judge.seen("lobby", Some(FIRST), 200);
-        assert_eq!(complaints(&judge), "no grant was refreshed");
+        judge.gone("lobby", 300);
+        judge.seen("lobby", Some(FIRST), 400);
+        assert_eq!(complaints(&judge), "no grant was refreshed", "nor is one that was put back");
     }
 
     #[test]
