@@ -225,6 +225,17 @@ mod tests {
     }
 
     #[test]
+    fn a_relist_ends_what_was_remembered_of_the_gone_where_it_listed() {
+        let index = SecretIndex::default();
+        for namespace in ["web", "other"] {
+            index.vanished(namespace, &meta("a", "11"));
+        }
+        drop(index.sweep(Some("web"), &BTreeSet::new()));
+        assert!(index.present("web", meta("a", "10")), "what comes after a list is as new as the list");
+        assert!(!index.present("other", meta("a", "10")));
+    }
+
+    #[test]
     fn what_is_outdated_is_known_until_it_is_looked_at() {
         let index = SecretIndex::default();
         index.present("web", meta("a", "10"));

@@ -80,15 +80,20 @@ impl WatchLog {
         recovered
     }
 
+    /// Takes in a failure; returns whether it is of the same trouble as the one before. A watch that goes on quietly tells nothing, so one after
+    /// a while is new.
+    fn goes_on_failing(&mut self, now: Instant) -> bool {
+        self.failed.replace(now).is_some_and(|last| now.since(last) <= FORGOTTEN_AFTER)
+    }
+
     /// The watch failed. Nothing is logged of the answer that caused it: it may hold a Secret.
     pub fn failed(&mut self, error: &watcher::Error) {
-        let (watched, namespace) = (self.watched, self.namespace.as_str());
         let Some((what, code)) = described(error) else {
-            return tracing::debug!(watched, namespace, "the watch is too old and starts anew");
+            return tracing::debug!(watched = self.watched, namespace = self.namespace, "the watch is too old and starts anew");
         };
-        // A watch that goes on quietly tells nothing: a failure after a while is a new one.
-        let now = Clock.instant();
-        if self.failed.replace(now).is_some_and(|last| now.since(last) <= FORGOTTEN_AFTER) {
+        let goes_on = self.goes_on_failing(Clock.instant());
+        let (watched, namespace) = (self.watched, self.namespace.as_str());
+        if goes_on {
             return tracing::debug!(watched, namespace, code, "still could not {what}");
         }
         match code {
@@ -176,6 +181,14 @@ mod tests {
             is_forbidden(&watcher::Error::InitialListFailed(refused(403))) && is_forbidden(&watcher::Error::WatchStartFailed(refused(403)))
         );
         assert!(!is_forbidden(&watcher::Error::InitialListFailed(refused(500))) && !is_forbidden(&watcher::Error::NoResourceVersion));
+    }
+
+    #[test]
+    fn a_failure_after_a_while_is_a_new_one() {
+        let mut log = WatchLog::new("requests", None);
+        let told: Vec<bool> =
+            [0, 1, 31, 62, 63].map(|second| !log.goes_on_failing(Instant::after_start(Duration::from_secs(second)))).to_vec();
+        assert_eq!(told, [true, false, false, true, false]);
     }
 
     #[test]
