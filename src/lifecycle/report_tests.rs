@@ -147,6 +147,18 @@ fn credentials_that_cannot_be_used_stall_and_take_the_call_out() {
 }
 
 #[test]
+fn trouble_that_cost_no_grant_is_not_why_there_is_none() {
+    let mut scene = Scene::fresh();
+    scene.memory.trouble =
+        Some(Trouble { message: "could not look".into(), refused: false, terminating: false, backoff: backoff(at(1005), false) });
+    scene.now = at(1020);
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    assert_eq!(rest(&scene).0.status.conditions[0].reason, "GrantExpired");
+    scene.memory.hand = Some(hand(1004));
+    assert_eq!(rest(&scene).0.status.conditions[0].reason, "SecretWriteFailed", "one was received, and expired before it could be written");
+}
+
+#[test]
 fn a_call_that_is_due_and_held_back_by_a_refusal_has_that_as_its_cause() {
     let mut scene = Scene::absent();
     let trouble = Trouble { message: "exceeded quota".into(), refused: true, terminating: false, backoff: backoff(at(1005), true) };
