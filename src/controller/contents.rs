@@ -33,10 +33,13 @@ pub fn held_grant(
     if text(key::PLAYBACK_URL) != grant.playback_url.as_ref().map(secrecy::ExposeSecret::expose_secret) {
         return None;
     }
-    if let Some(hand) = in_hand.filter(|hand| hand.claim() == *claim) {
-        if hand.grant.grant.expose_secret() == grant.grant.expose_secret() && hand.grant.account_sid == grant.account_sid {
-            return Some(hand.clone());
-        }
+    let is_same = |hand: &&HeldGrant| {
+        hand.claim() == *claim
+            && hand.grant.grant.expose_secret() == grant.grant.expose_secret()
+            && hand.grant.account_sid == grant.account_sid
+    };
+    if let Some(hand) = in_hand.filter(is_same) {
+        return Some(hand.clone());
     }
     let ours = [key::GRANT, key::PLAYBACK_URL, key::PLAYER_STREAMER_SID, key::ACCOUNT_SID, key::ISSUE_TIME, key::EXPIRY_TIME];
     if ours.iter().any(|name| foreign.contains(*name)) {
