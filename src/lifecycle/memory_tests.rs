@@ -216,3 +216,15 @@ fn an_api_server_that_takes_calls_again_is_asked_at_once() {
     memory.relieved(at(1002));
     assert_eq!(memory.trouble.unwrap().backoff.until, until, "nothing changes for a namespace that goes");
 }
+
+#[test]
+fn what_was_read_and_is_not_what_was_written_is_remembered_until_the_next_write() {
+    let version = SecretVersion { uid: "a".into(), resource_version: "1".into() };
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.read_intact(version.clone(), (*hand(1000)).clone());
+    assert_eq!((&memory.verified, &memory.damaged), (&Some(version.clone()), &None));
+    memory.read_damaged(version.clone());
+    assert_eq!((&memory.verified, &memory.damaged), (&None, &Some(version.clone())));
+    memory.written(version.clone(), Some(at(1000)), true, at(1000));
+    assert_eq!((&memory.verified, &memory.damaged), (&Some(version), &None));
+}

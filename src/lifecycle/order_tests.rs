@@ -30,6 +30,17 @@ fn what_is_as_it_should_be_is_fulfilled() {
 }
 
 #[test]
+fn owners_that_are_right_stay_in_whatever_order_they_are() {
+    let mut present = claimed("keynote", 1000);
+    let other =
+        Owner { kind: "Deployment".into(), api_version: "apps/v1".into(), controller: false, uid: "uid-9".into(), ..identity().as_owner() };
+    for owners in [vec![identity().as_owner(), other.clone()], vec![other, identity().as_owner()]] {
+        present.owners = owners;
+        assert!(SecretOrder::new(&identity(), &spec(), Some(&present), None).is_fulfilled_by(&present));
+    }
+}
+
+#[test]
 fn labels_and_annotations_that_leave_the_spec_leave_the_secret_and_foreign_ones_stay() {
     let mut present = claimed("keynote", 1000);
     present.labels.insert("theirs".into(), "l".into());
