@@ -286,3 +286,45 @@ fn a_long_message_is_cut_between_characters() {
         assert!(condition.message.ends_with("ü…"));
     }
 }
+
+#[test]
+fn an_invalid_spec_leaves_nothing_said_of_the_grant_before() {
+    let mut scene = Scene::fresh();
+    scene.memory.status = rest(&scene).0.status;
+    (scene.memory.status.consecutive_failures, scene.memory.status.observed_generation) = (3, Some(2));
+    scene.memory.status.last_handled_refresh_request = Some("v1".into());
+    assert!(
+        scene.memory.status.secret_name.is_some() && scene.memory.status.grant.is_some() && scene.memory.status.next_refresh_time.is_some()
+    );
+    scene.invalid = true;
+    let status = rest(&scene).0.status;
+    assert_eq!((status.secret_name, status.grant, status.next_refresh_time), (None, None, None));
+    assert_eq!(status.observed_generation, Some(3));
+    assert_eq!((status.consecutive_failures, status.last_handled_refresh_request.as_deref()), (3, Some("v1")));
+}
+
+#[test]
+fn what_annotations_do_not_say_of_a_grant_comes_from_the_hand_or_from_the_status_before_a_restart() {
+    let account = format!("AC{}", "b".repeat(32));
+    let mut held = (*hand(1000)).clone();
+    held.grant.account_sid = Some(account.clone());
+    held.grant.url = Some("https://media.example/grant".into());
+    held.grant.date_created = Some("2026-11-24T12:00:00Z".parse().unwrap());
+    let mut scene = Scene::fresh();
+    scene.memory.hand = Some(std::sync::Arc::new(held));
+    let status = rest(&scene).0.status;
+    let grant = status.grant.clone().unwrap();
+    assert_eq!(grant.player_streamer_sid, scene.spec.call.player_streamer_sid.as_str());
+    assert_eq!((grant.issue_time.as_str(), grant.expiry_time.as_str()), ("2026-11-24T12:00:00.000Z", "2026-11-24T12:00:15.000Z"));
+    assert_eq!((grant.account_sid, grant.url.as_deref()), (Some(account), Some("https://media.example/grant")));
+    assert_eq!(grant.date_created.as_deref(), Some("2026-11-24T12:00:00Z"));
+
+    // What is in hand after a restart came from the Secret, which doesn't hold all of it.
+    let version = scene.meta().version.clone();
+    scene.memory = crate::lifecycle::Memory::at_first_sight(Some(&status), at(1000));
+    scene.memory.looked = Some(at(1000));
+    scene.memory.read_intact(version, (*hand(1000)).clone());
+    assert_eq!(rest(&scene).0.status.grant, status.grant);
+    scene.memory.status.grant.as_mut().unwrap().issue_time = "2026-11-24T11:00:00.000Z".into();
+    assert_eq!(rest(&scene).0.status.grant.unwrap().url, None, "that was another grant");
+}
