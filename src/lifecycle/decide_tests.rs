@@ -88,10 +88,21 @@ fn another_operators_earlier_grant_is_written_over_and_that_is_no_repair() {
     let version = scene.meta().version.clone();
     scene.memory.read_intact(version.clone(), (*hand(999)).clone());
     assert_eq!(scene.memory.hand.as_ref().map(|hand| hand.issue), ours.map(|hand| hand.issue));
-    assert!(matches!(step(&scene), Step::Patch { repair: false, .. }), "it waits for nothing");
+    let Step::Patch { repair: false, order, .. } = step(&scene) else { panic!("it waits for something") };
+    assert_eq!(order.grant.map(|grant| grant.issue), Some(at(1000)));
     scene.memory.read_damaged(version);
     let (report, _) = rest(&scene);
     assert_eq!(report.status.conditions[0].reason, "SecretConflict", "what is no grant is a repair, and that waits");
+}
+
+#[test]
+fn a_grant_is_over_at_the_instant_of_its_expiry() {
+    let mut scene = Scene::absent();
+    scene.memory.hand = Some(hand(1000));
+    scene.now = at(1015).before(std::time::Duration::from_nanos(1));
+    assert!(matches!(step(&scene), Step::Create(_)));
+    (scene.now, scene.memory.looked) = (at(1015), Some(at(1015)));
+    assert!(matches!(step(&scene), Step::Order { .. }));
 }
 
 #[test]
