@@ -137,6 +137,26 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_told_from_trouble_and_what_was_sent_is_never_quoted() {
+        let words = String::from("words");
+        for refusal in [ApiFailure::Refused(words.clone()), ApiFailure::Terminating(words.clone()), ApiFailure::Unchangeable(words.clone())]
+        {
+            assert!(refusal.is_refusal() && refusal.words() == "words", "{refusal:?}");
+        }
+        for trouble in [ApiFailure::NotFound, ApiFailure::Conflict, ApiFailure::Trouble(words.clone()), ApiFailure::Unreachable(words)] {
+            assert!(!trouble.is_refusal(), "{trouble:?}");
+        }
+        let auth = kube::Error::Auth(kube::client::AuthError::MissingCommand);
+        for (error, words) in [
+            (kube::Error::Service("planted".into()), "no connection, or no answer in time"),
+            (auth, "the operator could not authenticate"),
+            (kube::Error::LinesCodecMaxLineLengthExceeded, "the request could not be made"),
+        ] {
+            assert_eq!(ApiFailure::unreachable(&error), ApiFailure::Unreachable(words.to_owned()));
+        }
+    }
+
+    #[test]
     fn the_servers_words_are_kept_within_bounds() {
         let ApiFailure::Refused(words) = refused(403, &json!({"message": "exceeded quota:\n secrets"})) else { panic!() };
         assert_eq!(words, "exceeded quota:  secrets (403)");
