@@ -9,3 +9,4 @@ pub mod media;
 pub mod simulator;
 pub mod telemetry;
 pub mod time;
+pub mod token;

@@ -18,6 +18,8 @@ use super::sid::is_sid;
 pub struct Grant {
     /// The grant itself: the JSON object's text exactly as received, or a string grant unquoted. A bearer credential.
     pub grant: SecretString,
+    /// What that text is.
+    pub form: GrantForm,
     /// The grant's `playbackUrl`, when it is an object (or a stringified object) that has one. A bearer credential.
     pub playback_url: Option<SecretString>,
     /// The account that issued the grant, when the answer says so and it is a SID (`^AC[0-9a-fA-F]{32}$`).
@@ -26,6 +28,27 @@ pub struct Grant {
     pub url: Option<String>,
     /// When the Media API says that it made the grant.
     pub date_created: Option<Timestamp>,
+}
+
+/// What the text of a grant is.
+///
+/// A grant is untyped in the vendor's API description. Its fixtures have an object; early releases had a string, with JSON in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantForm {
+    /// JSON, exactly as received.
+    Json,
+    /// A string, unquoted.
+    Text,
+}
+
+impl GrantForm {
+    /// The form of a grant of which no more is known than its text: a string that holds JSON passes for that JSON.
+    #[must_use]
+    pub fn guess(text: &str) -> Self {
+        // A string that was received is never stored with its quotes.
+        let is_json = !text.starts_with('"') && serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get() == text);
+        if is_json { Self::Json } else { Self::Text }
+    }
 }
 
 /// The fields of a JSON object, each as its own text. The last of two of the same name stands, as in other parsers of JSON.
@@ -45,28 +68,30 @@ pub(super) fn parse_grant(body: &[u8], asked_for: &PlayerStreamerSid) -> Result<
     let url = text_field(&fields, "url")?.and_then(|url| harmless_url(&url));
     let date_created = text_field(&fields, "date_created")?.and_then(|date| date.parse().ok());
     let raw = present(&fields, "grant").ok_or(CallFailure::GrantMissing)?;
-    let (grant, playback_url) = if raw.get().starts_with('"') {
+    let (grant, form, playback_url) = if raw.get().starts_with('"') {
         let text = text_of(raw, "grant")?;
         if text.is_empty() {
             return Err(CallFailure::GrantMissing);
         }
         let playback_url = playback_url_of(&text)?;
-        (SecretString::from(text.as_str()), playback_url)
+        (SecretString::from(text.as_str()), GrantForm::Text, playback_url)
     } else {
-        (SecretString::from(raw.get()), playback_url_of(raw.get())?)
+        (SecretString::from(raw.get()), GrantForm::Json, playback_url_of(raw.get())?)
     };
-    Ok(Grant { grant, playback_url, account_sid, url, date_created })
+    Ok(Grant { grant, form, playback_url, account_sid, url, date_created })
 }
 
 impl Grant {
-    /// The grant whose text was stored as [`Grant::grant`]; `None` when the text can't be that. What wasn't stored is unknown.
+    /// The grant whose text was stored as [`Grant::grant`]; `None` when the text can't be that. What wasn't stored is unknown, and the form is
+    /// guessed.
     #[must_use]
     pub fn from_stored(text: &str, account_sid: Option<String>) -> Option<Self> {
         if text.is_empty() {
             return None;
         }
         let playback_url = playback_url_of(text).ok()?;
-        Some(Self { grant: SecretString::from(text), playback_url, account_sid, url: None, date_created: None })
+        let form = GrantForm::guess(text);
+        Some(Self { grant: SecretString::from(text), form, playback_url, account_sid, url: None, date_created: None })
     }
 }
 

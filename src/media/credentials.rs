@@ -50,6 +50,12 @@ impl Credentials {
         &self.password
     }
 
+    /// The user, if it is an API key's SID (`SK…`).
+    #[must_use]
+    pub fn api_key_sid(&self) -> Option<&str> {
+        is_sid("SK", &self.user).then_some(&self.user)
+    }
+
     /// The account, where it is known: the user itself, or what stands beside the API key.
     #[must_use]
     pub fn account_sid(&self) -> Option<&str> {

@@ -22,10 +22,11 @@ mod sid;
 mod transport_error;
 mod vendor_errors;
 
-pub use answer::Grant;
+pub use answer::{Grant, GrantForm};
 pub use base_url::{MediaApiUrl, MediaApiUrlError};
 pub use call::{CallLimits, GrantCall, Origin, PlayerStreamerSid, Ttl};
 pub use client::{ClientConfigError, MediaClient, MediaClientConfig};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{CallError, CallFailure, FailureClass};
 pub use fingerprint::LaneKey;
+pub use sid::{is_account_sid, is_api_key_sid};

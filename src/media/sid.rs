@@ -5,6 +5,18 @@ pub(super) fn is_sid(prefix: &str, text: &str) -> bool {
     text.strip_prefix(prefix).is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
+/// Whether `text` is the SID of an account, `AC…`.
+#[must_use]
+pub fn is_account_sid(text: &str) -> bool {
+    is_sid("AC", text)
+}
+
+/// Whether `text` is the SID of an API key, `SK…`.
+#[must_use]
+pub fn is_api_key_sid(text: &str) -> bool {
+    is_sid("SK", text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_sid;
