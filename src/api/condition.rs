@@ -51,6 +51,8 @@ pub enum Reason {
     CredentialsNotFound,
     /// The credentials Secret's keys are missing or malformed.
     CredentialsInvalid,
+    /// An Access Token is asked for, and the credentials can't sign one.
+    CredentialsCannotSign,
     /// The Secret is another's.
     SecretConflict,
     /// The API server didn't take the Secret.
@@ -78,6 +80,7 @@ impl Reason {
             Self::MediaApiRejected => "MediaApiRejected",
             Self::CredentialsNotFound => "CredentialsNotFound",
             Self::CredentialsInvalid => "CredentialsInvalid",
+            Self::CredentialsCannotSign => "CredentialsCannotSign",
             Self::SecretConflict => "SecretConflict",
             Self::SecretWriteFailed => "SecretWriteFailed",
             Self::InvalidSpec => "InvalidSpec",

@@ -10,7 +10,8 @@ pub mod syntax;
 pub mod validate;
 
 pub use request::{
-    DEFAULT_TTL_SECONDS, DeletionPolicy, GrantSecret, MAX_TTL_SECONDS, PlaybackGrantRequest, PlaybackGrantRequestSpec, SecretRef,
+    DEFAULT_TTL_SECONDS, DeletionPolicy, GrantSecret, MAX_TTL_SECONDS, PlaybackGrantRequest, PlaybackGrantRequestSpec,
+    RequestedAccessToken, SecretRef,
 };
 pub use status::{GrantStatus, PlaybackGrantRequestStatus};
 pub use validate::{InvalidSpec, ValidSpec, Violation, validate};

@@ -20,6 +20,8 @@ pub mod annotation {
     pub const EXPIRY_TIME: &str = "playbackgrant.dev/expiry-time";
     /// A hash over what decides the grant, and only that.
     pub const REQUEST_HASH: &str = "playbackgrant.dev/request-hash";
+    /// A hash over what decides the Access Token, and only that; where there is one.
+    pub const TOKEN_HASH: &str = "playbackgrant.dev/token-hash";
     /// Whose Secret it is: `<request name>/<request uid>`.
     pub const OWNED_BY: &str = "playbackgrant.dev/owned-by";
     /// On a request: a value that hasn't been handled yet asks for a refresh now.
@@ -42,6 +44,10 @@ pub mod key {
     pub const ISSUE_TIME: &str = "issueTime";
     /// The instant at which the grant expires: RFC 3339, UTC, milliseconds.
     pub const EXPIRY_TIME: &str = "expiryTime";
+    /// The Access Token that carries the grant, where one is asked for. A bearer credential.
+    pub const ACCESS_TOKEN: &str = "accessToken";
+    /// The instant at which the Access Token expires: RFC 3339, UTC, milliseconds. The grant in it expires much earlier.
+    pub const ACCESS_TOKEN_EXPIRY_TIME: &str = "accessTokenExpiryTime";
 }
 
 /// Keys of the credentials Secret's data.

@@ -78,6 +78,12 @@ pub struct PlaybackGrantRequestSpec {
     #[schemars(with = "GrantSecret")]
     pub secret: Option<GrantSecret>,
 
+    /// The Access Token to keep in the Secret too, made anew with each grant: what an application hands to a player. The credentials must be an
+    /// API key, which signs it. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RequestedAccessToken")]
+    pub access_token: Option<RequestedAccessToken>,
+
     /// Whether refreshing is suspended: the Secret keeps the grant that it has, which then expires. Default: false.
     #[serde(default)]
     pub suspend: bool,
@@ -128,6 +134,23 @@ impl Default for GrantSecret {
     }
 }
 
+/// An Access Token that carries the grant.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestedAccessToken {
+    /// Who the player is, as the token tells the Media API: 1 to 256 characters, none of them a control character.
+    #[serde(default)]
+    #[schemars(!default, length(max = 256))]
+    #[x_kube(validation = rules::identity())]
+    pub identity: String,
+
+    /// The lifetime of the token, in seconds: 60 to 86400. It is counted from each signing, and the grant inside doesn't live any longer for
+    /// it. Default: 3600.
+    #[serde(default = "default_token_ttl")]
+    #[schemars(range(min = 60, max = 86400), extend("format" = "int32"))]
+    pub ttl_seconds: i64,
+}
+
 /// What becomes of the Secret when its request is deleted.
 #[derive(schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[schemars(inline)]
@@ -158,6 +181,10 @@ impl DeletionPolicy {
 
 const fn default_ttl() -> i64 {
     DEFAULT_TTL_SECONDS as i64
+}
+
+const fn default_token_ttl() -> i64 {
+    crate::token::DEFAULT_TTL_SECONDS as i64
 }
 
 fn default_deletion_policy() -> String {

@@ -24,6 +24,10 @@ pub(super) const ANNOTATION_KEYS: &str = "is no annotation key, that is a name o
 pub(super) const ANNOTATIONS_SIZE: &str = "must be at most 16384 bytes, keys and values together: remove some, or shorten them";
 pub(super) const RESERVED_KEYS: &str =
     "is one that the operator sets itself, as all that begin with playbackgrant.dev/ and app.kubernetes.io/managed-by: remove the key";
+pub(super) const IDENTITY: &str =
+    "must be 1 to 256 characters, none of them a control character (a line break, for one): give the name by which the player is known";
+pub(super) const TOKEN_TTL: &str =
+    "must be 60 to 86400 seconds: the Media API takes no token that lives for more than a day; hand out the newest token instead";
 pub(super) const TOO_MANY: &str = "must be at most 32: remove some";
 pub(super) const DELETION_POLICY: &str = "must be Delete or Retain: correct it, or leave the field out for Delete";
 
@@ -68,6 +72,10 @@ pub(super) fn origin() -> Rule {
 
 pub(super) fn secret_name() -> Rule {
     Rule::new("!format.dns1123Subdomain().validate(self).hasValue()").message(SECRET_NAME)
+}
+
+pub(super) fn identity() -> Rule {
+    Rule::new(r"size(self) > 0 && !self.matches('\\p{Cc}')").message(IDENTITY)
 }
 
 pub(super) fn label_keys() -> Rule {

@@ -10,8 +10,9 @@ use std::time::Duration;
 use kube::ResourceExt;
 
 use super::names::{GROUP, MANAGED_BY_LABEL};
-use super::{DeletionPolicy, GrantSecret, PlaybackGrantRequest, PlaybackGrantRequestSpec, rules, syntax};
+use super::{DeletionPolicy, GrantSecret, PlaybackGrantRequest, PlaybackGrantRequestSpec, RequestedAccessToken, rules, syntax};
 use crate::media::{GrantCall, Origin, PlayerStreamerSid, Ttl};
+use crate::token::{AccessTokenIdentity, AccessTokenSpec, AccessTokenTtl};
 
 /// A spec that keeps every rule, in types that can't break one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct ValidSpec {
     pub annotations: BTreeMap<String, String>,
     /// What becomes of that Secret when the request is deleted.
     pub deletion_policy: DeletionPolicy,
+    /// The Access Token to keep beside the grant, if one is.
+    pub access_token: Option<AccessTokenSpec>,
     /// Whether refreshing is suspended.
     pub suspend: bool,
 }
@@ -59,6 +62,7 @@ pub fn validate(request: &PlaybackGrantRequest) -> Result<ValidSpec, InvalidSpec
         refresh_before_expiry_seconds,
         credentials_secret_ref,
         secret,
+        access_token,
         suspend,
     } = &request.spec;
     let absent = GrantSecret::default();
@@ -101,6 +105,8 @@ pub fn validate(request: &PlaybackGrantRequest) -> Result<ValidSpec, InvalidSpec
 
     let policy = violations.unless_some("spec.secret.deletionPolicy", DeletionPolicy::parse(deletion_policy), rules::DELETION_POLICY);
 
+    let access_token = access_token.as_ref().map(|asked| access_token_spec(asked, &mut violations));
+
     match (sid, ttl, origin, refresh_before, policy) {
         (Some(player_streamer_sid), Some(ttl), Some(access_control_allow_origin), Some(refresh_before), Some(deletion_policy))
             if violations.0.is_empty() =>
@@ -113,11 +119,20 @@ pub fn validate(request: &PlaybackGrantRequest) -> Result<ValidSpec, InvalidSpec
                 labels: labels.clone(),
                 annotations: annotations.clone(),
                 deletion_policy,
+                access_token: access_token.flatten(),
                 suspend: *suspend,
             })
         }
         _ => Err(InvalidSpec { violations: violations.0 }),
     }
+}
+
+fn access_token_spec(asked: &RequestedAccessToken, violations: &mut Violations) -> Option<AccessTokenSpec> {
+    let RequestedAccessToken { identity, ttl_seconds } = asked;
+    let identity = violations.unless_some("spec.accessToken.identity", AccessTokenIdentity::parse(identity), rules::IDENTITY);
+    let ttl = u32::try_from(*ttl_seconds).ok().and_then(AccessTokenTtl::from_seconds);
+    let ttl = violations.unless_some("spec.accessToken.ttlSeconds", ttl, rules::TOKEN_TTL);
+    Some(AccessTokenSpec { identity: identity?, ttl: ttl? })
 }
 
 fn refresh_before(ttl: Ttl, asked: Option<i64>) -> Option<Duration> {

@@ -43,6 +43,9 @@ fn what_is_left_out_has_its_default() {
     assert_eq!((valid.secret_name.as_str(), valid.credentials_secret_name.as_str()), ("keynote", "media-api"));
     assert_eq!((valid.deletion_policy, valid.suspend), (DeletionPolicy::Delete, false));
     assert!(valid.labels.is_empty() && valid.annotations.is_empty());
+    assert_eq!(valid.access_token, None);
+    let token = checked(&json!({"accessToken": {"identity": "kiosk"}})).unwrap().access_token.unwrap();
+    assert_eq!((token.identity.as_str(), token.ttl.seconds()), ("kiosk", 3600));
 }
 
 #[test]
@@ -102,6 +105,14 @@ fn what_a_laxer_schema_let_in_is_read_and_named() {
         (json!({"secret": {"annotations": {"a": "x".repeat(16_384)}}}), "spec.secret.annotations"),
         (json!({"secret": {"annotations": {"app.kubernetes.io/managed-by": "x"}}}), "spec.secret.annotations"),
         (json!({"secret": {"deletionPolicy": "Keep"}}), "spec.secret.deletionPolicy"),
+        (json!({"accessToken": {}}), "spec.accessToken.identity"),
+        (json!({"accessToken": {"identity": ""}}), "spec.accessToken.identity"),
+        (json!({"accessToken": {"identity": "a\u{85}b"}}), "spec.accessToken.identity"),
+        (json!({"accessToken": {"identity": "x".repeat(257)}}), "spec.accessToken.identity"),
+        (json!({"accessToken": {"identity": "a", "ttlSeconds": 59}}), "spec.accessToken.ttlSeconds"),
+        (json!({"accessToken": {"identity": "a", "ttlSeconds": 86_401}}), "spec.accessToken.ttlSeconds"),
+        (json!({"accessToken": {"identity": "a", "ttlSeconds": -1}}), "spec.accessToken.ttlSeconds"),
+        (json!({"accessToken": {"identity": "a", "ttlSeconds": i64::MAX}}), "spec.accessToken.ttlSeconds"),
     ];
     for (changes, field) in cases {
         assert_eq!(fields(&changes), [field], "{changes}");
@@ -111,10 +122,22 @@ fn what_a_laxer_schema_let_in_is_read_and_named() {
 #[test]
 fn every_violation_is_told_with_its_remedy() {
     let many: serde_json::Map<String, Value> = (0..33).map(|n| (format!("k{n}"), json!("v"))).collect();
-    let invalid = checked(&json!({"ttlSeconds": 61, "secret": {"labels": many, "annotations": many, "deletionPolicy": ""}})).unwrap_err();
+    let changes = json!({
+        "ttlSeconds": 61,
+        "secret": {"labels": many, "annotations": many, "deletionPolicy": ""},
+        "accessToken": {"identity": "", "ttlSeconds": 0},
+    });
+    let invalid = checked(&changes).unwrap_err();
     assert_eq!(
         invalid.violations.iter().map(|violation| violation.field).collect::<Vec<_>>(),
-        ["spec.ttlSeconds", "spec.secret.labels", "spec.secret.annotations", "spec.secret.deletionPolicy"]
+        [
+            "spec.ttlSeconds",
+            "spec.secret.labels",
+            "spec.secret.annotations",
+            "spec.secret.deletionPolicy",
+            "spec.accessToken.identity",
+            "spec.accessToken.ttlSeconds"
+        ]
     );
     let told = invalid.to_string();
     assert!(

@@ -1,19 +1,18 @@
 //! Carries out one step, and lets the memory know what came of it.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use secrecy::ExposeSecret as _;
 
 use super::Context;
 use super::api::{ApiFailure, ApiServer, ReadSecret};
-use super::contents::held_grant;
+use super::contents::{held_grant, token_is_intact};
 use super::registry::ObjectName;
+use super::withhold::withhold;
 use crate::api::ValidSpec;
-use crate::lifecycle::{HeldGrant, Identity, Ordered, SecretMeta, SecretOrder, SecretVersion, Step};
+use crate::lifecycle::{Contents, Identity, Ordered, SecretMeta, SecretOrder, SecretVersion, Step, TokenOrder};
 use crate::media::GrantCall;
 use crate::media::dispatcher::Order;
 use crate::media::lane::{Caller, Waiting};
+use crate::token::{self, AccessToken, Carried, Nonce, SigningKey};
 
 /// One request, as its steps need it.
 #[derive(Clone, Copy)]
@@ -65,15 +64,17 @@ impl Actor<'_> {
             Ok(ReadSecret { meta, data }) => {
                 let now = context.clock.now();
                 let version = meta.version.clone();
-                let (claim, foreign) = (meta.claim(), meta.foreign_data.clone());
-                self.present(meta);
                 context.registry.with(caller, |memory| {
                     let in_hand = memory.hand.clone();
-                    match claim.and_then(|claim| held_grant(&data, &foreign, &claim, spec, in_hand.as_deref(), now)) {
-                        Some(held) => memory.read_intact(version, held),
+                    match held_grant(&data, &meta, spec, in_hand.as_deref(), now) {
+                        Some(held) => {
+                            let token = token_is_intact(&data, &meta, &held);
+                            memory.read_intact(version, held, token);
+                        }
                         None => memory.read_damaged(version),
                     }
                 });
+                self.present(meta);
             }
             Err(ApiFailure::NotFound) => context.secrets.absent(self.target()),
             Err(failure) => self.troubled("read", &spec.secret_name, &failure),
@@ -81,38 +82,50 @@ impl Actor<'_> {
     }
 
     async fn read_credentials(&self) {
-        let name = ObjectName::new(&self.identity.namespace, &self.spec.credentials_secret_name);
+        let name = self.credentials_name();
         if let Err(failure) = self.context.credentials.read(&name, self.limit()).await {
             self.troubled("read", &name.name, &failure);
         }
     }
 
     async fn create(&self, order: &SecretOrder) {
-        let answer = self.server().create(&self.identity.namespace, &self.spec.secret_name, order).await;
-        self.written("create", answer, order, false);
+        let Ok(token) = self.sign(order) else { return };
+        let answer = self.server().create(&self.identity.namespace, &self.spec.secret_name, order, token.as_ref()).await;
+        self.written("create", answer, (order, token.as_ref()), false);
     }
 
     async fn patch(&self, version: &SecretVersion, order: &SecretOrder, repair: bool) {
-        let answer = self.server().patch(&self.identity.namespace, &self.spec.secret_name, version, order).await;
+        let Ok(token) = self.sign(order) else { return };
+        let answer = self.server().patch(&self.identity.namespace, &self.spec.secret_name, version, order, token.as_ref()).await;
         if let Err(ApiFailure::Unchangeable(_)) = answer {
             self.context.registry.with(self.caller, |memory| memory.unpatchable = Some(version.clone()));
             return;
         }
-        self.written("update", answer, order, repair);
+        self.written("update", answer, (order, token.as_ref()), repair);
     }
 
-    fn written(&self, attempted: &str, answer: Result<SecretMeta, ApiFailure>, order: &SecretOrder, repair: bool) {
+    /// Signs the token that the order asks for, if it asks for one; fails when the credentials have changed since the decision, which the next
+    /// decision sees.
+    fn sign(&self, order: &SecretOrder) -> Result<Option<AccessToken>, CredentialsChanged> {
+        let Some(Contents { grant, token: Some(TokenOrder { spec, account_sid, key: tag }) }) = &order.contents else { return Ok(None) };
+        let credentials = self.context.credentials.usable(&self.credentials_name());
+        let key = credentials.as_deref().and_then(SigningKey::of).filter(|key| key.tag() == *tag).ok_or(CredentialsChanged)?;
+        let carried = Carried { grant: &grant.grant, account_sid };
+        Ok(token::sign(&key, spec, carried, self.context.clock.wall(), Nonce(rand::random())))
+    }
+
+    fn written(&self, attempted: &str, answer: Result<SecretMeta, ApiFailure>, (order, token): Written<'_>, repair: bool) {
         match answer {
             Ok(meta) => {
                 let now = self.context.clock.instant();
                 let version = meta.version.clone();
                 self.present(meta);
-                let carried = order.grant.as_ref().map(|grant| grant.issue);
+                let carried = order.contents.as_ref().map(|contents| contents.grant.issue);
                 self.context.registry.with(self.caller, |memory| memory.written(version, carried, repair, now));
             }
             Err(ApiFailure::NotFound) if attempted == "update" => self.context.secrets.absent(self.target()),
             Err(ApiFailure::Conflict) => self.context.secrets.outdated(&self.target()),
-            Err(failure) => self.troubled(attempted, &self.spec.secret_name, &failure),
+            Err(failure) => self.troubled_over(attempted, &self.spec.secret_name, &failure, token),
         }
     }
 
@@ -156,8 +169,8 @@ impl Actor<'_> {
     }
 
     fn order(&self, ordered: Ordered, call: GrantCall, waiting: Waiting) {
-        let Self { context, identity, spec, caller } = self;
-        let name = ObjectName::new(&identity.namespace, &spec.credentials_secret_name);
+        let Self { context, caller, .. } = self;
+        let name = self.credentials_name();
         // They may have changed since the decision: then the next decision is another.
         let Some(credentials) = context.credentials.usable(&name).filter(|credentials| credentials.fingerprint() == ordered.subject.lane)
         else {
@@ -180,11 +193,20 @@ impl Actor<'_> {
         self.context.secrets.present(&self.identity.namespace, meta);
     }
 
+    fn credentials_name(&self) -> ObjectName {
+        ObjectName::new(&self.identity.namespace, &self.spec.credentials_secret_name)
+    }
+
     fn target(&self) -> ObjectName {
         ObjectName::new(&self.identity.namespace, &self.spec.secret_name)
     }
 
     fn troubled(&self, attempted: &str, name: &str, failure: &ApiFailure) {
+        self.troubled_over(attempted, name, failure, None);
+    }
+
+    /// `token`: the one that the server was told.
+    fn troubled_over(&self, attempted: &str, name: &str, failure: &ApiFailure, token: Option<&AccessToken>) {
         let now = self.context.clock.instant();
         let remedy = match failure {
             ApiFailure::Refused(_) | ApiFailure::Unchangeable(_) => "Mend what the server names; the operator tries again by itself",
@@ -192,51 +214,16 @@ impl Actor<'_> {
             _ => "The operator tries again by itself",
         };
         self.context.registry.with(self.caller, |memory| {
-            let words = withhold(failure.words(), memory.hand.as_ref());
+            let grant = memory.hand.iter().flat_map(|hand| [Some(&hand.grant.grant), hand.grant.playback_url.as_ref()]);
+            let words = withhold(failure.words(), grant.flatten().chain(token.map(|token| &token.token)));
             let message = format!("could not {attempted} Secret {}/{name}: {words}. {remedy}", self.identity.namespace);
             memory.troubled(message, failure.is_refusal(), matches!(failure, ApiFailure::Terminating(_)), now);
         });
     }
 }
 
-/// The server's words, unless they quote the grant: a webhook may say anything.
-fn withhold<'a>(words: &'a str, hand: Option<&Arc<HeldGrant>>) -> &'a str {
-    const TELLING: usize = 12;
-    let Some(hand) = hand else { return words };
-    let secrets = [Some(&hand.grant.grant), hand.grant.playback_url.as_ref()];
-    let quotes = |secret: &str| {
-        use base64::Engine as _;
-        let encoded = zeroize::Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(secret));
-        [secret, &encoded]
-            .into_iter()
-            .any(|text| text.as_bytes().windows(TELLING).any(|part| words.as_bytes().windows(TELLING).any(|said| said == part)))
-    };
-    if secrets.into_iter().flatten().any(|secret| quotes(secret.expose_secret())) {
-        "its words quote the Secret and are withheld"
-    } else {
-        words
-    }
-}
+/// What was to be written: the order, and the token that was signed for it.
+type Written<'a> = (&'a SecretOrder, Option<&'a AccessToken>);
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::media::{Grant, PlayerStreamerSid, Ttl};
-    use crate::time::Instant;
-
-    #[test]
-    fn words_that_quote_the_grant_are_withheld() {
-        let hand = Arc::new(HeldGrant {
-            grant: Grant::from_stored(r#"{"playbackUrl":"https://play.example/?token=abcdefghijklmnop"}"#, None).unwrap(),
-            player_streamer_sid: PlayerStreamerSid::parse(&format!("VJ{}", "a".repeat(32))).unwrap(),
-            issue: Instant::after_start(std::time::Duration::ZERO),
-            issue_time: k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
-            ttl: Ttl::from_seconds(15).unwrap(),
-            request_hash: String::new(),
-        });
-        assert_eq!(withhold("exceeded quota: secrets", Some(&hand)), "exceeded quota: secrets");
-        for quoting in ["denied: token=abcdefghijkl", "denied: aHR0cHM6Ly9wbGF5LmV4YW1wbGUv"] {
-            assert_eq!(withhold(quoting, Some(&hand)), "its words quote the Secret and are withheld", "{quoting}");
-        }
-    }
-}
+/// The credentials are others than those that were decided upon.
+struct CredentialsChanged;

@@ -4,7 +4,8 @@ use secrecy::SecretSlice;
 
 use super::*;
 use crate::api::DeletionPolicy;
-use crate::media::{GrantCall, PlayerStreamerSid, Ttl};
+use crate::lifecycle::Claim;
+use crate::media::{GrantCall, GrantForm, PlayerStreamerSid, Ttl};
 use crate::time::Instant;
 
 const GRANT: &str = r#"{"playbackUrl":"https://play.example/?token=t"}"#;
@@ -26,6 +27,7 @@ fn spec() -> ValidSpec {
         labels: std::collections::BTreeMap::new(),
         annotations: std::collections::BTreeMap::new(),
         deletion_policy: DeletionPolicy::Delete,
+        access_token: None,
         suspend: false,
     }
 }
@@ -57,13 +59,28 @@ fn data(changes: &[(&str, &str)]) -> SecretData {
     all.map(|(name, value)| ((*name).to_owned(), SecretSlice::from(value.as_bytes().to_vec()))).collect()
 }
 
+/// Metadata that claims that grant, where others have set that key last.
+fn meta(foreign: Option<&str>) -> SecretMeta {
+    let Claim { issue_time, expiry_time, request_hash } = claim();
+    let claimed = [
+        (annotation::ISSUE_TIME, rfc3339_millis(issue_time)),
+        (annotation::EXPIRY_TIME, rfc3339_millis(expiry_time)),
+        (annotation::REQUEST_HASH, request_hash),
+    ];
+    SecretMeta {
+        annotations: claimed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        foreign_data: foreign.into_iter().map(str::to_owned).collect(),
+        ..SecretMeta::default()
+    }
+}
+
 fn read(changes: &[(&str, &str)], in_hand: Option<&HeldGrant>) -> Option<HeldGrant> {
-    held_grant(&data(changes), &BTreeSet::new(), &claim(), &spec(), in_hand, now())
+    held_grant(&data(changes), &meta(None), &spec(), in_hand, now())
 }
 
 /// The same, where others have set that key last.
 fn read_foreign(name: &str, changes: &[(&str, &str)], in_hand: Option<&HeldGrant>) -> Option<HeldGrant> {
-    held_grant(&data(changes), &BTreeSet::from([name.to_owned()]), &claim(), &spec(), in_hand, now())
+    held_grant(&data(changes), &meta(Some(name)), &spec(), in_hand, now())
 }
 
 #[test]
@@ -112,5 +129,55 @@ fn another_operators_grant_of_the_same_millisecond_is_a_grant_and_others_text_is
         assert_eq!(another.claim(), in_hand.claim());
         assert!(another.grant.grant.expose_secret() != GRANT || another.grant.account_sid != in_hand.grant.account_sid, "it is another");
         assert!(read_foreign(change.0, &[change], Some(&in_hand)).is_none(), "{} was written by others", change.0);
+    }
+}
+
+/// A token that carries that text as its grant, as JSON or as a string.
+fn token(player: &str) -> String {
+    use base64::Engine as _;
+    let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.signature", encode("{}"), encode(&format!(r#"{{"grants":{{"player":{player}}}}}"#)))
+}
+
+/// Whether the token is intact beside the grant in data with these changes.
+fn intact(changes: &[(&str, &str)], foreign: Option<&str>, claimed: bool) -> bool {
+    let mut meta = meta(foreign);
+    if claimed {
+        meta.annotations.insert(annotation::TOKEN_HASH.to_owned(), "hash".to_owned());
+    }
+    let data = data(changes);
+    let held = held_grant(&data, &meta, &spec(), read(&[], None).as_ref(), now()).unwrap();
+    token_is_intact(&data, &meta, &held)
+}
+
+#[test]
+fn a_token_is_intact_when_it_carries_the_grant_beside_it_and_is_the_operators() {
+    let good = token(GRANT);
+    let written = [(key::ACCESS_TOKEN, good.as_str()), (key::ACCESS_TOKEN_EXPIRY_TIME, "2026-11-24T13:00:00.000Z")];
+    assert!(intact(&written, None, true));
+    assert!(intact(&written, Some("others"), true));
+    for name in [key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME] {
+        assert!(!intact(&written, Some(name), true), "others have set {name}");
+    }
+    let another = token(r#"{"playbackUrl":"https://play.example/?token=u"}"#);
+    for spoilt in ["", "no token", another.as_str()] {
+        assert!(!intact(&[(key::ACCESS_TOKEN, spoilt), written[1]], None, true), "{spoilt}");
+    }
+    for spoilt in ["", "soon"] {
+        assert!(!intact(&[written[0], (key::ACCESS_TOKEN_EXPIRY_TIME, spoilt)], None, true), "{spoilt}");
+    }
+}
+
+#[test]
+fn where_no_token_is_claimed_none_is_looked_at() {
+    assert!(intact(&[], None, false));
+    assert!(intact(&[(key::ACCESS_TOKEN, "somebody's")], Some(key::ACCESS_TOKEN), false));
+}
+
+#[test]
+fn the_token_tells_whether_the_grant_was_json_or_a_text() {
+    let as_text = token(&serde_json::Value::from(GRANT).to_string());
+    for (token, form) in [(token(GRANT), GrantForm::Json), (as_text, GrantForm::Text), (String::new(), GrantForm::Json)] {
+        assert_eq!(read(&[(key::ACCESS_TOKEN, &token)], None).unwrap().grant.form, form);
     }
 }

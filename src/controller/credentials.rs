@@ -15,9 +15,10 @@ use super::api::{ApiFailure, ApiServer, ReadSecret, secret_meta};
 use super::registry::{ObjectName, Registry};
 use super::secret_index::is_newer;
 use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, WatchLog};
-use crate::lifecycle::{CredentialsView, SecretVersion};
+use crate::lifecycle::{CredentialsView, SecretVersion, Signer};
 use crate::media::Credentials;
 use crate::telemetry::Metrics;
+use crate::token::SigningKey;
 
 /// Beyond so many, credentials are looked at every minute instead of watched: each watch is a connection.
 const MOST_WATCHES: usize = 100;
@@ -58,7 +59,23 @@ struct Watched {
 #[derive(Clone)]
 enum Known {
     Absent,
-    Read { version: SecretVersion, credentials: Result<Arc<Credentials>, String> },
+    Read { version: SecretVersion, credentials: Result<Usable, String> },
+}
+
+/// Credentials, and how they are seen.
+#[derive(Clone)]
+struct Usable {
+    credentials: Arc<Credentials>,
+    view: CredentialsView,
+}
+
+impl Usable {
+    fn new(credentials: Credentials) -> Self {
+        let key = SigningKey::of(&credentials).map(|key| key.tag());
+        let signer = Signer { key, account_sid: credentials.account_sid().map(str::to_owned) };
+        let view = CredentialsView::Usable { lane: credentials.fingerprint(), signer };
+        Self { credentials: Arc::new(credentials), view }
+    }
 }
 
 impl CredentialsStore {
@@ -73,7 +90,7 @@ impl CredentialsStore {
         match &*lock(&self.slot(name).known) {
             None => CredentialsView::NotRead,
             Some(Known::Absent) => CredentialsView::NotFound,
-            Some(Known::Read { credentials: Ok(credentials), .. }) => CredentialsView::Usable(credentials.fingerprint()),
+            Some(Known::Read { credentials: Ok(usable), .. }) => usable.view.clone(),
             Some(Known::Read { credentials: Err(why), .. }) => CredentialsView::Invalid(why.clone()),
         }
     }
@@ -82,7 +99,7 @@ impl CredentialsStore {
     #[must_use]
     pub fn usable(self: &Arc<Self>, name: &ObjectName) -> Option<Arc<Credentials>> {
         match &*lock(&self.slot(name).known) {
-            Some(Known::Read { credentials: Ok(credentials), .. }) => Some(credentials.clone()),
+            Some(Known::Read { credentials: Ok(usable), .. }) => Some(usable.credentials.clone()),
             _ => None,
         }
     }
@@ -132,7 +149,7 @@ impl CredentialsStore {
         match self.server.within(limit).read(&name.namespace, &name.name).await {
             Ok(ReadSecret { meta, data }) => {
                 let get = |key: &str| data.get(key).map(secrecy::ExposeSecret::expose_secret);
-                let credentials = Credentials::from_secret_data(get).map(Arc::new).map_err(|error| error.to_string());
+                let credentials = Credentials::from_secret_data(get).map(Usable::new).map_err(|error| error.to_string());
                 Ok(Known::Read { version: meta.version, credentials })
             }
             Err(ApiFailure::NotFound) => Ok(Known::Absent),

@@ -49,6 +49,7 @@ fn placeholder(metadata: ObjectMeta) -> PlaybackGrantRequest {
         refresh_before_expiry_seconds: None,
         credentials_secret_ref: SecretRef::default(),
         secret: None,
+        access_token: None,
         suspend: true,
     };
     PlaybackGrantRequest { metadata, spec, status: None }

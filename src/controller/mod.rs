@@ -16,6 +16,7 @@ mod scope;
 mod secret_index;
 mod sleep;
 mod watch;
+mod withhold;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use super::memory::{Trouble, reason_of};
 use super::situation::{CredentialsView, LaneClosed, Situation, Target};
+use super::token::{CannotSign, Token};
 use crate::api::condition::Reason;
 use crate::api::names::annotation;
 use crate::media::FailureClass;
@@ -42,7 +43,7 @@ impl Situation<'_> {
     pub(super) fn cause(&self) -> Option<Cause> {
         let obstacle = self.conflict().or_else(|| self.suspension()).or_else(|| self.trouble()).or_else(|| self.bad_credentials());
         let attempt = obstacle.or_else(|| self.failure()).or_else(|| self.closed_lane());
-        attempt.or_else(|| self.fight()).or_else(|| self.lost_grant()).or_else(|| self.beginning())
+        attempt.or_else(|| self.fight()).or_else(|| self.lost_grant()).or_else(|| self.beginning()).or_else(|| self.unsigned())
     }
 
     fn conflict(&self) -> Option<Cause> {
@@ -106,7 +107,7 @@ impl Situation<'_> {
     fn bad_credentials(&self) -> Option<Cause> {
         let path = self.credentials_path();
         let (reason, message) = match self.seen.credentials {
-            CredentialsView::NotRead | CredentialsView::Usable(_) => return None,
+            CredentialsView::NotRead | CredentialsView::Usable { .. } => return None,
             CredentialsView::NotFound => (
                 Reason::CredentialsNotFound,
                 format!(
@@ -187,6 +188,31 @@ impl Situation<'_> {
             ),
         };
         Some(Cause { reason, message, progress: Progress::Reconciling, failed: false })
+    }
+
+    /// The grant is kept fresh, without the token that is asked for.
+    fn unsigned(&self) -> Option<Cause> {
+        let Token::Impossible(why) = self.token(self.hand?) else { return None };
+        let path = self.credentials_path();
+        let (missing, remedy) = match why {
+            CannotSign::NoApiKey => (
+                format!("only an API key can sign one, and Secret {path} has an account's SID and auth token"),
+                "Add the keys apiKeySid and apiKeySecret to it",
+            ),
+            CannotSign::NoAccount => (
+                format!("neither the Media API's answer nor Secret {path} says which account the API key belongs to"),
+                "Add the key accountSid to it",
+            ),
+        };
+        Some(Cause {
+            reason: Reason::CredentialsCannotSign,
+            message: format!(
+                "spec.accessToken asks for an Access Token, but {missing}. {remedy}; the grant in Secret {} is kept fresh all the same",
+                self.secret_path()
+            ),
+            progress: Progress::Stalled,
+            failed: false,
+        })
     }
 
     fn credentials_path(&self) -> String {

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::hand::HeldGrant;
 use super::memory::{Memory, Ordered, Repairs};
-use super::order::SecretOrder;
+use super::order::{Contents, SecretOrder};
 use super::report::{Report, report};
 use super::secret::{SecretMeta, SecretVersion};
 use super::situation::{CredentialsView, Seen, Situation, Target};
+use super::token::Token;
 use crate::media::GrantCall;
 use crate::media::lane::{Hold, Waiting};
 use crate::time::{Instant, Now};
@@ -131,7 +132,12 @@ impl Situation<'_> {
             Target::Foreign(_) => None,
             Target::Absent => {
                 let grant = grant()?;
-                Some(Step::Create(SecretOrder::new(self.seen.identity, self.spec, None, Some(grant))))
+                let token = self.token(&grant);
+                if self.awaits_credentials(&token) {
+                    return Some(Step::ReadCredentials);
+                }
+                let contents = Contents { grant, token: token.order() };
+                Some(Step::Create(SecretOrder::new(self.seen.identity, self.spec, None, Some(contents))))
             }
             Target::Ours(meta) if self.needs_read(meta) => Some(Step::Read),
             Target::Ours(meta) => match grant() {
@@ -155,12 +161,23 @@ impl Situation<'_> {
         if memory.unpatchable.as_ref() == Some(&version) {
             return Some(Step::Replace(version));
         }
-        let carried = (!self.holds_hand).then(|| grant.clone());
-        let order = SecretOrder::new(self.seen.identity, self.spec, Some(meta), carried);
-        if self.holds_hand && order.is_fulfilled_by(meta) {
+        let token = self.token(grant);
+        let right = self.holds_hand && self.has_beside_it(&token, meta);
+        if !right && self.awaits_credentials(&token) {
+            return Some(Step::ReadCredentials);
+        }
+        let contents = (!right).then(|| Contents { grant: grant.clone(), token: token.order() });
+        let order = SecretOrder::new(self.seen.identity, self.spec, Some(meta), contents);
+        if right && order.is_fulfilled_by(meta) {
             return None;
         }
         Some(Step::Patch { version, order, repair: self.repairs(meta) })
+    }
+
+    /// Whether the key that signs is looked for before the grant is written. Only once: while the API server doesn't give the credentials, the
+    /// grant is written without a token.
+    fn awaits_credentials(&self, token: &Token) -> bool {
+        *token == Token::Unread && self.seen.memory.trouble.is_none()
     }
 
     /// Whether a write would undo what others changed, rather than bring a new grant or what the spec newly asks for.

@@ -1,6 +1,6 @@
 //! Decisions from hand-made observations.
 
-use super::super::testing::{Scene, at, backoff, claimed, conditions, failing, hand, lane, rest, shown, step};
+use super::super::testing::{Scene, at, backoff, claimed, conditions, failing, hand, rest, shown, step, usable};
 use super::*;
 use crate::api::condition::ConditionType::{Ready, Stalled};
 use crate::lifecycle::memory::Trouble;
@@ -74,7 +74,7 @@ fn a_fight_is_left_after_more_and_more_time_and_then_stalls() {
     assert!(matches!(step(&scene), Step::Patch { repair: true, .. }), "its time has come");
     scene.memory.own_version = Some(scene.meta().version.clone());
     let Step::Patch { repair: false, order, .. } = step(&scene) else { panic!("a change of the spec is no repair and waits for nothing") };
-    assert!(order.grant.is_none(), "the grant is there already");
+    assert!(order.contents.is_none(), "the grant is there already");
 }
 
 #[test]
@@ -86,10 +86,10 @@ fn another_operators_earlier_grant_is_written_over_and_that_is_no_repair() {
     scene.memory.repairs = crate::lifecycle::Repairs { count: 40, last: Some(at(1000)) };
     assert!(matches!(step(&scene), Step::Read), "it may be a later one, or no grant at all");
     let version = scene.meta().version.clone();
-    scene.memory.read_intact(version.clone(), (*hand(999)).clone());
+    scene.memory.read_intact(version.clone(), (*hand(999)).clone(), true);
     assert_eq!(scene.memory.hand.as_ref().map(|hand| hand.issue), ours.map(|hand| hand.issue));
     let Step::Patch { repair: false, order, .. } = step(&scene) else { panic!("it waits for something") };
-    assert_eq!(order.grant.map(|grant| grant.issue), Some(at(1000)));
+    assert_eq!(order.contents.map(|contents| contents.grant.issue), Some(at(1000)));
     scene.memory.read_damaged(version);
     let (report, _) = rest(&scene);
     assert_eq!(report.status.conditions[0].reason, "SecretConflict", "what is no grant is a repair, and that waits");
@@ -157,7 +157,7 @@ fn after_a_restart_a_fresh_secret_is_read_once_and_nothing_is_asked_for() {
     scene.memory = Memory::at_first_sight(None, at(1000));
     assert!(matches!(step(&scene), Step::Read));
     let version = scene.meta().version.clone();
-    scene.memory.read_intact(version, (*hand(1000)).clone());
+    scene.memory.read_intact(version, (*hand(1000)).clone(), true);
     let (report, _) = rest(&scene);
     assert_eq!(conditions(&report), shown(&[(Ready, "True", "GrantIssued")]));
 }
@@ -281,6 +281,6 @@ fn a_refusal_holds_back_only_what_it_refused() {
     scene.refresh_request = Some("v1".into());
     assert_eq!(hold(&scene), Hold::Nothing, "a refresh was asked for");
     scene.refresh_request = None;
-    scene.credentials = CredentialsView::Usable(lane("another"));
+    scene.credentials = usable("another");
     assert_eq!(hold(&scene), Hold::Nothing, "other credentials");
 }

@@ -28,6 +28,8 @@ pub struct Memory {
     pub landed: Option<Instant>,
     /// The version of the Secret whose data is known not to be what was written.
     pub damaged: Option<SecretVersion>,
+    /// The version of the Secret whose Access Token is known not to be what was written, though its grant is.
+    pub damaged_token: Option<SecretVersion>,
     /// The version of the Secret that can't be patched: it is deleted and made again.
     pub unpatchable: Option<SecretVersion>,
     /// How often others have changed what was written, and until when it is left at that.
@@ -186,6 +188,7 @@ impl Memory {
             own_version: None,
             landed: None,
             damaged: None,
+            damaged_token: None,
             unpatchable: None,
             repairs: Repairs::default(),
             stray_held: None,
@@ -253,8 +256,9 @@ impl Memory {
         self.hand.as_ref().is_some_and(|hand| hand.request_hash == subject.request_hash && now.since(hand.issue) <= RECENT_SUCCESS)
     }
 
-    /// The Secret's data was read and is what `held` says; `held` is the grant in hand from here on if it lives longer.
-    pub fn read_intact(&mut self, version: SecretVersion, held: HeldGrant) {
+    /// The Secret's data was read and is what `held` says; `held` is the grant in hand from here on if it lives longer. `token`: whether the
+    /// Access Token is what its annotation says, too.
+    pub fn read_intact(&mut self, version: SecretVersion, held: HeldGrant, token: bool) {
         let newer = self.hand.as_ref().is_none_or(|hand| {
             // The same times, and another grant: two operators have asked at the same millisecond. What stands there stays.
             hand.request_hash != held.request_hash || hand.expiry() <= held.expiry() || hand.claim() == held.claim()
@@ -264,6 +268,7 @@ impl Memory {
             self.hand = Some(Arc::new(held));
         }
         self.damaged = None;
+        self.damaged_token = (!token).then(|| version.clone());
         self.verified = Some(version);
     }
 
@@ -282,6 +287,7 @@ impl Memory {
         self.landed = carried.or(self.landed);
         self.trouble = None;
         self.damaged = None;
+        self.damaged_token = None;
         self.unpatchable = None;
         self.own_version = Some(version.clone());
         self.verified = Some(version);

@@ -130,14 +130,14 @@ fn the_later_grant_stays_in_hand() {
     let mut memory = Memory::at_first_sight(None, at(1000));
     let version = SecretVersion { uid: "a".into(), resource_version: "1".into() };
     memory.hand = Some(hand(1000));
-    memory.read_intact(version.clone(), (*hand(990)).clone());
+    memory.read_intact(version.clone(), (*hand(990)).clone(), true);
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(1000));
-    memory.read_intact(version.clone(), (*hand(1010)).clone());
+    memory.read_intact(version.clone(), (*hand(1010)).clone(), true);
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(1010));
     let tie = HeldGrant { grant: crate::media::Grant::from_stored("{}", None).unwrap(), issue: at(1009), ..(*hand(1010)).clone() };
-    memory.read_intact(version.clone(), tie);
+    memory.read_intact(version.clone(), tie, true);
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(1009), "of two that claim the same, the one that stands there");
-    memory.read_intact(version, HeldGrant { request_hash: "other".into(), ..(*hand(990)).clone() });
+    memory.read_intact(version, HeldGrant { request_hash: "other".into(), ..(*hand(990)).clone() }, true);
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(990), "what is in hand is for another spec");
 }
 
@@ -221,7 +221,7 @@ fn an_api_server_that_takes_calls_again_is_asked_at_once() {
 fn what_was_read_and_is_not_what_was_written_is_remembered_until_the_next_write() {
     let version = SecretVersion { uid: "a".into(), resource_version: "1".into() };
     let mut memory = Memory::at_first_sight(None, at(1000));
-    memory.read_intact(version.clone(), (*hand(1000)).clone());
+    memory.read_intact(version.clone(), (*hand(1000)).clone(), true);
     assert_eq!((&memory.verified, &memory.damaged), (&Some(version.clone()), &None));
     memory.read_damaged(version.clone());
     assert_eq!((&memory.verified, &memory.damaged), (&None, &Some(version.clone())));

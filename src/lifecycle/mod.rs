@@ -22,13 +22,15 @@ mod simulation;
 mod situation;
 #[cfg(test)]
 mod testing;
+mod token;
 
 pub use decide::{Decision, Step, decide};
 pub use hand::{HeldGrant, whole_millis};
 pub use hash::request_hash;
 pub use memory::{Backoff, Failure, Memory, Ordered, Repairs, Subject, Trouble, reason_of};
-pub use order::SecretOrder;
+pub use order::{Contents, SecretOrder};
 pub use ownership::{Identity, Whose};
 pub use report::Report;
 pub use secret::{Claim, Owner, SecretMeta, SecretVersion, SecretView};
 pub use situation::{CredentialsView, LaneClosed, Seen};
+pub use token::{Signer, TokenOrder};

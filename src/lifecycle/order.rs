@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::hand::HeldGrant;
 use super::ownership::{Identity, is_request};
 use super::secret::{Owner, SecretMeta};
+use super::token::TokenOrder;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
 use crate::api::{DeletionPolicy, ValidSpec};
 use crate::time::rfc3339_millis;
@@ -19,25 +20,35 @@ pub struct SecretOrder {
     pub annotations: BTreeMap<String, Option<String>>,
     /// All owners, when they change.
     pub owners: Option<Vec<Owner>>,
-    /// The grant, unless the data is right as it is.
-    pub grant: Option<Arc<HeldGrant>>,
+    /// The data, unless it is right as it is.
+    pub contents: Option<Contents>,
+}
+
+/// A Secret's data: a grant, and what belongs beside it.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// The grant.
+    pub grant: Arc<HeldGrant>,
+    /// The token to be signed; `None`: none is to be there.
+    pub token: Option<TokenOrder>,
 }
 
 impl SecretOrder {
-    /// What makes `present` (or a new Secret) what the spec asks for, with `grant` in it.
+    /// What makes `present` (or a new Secret) what the spec asks for, with `contents` in it.
     ///
     /// Labels and annotations that the operator put there and the spec no longer names are taken off; those of others stay.
     #[must_use]
-    pub fn new(identity: &Identity, spec: &ValidSpec, present: Option<&SecretMeta>, grant: Option<Arc<HeldGrant>>) -> Self {
+    pub fn new(identity: &Identity, spec: &ValidSpec, present: Option<&SecretMeta>, contents: Option<Contents>) -> Self {
         let mut labels = set(&spec.labels);
         labels.insert(MANAGED_BY_LABEL.to_owned(), Some(MANAGED_BY.to_owned()));
         let mut annotations = set(&spec.annotations);
         annotations.insert(annotation::OWNED_BY.to_owned(), Some(identity.owned_by()));
-        if let Some(grant) = &grant {
+        if let Some(Contents { grant, token }) = &contents {
             let claim = grant.claim();
             annotations.insert(annotation::ISSUE_TIME.to_owned(), Some(rfc3339_millis(claim.issue_time)));
             annotations.insert(annotation::EXPIRY_TIME.to_owned(), Some(rfc3339_millis(claim.expiry_time)));
             annotations.insert(annotation::REQUEST_HASH.to_owned(), Some(claim.request_hash));
+            annotations.insert(annotation::TOKEN_HASH.to_owned(), token.as_ref().map(TokenOrder::hash));
         }
         let present_owners = present.map(|present| present.owners.as_slice()).unwrap_or_default();
         let wanted_owners = owners(identity, spec.deletion_policy, present_owners);
@@ -50,7 +61,7 @@ impl SecretOrder {
                 annotations.entry(key.clone()).or_insert(None);
             }
         }
-        Self { labels, annotations, owners: (wanted_owners != present_owners).then_some(wanted_owners), grant }
+        Self { labels, annotations, owners: (wanted_owners != present_owners).then_some(wanted_owners), contents }
     }
 
     /// Whether `present` is already so, its data aside.

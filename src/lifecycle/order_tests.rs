@@ -1,4 +1,4 @@
-use super::super::testing::{claimed, hand, identity, spec};
+use super::super::testing::{bare, claimed, hand, identity, spec};
 use super::*;
 
 fn changes(map: &BTreeMap<String, Option<String>>, there: &BTreeMap<String, String>) -> Vec<(String, Option<String>)> {
@@ -7,7 +7,7 @@ fn changes(map: &BTreeMap<String, Option<String>>, there: &BTreeMap<String, Stri
 
 #[test]
 fn a_new_secret_says_whose_it_is_and_what_it_holds() {
-    let order = SecretOrder::new(&identity(), &spec(), None, Some(hand(1000)));
+    let order = SecretOrder::new(&identity(), &spec(), None, Some(bare(hand(1000))));
     assert_eq!(order.labels["app.kubernetes.io/managed-by"].as_deref(), Some("playback-grant-operator"));
     assert_eq!(order.labels["tier"].as_deref(), Some("gold"));
     for (name, value) in [
@@ -26,7 +26,7 @@ fn a_new_secret_says_whose_it_is_and_what_it_holds() {
 fn what_is_as_it_should_be_is_fulfilled() {
     let present = claimed("keynote", 1000);
     assert!(SecretOrder::new(&identity(), &spec(), Some(&present), None).is_fulfilled_by(&present));
-    assert!(!SecretOrder::new(&identity(), &spec(), Some(&present), Some(hand(1001))).is_fulfilled_by(&present));
+    assert!(!SecretOrder::new(&identity(), &spec(), Some(&present), Some(bare(hand(1001)))).is_fulfilled_by(&present));
 }
 
 #[test]

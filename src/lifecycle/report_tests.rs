@@ -323,7 +323,7 @@ fn what_annotations_do_not_say_of_a_grant_comes_from_the_hand_or_from_the_status
     let version = scene.meta().version.clone();
     scene.memory = crate::lifecycle::Memory::at_first_sight(Some(&status), at(1000));
     scene.memory.looked = Some(at(1000));
-    scene.memory.read_intact(version, (*hand(1000)).clone());
+    scene.memory.read_intact(version, (*hand(1000)).clone(), true);
     assert_eq!(rest(&scene).0.status.grant, status.grant);
     scene.memory.status.grant.as_mut().unwrap().issue_time = "2026-11-24T11:00:00.000Z".into();
     assert_eq!(rest(&scene).0.status.grant.unwrap().url, None, "that was another grant");

@@ -5,6 +5,7 @@ use super::hash::request_hash;
 use super::memory::{Memory, Subject};
 use super::ownership::{Identity, Whose};
 use super::secret::{SecretMeta, SecretView};
+use super::token::Signer;
 use crate::api::{InvalidSpec, ValidSpec};
 use crate::media::FailureClass;
 use crate::media::LaneKey;
@@ -53,8 +54,13 @@ pub enum CredentialsView {
     NotFound,
     /// They can't be used; the text says what is missing or malformed, and the remedy.
     Invalid(String),
-    /// They can be used; their calls go through this lane.
-    Usable(LaneKey),
+    /// They can be used.
+    Usable {
+        /// Their calls go through this lane.
+        lane: LaneKey,
+        /// What they sign tokens with.
+        signer: Signer,
+    },
 }
 
 /// The Secret that the spec names, seen from its request.
@@ -137,7 +143,7 @@ impl<'a> Situation<'a> {
     /// What a call now would be made for, and with; `None` while the credentials can't be used.
     pub(super) fn subject(&self) -> Option<Subject> {
         match self.seen.credentials {
-            CredentialsView::Usable(lane) => Some(Subject { request_hash: self.request_hash.clone(), lane: *lane }),
+            CredentialsView::Usable { lane, .. } => Some(Subject { request_hash: self.request_hash.clone(), lane: *lane }),
             _ => None,
         }
     }

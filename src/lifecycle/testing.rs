@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Backoff, CredentialsView, Decision, Failure, HeldGrant, Identity, LaneClosed, Memory, Ordered, Report, SecretMeta, SecretOrder,
-    SecretView, Seen, Step, Subject, decide, request_hash,
+    Backoff, Contents, CredentialsView, Decision, Failure, HeldGrant, Identity, LaneClosed, Memory, Ordered, Report, SecretMeta,
+    SecretOrder, SecretView, Seen, Signer, Step, Subject, decide, request_hash,
 };
 use crate::api::condition::ConditionType;
 use crate::api::{DeletionPolicy, InvalidSpec, ValidSpec, Violation};
@@ -45,7 +45,7 @@ impl Scene {
             refresh_request: None,
             secret: SecretView::Absent,
             strays: Vec::new(),
-            credentials: CredentialsView::Usable(lane("media-api")),
+            credentials: usable("media-api"),
             lane_closed: None,
             lane_slow: false,
             memory,
@@ -115,8 +115,19 @@ pub(super) fn spec() -> ValidSpec {
         labels: [("tier".to_owned(), "gold".to_owned())].into(),
         annotations: [("note".to_owned(), "n".to_owned())].into(),
         deletion_policy: DeletionPolicy::Delete,
+        access_token: None,
         suspend: false,
     }
+}
+
+/// A grant without a token.
+pub(super) fn bare(grant: Arc<HeldGrant>) -> Contents {
+    Contents { grant, token: None }
+}
+
+/// Credentials that can't sign.
+pub(super) fn usable(user: &str) -> CredentialsView {
+    CredentialsView::Usable { lane: lane(user), signer: Signer { key: None, account_sid: None } }
 }
 
 pub(super) fn lane(user: &str) -> LaneKey {
@@ -138,7 +149,7 @@ pub(super) fn hand(seconds: u64) -> Arc<HeldGrant> {
 
 /// A Secret as the operator writes it, with that grant in it.
 pub(super) fn claimed(name: &str, seconds: u64) -> SecretMeta {
-    let order = SecretOrder::new(&identity(), &spec(), None, Some(hand(seconds)));
+    let order = SecretOrder::new(&identity(), &spec(), None, Some(bare(hand(seconds))));
     let set = |wanted: std::collections::BTreeMap<String, Option<String>>| -> std::collections::BTreeMap<String, String> {
         wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     };

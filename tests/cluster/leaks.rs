@@ -1,7 +1,7 @@
 //! The search for secrets where none may be: logs, events, statuses, annotations, the audit log.
 //!
-//! Whatever is secret in a run bears a mark: credentials are [`planted`], grants carry the simulator's playback URL and token, and service
-//! account tokens begin as every JWT does. The marks are searched for plain and in base64, whatever stands before them.
+//! Whatever is secret in a run bears a mark: credentials are [`planted`], grants carry the simulator's playback URL and token, and Access
+//! Tokens and service account tokens begin each in their own way. The marks are searched for plain and in base64, whatever stands before them.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use playback_grant_testbed::ControlPlane;
 const PLANTED: &str = "planted-value-";
 
 /// What every secret begins with, or has in it.
-const MARKS: [&str; 4] = [PLANTED, "playback.invalid/playback?token=", "sim1.1", "eyJhbGciOiJ"];
+const MARKS: [&str; 5] = [PLANTED, "playback.invalid/playback?token=", "sim1.1", "eyJhbGciOiJ", "eyJjdHkiOiJ0d2ls"];
 
 /// A secret value that the search finds.
 pub fn planted(name: &str) -> String {
@@ -109,7 +109,7 @@ pub async fn search_everything(plane: &ControlPlane) -> Result<String> {
 /// Checks that the search finds the run's own secrets: each grant, playback URL and credential in the cluster, plain and in base64, and the
 /// tokens that the operators prove themselves by.
 async fn ensure_finds_the_real(search: &Search, plane: &ControlPlane) -> Result<()> {
-    const SECRET_KEYS: [&str; 4] = ["grant", "playbackUrl", "apiKeySecret", "authToken"];
+    const SECRET_KEYS: [&str; 5] = ["grant", "playbackUrl", "accessToken", "apiKeySecret", "authToken"];
     let mut seen = 0;
     for secret in Api::<Secret>::all(plane.admin()).list(&ListParams::default()).await? {
         let is_ours = secret.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key("app.kubernetes.io/managed-by"));

@@ -14,6 +14,7 @@ use super::{ApiFailure, meta};
 use crate::api::names::key;
 use crate::lifecycle::{HeldGrant, Owner, SecretMeta, SecretOrder, SecretVersion};
 use crate::time::rfc3339_millis;
+use crate::token::AccessToken;
 
 /// A Secret's data, decoded. It doesn't print and is wiped.
 pub type SecretData = BTreeMap<String, SecretSlice<u8>>;
@@ -97,19 +98,20 @@ struct OwnerBody<'a> {
     block_owner_deletion: bool,
 }
 
-pub(super) fn create(name: &str, order: &SecretOrder) -> Result<Bytes, ApiFailure> {
+pub(super) fn create(name: &str, order: &SecretOrder, token: Option<&AccessToken>) -> Result<Bytes, ApiFailure> {
     let mut metadata = MetadataBody { name: Some(name), ..metadata(order) };
     metadata.labels.retain(|_, value| value.is_some());
     metadata.annotations.retain(|_, value| value.is_some());
-    let mut data = order.grant.as_deref().map(data).unwrap_or_default();
+    let mut data = order.contents.as_ref().map(|contents| data(&contents.grant, token)).unwrap_or_default();
     data.retain(|_, value| value.is_some());
     encode(&SecretBody { api_version: Some("v1"), kind: Some("Secret"), type_: Some("Opaque"), metadata, data: Some(data) })
 }
 
-pub(super) fn patch(version: &SecretVersion, order: &SecretOrder) -> Result<Bytes, ApiFailure> {
+pub(super) fn patch(version: &SecretVersion, order: &SecretOrder, token: Option<&AccessToken>) -> Result<Bytes, ApiFailure> {
     let metadata = MetadataBody { uid: Some(&version.uid), resource_version: Some(&version.resource_version), ..metadata(order) };
     // The type is told too: a Secret of another one can't be changed, and is made anew.
-    encode(&SecretBody { api_version: None, kind: None, type_: Some("Opaque"), metadata, data: order.grant.as_deref().map(data) })
+    let data = order.contents.as_ref().map(|contents| data(&contents.grant, token));
+    encode(&SecretBody { api_version: None, kind: None, type_: Some("Opaque"), metadata, data })
 }
 
 fn encode(body: &SecretBody<'_>) -> Result<Bytes, ApiFailure> {
@@ -131,8 +133,8 @@ fn owner(owner: &Owner) -> OwnerBody<'_> {
     OwnerBody { api_version, kind, name, uid, controller: *controller, block_owner_deletion: *block_owner_deletion }
 }
 
-/// All keys of a grant Secret; `None` for one that this grant doesn't have, so that an earlier grant's goes.
-fn data(held: &HeldGrant) -> BTreeMap<&'static str, Option<Zeroizing<String>>> {
+/// All keys of a grant Secret; `None` for one that isn't to be there, so that an earlier grant's goes.
+fn data(held: &HeldGrant, token: Option<&AccessToken>) -> BTreeMap<&'static str, Option<Zeroizing<String>>> {
     let claim = held.claim();
     let encoded = |text: &str| Some(Zeroizing::new(STANDARD.encode(text)));
     BTreeMap::from([
@@ -142,5 +144,7 @@ fn data(held: &HeldGrant) -> BTreeMap<&'static str, Option<Zeroizing<String>>> {
         (key::ACCOUNT_SID, held.grant.account_sid.as_deref().and_then(encoded)),
         (key::ISSUE_TIME, encoded(&rfc3339_millis(claim.issue_time))),
         (key::EXPIRY_TIME, encoded(&rfc3339_millis(claim.expiry_time))),
+        (key::ACCESS_TOKEN, token.and_then(|token| encoded(token.token.expose_secret()))),
+        (key::ACCESS_TOKEN_EXPIRY_TIME, token.and_then(|token| encoded(&rfc3339_millis(token.expiry_time)))),
     ])
 }

@@ -23,6 +23,7 @@ use super::API_SERVER_LIMIT;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::names::{FIELD_MANAGER, GROUP};
 use crate::lifecycle::{Identity, SecretMeta, SecretOrder, SecretVersion};
+use crate::token::AccessToken;
 
 const JSON: &str = "application/json";
 const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -64,17 +65,30 @@ impl ApiServer {
         ReadSecret::parse(&answer)
     }
 
-    /// Makes a Secret.
-    pub async fn create(&self, namespace: &str, name: &str, order: &SecretOrder) -> Result<SecretMeta, ApiFailure> {
+    /// Makes a Secret, with `token` beside the grant.
+    pub async fn create(
+        &self,
+        namespace: &str,
+        name: &str,
+        order: &SecretOrder,
+        token: Option<&AccessToken>,
+    ) -> Result<SecretMeta, ApiFailure> {
         let path = format!("/api/v1/namespaces/{namespace}/secrets?fieldManager={FIELD_MANAGER}");
-        let answer = self.call(Method::POST, &path, JSON, METADATA_ONLY, body::create(name, order)?).await?;
+        let answer = self.call(Method::POST, &path, JSON, METADATA_ONLY, body::create(name, order, token)?).await?;
         meta::parse(&answer)
     }
 
-    /// Changes a Secret, if it is still this version.
-    pub async fn patch(&self, namespace: &str, name: &str, version: &SecretVersion, order: &SecretOrder) -> Result<SecretMeta, ApiFailure> {
+    /// Changes a Secret, if it is still this version; where the order has contents, with `token` beside the grant, or with none.
+    pub async fn patch(
+        &self,
+        namespace: &str,
+        name: &str,
+        version: &SecretVersion,
+        order: &SecretOrder,
+        token: Option<&AccessToken>,
+    ) -> Result<SecretMeta, ApiFailure> {
         let path = format!("{}?fieldManager={FIELD_MANAGER}", secret_path(namespace, name));
-        let answer = self.call(Method::PATCH, &path, MERGE_PATCH, METADATA_ONLY, body::patch(version, order)?).await?;
+        let answer = self.call(Method::PATCH, &path, MERGE_PATCH, METADATA_ONLY, body::patch(version, order, token)?).await?;
         meta::parse(&answer)
     }
 

@@ -10,7 +10,7 @@ use super::objects::{StoredSecret, data_of, refresh_request};
 use super::world::{Event, World, credentials_name};
 use crate::api::names::{MANAGED_BY_LABEL, annotation};
 use crate::api::{GrantSecret, PlaybackGrantRequestSpec, ValidSpec, validate};
-use crate::lifecycle::{HeldGrant, Identity, SecretOrder, request_hash, whole_millis};
+use crate::lifecycle::{Contents, HeldGrant, Identity, SecretOrder, request_hash, whole_millis};
 
 /// What others do. The number is a request's or a pair of credentials'.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -212,7 +212,7 @@ impl World {
         }
         let held = std::sync::Arc::new(self.elsewhere(&spec));
         self.disturb(n, |secret| {
-            let order = SecretOrder::new(&identity, &spec, Some(&secret.meta), Some(held.clone()));
+            let order = SecretOrder::new(&identity, &spec, Some(&secret.meta), Some(Contents { grant: held.clone(), token: None }));
             for (key, value) in order.annotations {
                 secret.meta.annotations.extend(value.map(|value| (key, value)));
             }

@@ -62,7 +62,7 @@ impl ApiServer {
         if secret.meta.version != *version {
             return Err(Failure::Conflict);
         }
-        if secret.immutable && order.grant.as_ref().is_some_and(|grant| data_of(grant) != secret.data) {
+        if secret.immutable && order.contents.as_ref().is_some_and(|contents| data_of(&contents.grant) != secret.data) {
             return Err(Failure::Unchangeable);
         }
         apply(&mut secret, order);
@@ -177,8 +177,8 @@ fn apply(secret: &mut StoredSecret, order: &SecretOrder) {
     if let Some(owners) = &order.owners {
         meta.owners.clone_from(owners);
     }
-    if let Some(grant) = &order.grant {
-        *data = data_of(grant);
+    if let Some(contents) = &order.contents {
+        *data = data_of(&contents.grant);
     }
 }
 

@@ -68,6 +68,7 @@ impl Asked {
             refresh_before_expiry_seconds: refresh_before,
             credentials_secret_ref: SecretRef { name: credentials_name(*pair) },
             secret: Some(GrantSecret { labels, deletion_policy, ..GrantSecret::default() }),
+            access_token: None,
             suspend: false,
         };
         let mut object = PlaybackGrantRequest::new(&name(*number), spec);

@@ -87,7 +87,7 @@ impl CredentialsIndex {
         match self.known.get(name) {
             None => CredentialsView::NotRead,
             Some(Known::Absent) => CredentialsView::NotFound,
-            Some(Known::Read(StoredCredentials { pair: Some(pair), .. })) => CredentialsView::Usable(media_api::lane_of(*pair)),
+            Some(Known::Read(StoredCredentials { pair: Some(pair), .. })) => media_api::usable(*pair),
             Some(Known::Read(_)) => CredentialsView::Invalid("the key apiKeySecret is missing".to_owned()),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 
 use super::world::Random;
+use crate::lifecycle::{CredentialsView, Signer};
 use crate::media::{Credentials, FailureClass, Grant, LaneKey, Ttl};
 use crate::time::Instant;
 
@@ -115,6 +116,11 @@ impl MediaApi {
         self.given.insert(text, given);
         grant
     }
+}
+
+/// How a pair of credentials is seen.
+pub(super) fn usable(pair: usize) -> CredentialsView {
+    CredentialsView::Usable { lane: lane_of(pair), signer: Signer { key: None, account_sid: None } }
 }
 
 /// The lane of a pair of credentials.

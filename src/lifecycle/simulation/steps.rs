@@ -105,7 +105,7 @@ impl World {
         self.remember(&reconcile.caller, |memory| {
             let in_hand = memory.hand.clone();
             match claim.and_then(|claim| held_grant(secret, &claim, spec, in_hand.as_deref(), now)) {
-                Some(held) => memory.read_intact(version, held),
+                Some(held) => memory.read_intact(version, held, true),
                 None => memory.read_damaged(version),
             }
         });
@@ -115,7 +115,7 @@ impl World {
         let now = self.now;
         let version = meta.version.clone();
         self.present(meta);
-        self.remember(caller, |memory| memory.written(version, order.grant.as_ref().map(|grant| grant.issue), repair, now));
+        self.remember(caller, |memory| memory.written(version, order.contents.as_ref().map(|contents| contents.grant.issue), repair, now));
     }
 
     fn credentials_read(&mut self, name: &str, read: Option<super::objects::StoredCredentials>) {

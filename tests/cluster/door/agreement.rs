@@ -87,11 +87,19 @@ fn fields() -> Vec<(&'static str, BoxedStrategy<Value>)> {
         ("secret.name", mapped(names(), |name| json!({"secret": {"name": name}}))),
         ("secret.labels", labels),
         ("secret.annotations", annotations),
+        ("accessToken", tokens()),
         (
             "ttlSeconds and refreshBeforeExpirySeconds",
             (-1_i64..64, -1_i64..48).prop_map(|(ttl, before)| json!({"ttlSeconds": ttl, "refreshBeforeExpirySeconds": before})).boxed(),
         ),
     ]
+}
+
+fn tokens() -> BoxedStrategy<Value> {
+    let identity =
+        prop_oneof![3 => "\\PC{1,12}", 1 => "[ -~]{0,3}", 1 => "a{250,260}", 1 => "é{250,260}", 1 => "(?s).{0,3}", 1 => "\\p{Cc}?"];
+    let ttl = prop_oneof![3 => 55_i64..200, 1 => -1_i64..60, 1 => 86_390_i64..86_410];
+    (identity, ttl).prop_map(|(identity, ttl)| json!({"accessToken": {"identity": identity, "ttlSeconds": ttl}})).boxed()
 }
 
 fn sids() -> BoxedStrategy<String> {

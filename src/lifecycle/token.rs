@@ -1,0 +1,101 @@
+//! The Access Token that belongs beside the grant in hand, if one does.
+
+use super::hand::HeldGrant;
+use super::secret::SecretMeta;
+use super::situation::{CredentialsView, Situation};
+use crate::api::names::annotation;
+use crate::token::{AccessTokenSpec, KeyTag, token_hash};
+
+/// What of the credentials decides a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// The API key; `None` when the credentials are none, and can't sign.
+    pub key: Option<KeyTag>,
+    /// The account that stands beside it, if one does.
+    pub account_sid: Option<String>,
+}
+
+/// A token to be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenOrder {
+    /// What is asked for.
+    pub spec: AccessTokenSpec,
+    /// The account: the one that has issued the grant or, where the Media API doesn't say, the one beside the API key.
+    pub account_sid: String,
+    /// The key that is to sign it.
+    pub key: KeyTag,
+}
+
+impl TokenOrder {
+    /// The hash over what decides it.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let Self { spec, account_sid, key } = self;
+        token_hash(spec, account_sid, key)
+    }
+}
+
+/// Why there can't be a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CannotSign {
+    /// The credentials are an account's SID and auth token.
+    NoApiKey,
+    /// Nobody says which account it is.
+    NoAccount,
+}
+
+/// The token that belongs beside a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Token {
+    /// None is asked for.
+    Unwanted,
+    /// The credentials aren't read yet.
+    Unread,
+    /// There are no credentials that could be used.
+    NoCredentials,
+    /// There can't be one.
+    Impossible(CannotSign),
+    /// This one.
+    Wanted(TokenOrder),
+}
+
+impl Token {
+    /// What is to be signed now, if anything is.
+    pub(super) fn order(self) -> Option<TokenOrder> {
+        match self {
+            Self::Wanted(order) => Some(order),
+            Self::Unwanted | Self::Unread | Self::NoCredentials | Self::Impossible(_) => None,
+        }
+    }
+}
+
+impl Situation<'_> {
+    /// The token that belongs beside `grant`.
+    pub(super) fn token(&self, grant: &HeldGrant) -> Token {
+        let Some(spec) = &self.spec.access_token else { return Token::Unwanted };
+        let signer = match self.seen.credentials {
+            CredentialsView::NotRead => return Token::Unread,
+            CredentialsView::NotFound | CredentialsView::Invalid(_) => return Token::NoCredentials,
+            CredentialsView::Usable { signer, .. } => signer,
+        };
+        let Some(key) = &signer.key else { return Token::Impossible(CannotSign::NoApiKey) };
+        let Some(account_sid) = grant.grant.account_sid.as_ref().or(signer.account_sid.as_ref()) else {
+            return Token::Impossible(CannotSign::NoAccount);
+        };
+        Token::Wanted(TokenOrder { spec: spec.clone(), account_sid: account_sid.clone(), key: key.clone() })
+    }
+
+    /// Whether the Secret, which holds the grant in hand, has that token beside it. What nobody can know now is left as it is.
+    pub(super) fn has_beside_it(&self, token: &Token, meta: &SecretMeta) -> bool {
+        let hash = meta.annotations.get(annotation::TOKEN_HASH);
+        match token {
+            Token::Unread | Token::NoCredentials => true,
+            Token::Unwanted | Token::Impossible(_) => hash.is_none(),
+            Token::Wanted(order) => hash == Some(&order.hash()) && self.seen.memory.damaged_token.as_ref() != Some(&meta.version),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;
