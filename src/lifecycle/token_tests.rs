@@ -28,6 +28,8 @@ fn signing(secret: &str, account_sid: Option<&str>) -> CredentialsView {
     }
 }
 
+type Change = fn(&mut Scene);
+
 /// The Secret holds a fresh grant, without a token, and one is asked for.
 fn wanting() -> Scene {
     let mut scene = Scene::fresh();
@@ -96,7 +98,7 @@ fn a_new_secret_has_the_token_from_the_beginning() {
 
 #[test]
 fn whatever_decides_a_token_makes_a_new_one_from_the_grant_in_hand() {
-    let changes: [(&str, fn(&mut Scene)); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("the identity", |scene| scene.spec.access_token = asked("another")),
         ("the lifetime", |scene| {
             scene.spec.access_token.as_mut().unwrap().ttl = AccessTokenTtl::from_seconds(60).unwrap();
