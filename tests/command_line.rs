@@ -32,7 +32,7 @@ fn what_can_not_be_printed_is_a_failure() {
 
 #[test]
 fn wrong_usage_is_answered_in_at_most_three_lines() {
-    let wrong: [&[&str]; 12] = [
+    let wrong: [&[&str]; 18] = [
         &[],
         &["serve"],
         &["crd", "--now"],
@@ -45,6 +45,12 @@ fn wrong_usage_is_answered_in_at_most_three_lines() {
         &["controller", "--log-level", "verbose"],
         &["controller", "--max-in-flight", "0"],
         &["controller", "--no-such-flag"],
+        &["token"],
+        &["token", "encode"],
+        &["token", "decode", "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"],
+        &["token", "decode", "--key", "secret"],
+        &["token", "decode", "--key-file", "f", "--key-secret", "s"],
+        &["token", "decode", "--secret", "No_name"],
     ];
     for arguments in wrong {
         let output = run(arguments).unwrap();
@@ -114,4 +120,89 @@ fn the_version_names_the_commit() {
     let commit = commit.strip_suffix(')').unwrap();
     assert!(commit == "unknown" || (commit.len() >= 12 && commit.bytes().all(|b| b.is_ascii_hexdigit())), "{said}");
     assert_eq!(output.status.code(), Some(0));
+}
+
+const KEY: &str = "an-example-not-a-secret-of-32-by";
+
+/// A token that has been signed with [`KEY`], and lives for so many seconds more.
+fn token(seconds: i64) -> Option<String> {
+    use playback_grant_operator::media::Grant;
+    use playback_grant_operator::token::{AccessTokenIdentity, AccessTokenSpec, AccessTokenTtl, Carried, Nonce, SigningKey, sign};
+    use secrecy::ExposeSecret as _;
+    let key = SigningKey::new(&format!("SK{}", "a".repeat(32)), KEY.into());
+    let spec = AccessTokenSpec { identity: AccessTokenIdentity::parse("kiosk-1")?, ttl: AccessTokenTtl::from_seconds(3600)? };
+    let grant = Grant::from_stored(r#"{"playbackUrl":"https://play.example/a.m3u8?token=planted"}"#, None)?;
+    let account = format!("AC{}", "a".repeat(32));
+    let signed_at = playback_grant_operator::clock::Clock.wall() + k8s_openapi::jiff::SignedDuration::from_secs(seconds - 3600);
+    let token = sign(&key, &spec, Carried { grant: &grant, account_sid: &account }, signed_at, Nonce(1))?;
+    Some(token.token.expose_secret().to_owned())
+}
+
+/// What `token decode` says to that standard input: exit code, standard output, standard error.
+fn decode(input: &str, arguments: &[&str]) -> io::Result<(Option<i32>, String, String)> {
+    use std::io::Write as _;
+    let mut command = operator(&["token", "decode"]);
+    let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let Some(mut pipe) = child.stdin.take() {
+        // It may end before it has read all of it.
+        let _ = pipe.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output()?;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).map_err(io::Error::other);
+    Ok((output.status.code(), text(output.stdout)?, text(output.stderr)?))
+}
+
+#[test]
+fn a_token_is_read_from_standard_input_and_verified_with_the_key_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (right, newline, wrong) = (file("right", KEY), file("newline", &format!("{KEY}\n")), file("wrong", "another"));
+    let good = token(600).unwrap();
+    for (input, arguments, code, said) in [
+        (good.clone(), vec![], 0, "signature  not verified"),
+        (format!("  {good}\n"), vec!["--key-file", &right], 0, "signature  good, by the key in"),
+        (good.clone(), vec!["--key-file", &newline], 0, "token      good"),
+        (good.clone(), vec!["--key-file", &wrong], 1, "  20107  "),
+        (token(-5).unwrap(), vec!["--key-file", &right], 1, "  20104  "),
+        (token(-5).unwrap(), vec![], 1, "  20104  "),
+    ] {
+        let (found, out, err) = decode(&input, &arguments).unwrap();
+        assert_eq!((found, err.as_str()), (Some(code), ""), "{arguments:?}: {out}");
+        assert!(out.contains(said) && out.contains("kiosk-1\n"), "{arguments:?}: {out}");
+        assert!(!out.contains("planted") && !out.contains(KEY), "{arguments:?}: {out}");
+    }
+    assert!(decode(&good, &["--show-secrets"]).unwrap().1.contains("https://play.example/a.m3u8?token=planted"));
+}
+
+#[test]
+fn what_is_no_token_and_what_is_no_key_is_an_error_that_shows_neither() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "\n").unwrap();
+    let (empty, absent) = (empty.to_str().unwrap(), folder.path().join("absent"));
+    let good = token(600).unwrap();
+    for (input, arguments, said) in [
+        (
+            "planted",
+            vec![],
+            "error: what is in standard input is no Access Token (the Media API's error 20101): it has 1 parts between dots",
+        ),
+        ("planted.planted.planted", vec![], "(the Media API's error 20101): its header isn't"),
+        ("", vec![], "error: standard input is empty: give a token there, or name a Secret with --secret"),
+        (&good, vec!["--key-file", empty], "is empty: put the API key's secret there"),
+        (&good, vec!["--key-file", absent.to_str().unwrap()], "error: --key-file: "),
+        (&good, vec!["--key-secret", "media-api"], "error: no cluster is configured"),
+        (&good, vec!["--secret", "keynote"], "error: no cluster is configured"),
+    ] {
+        let (code, out, err) = decode(input, &arguments).unwrap();
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{arguments:?}: {err}");
+        assert!(err.contains(said) && err.lines().count() == 1 && !err.contains("planted"), "{arguments:?}: {err}");
+    }
+    let (code, out, err) = decode(&"planted".repeat(200_000), &[]).unwrap();
+    assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("has more than 1048576 bytes"), "{err}");
 }

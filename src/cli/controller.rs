@@ -84,7 +84,7 @@ pub(super) fn check(arguments: &ControllerArgs) -> Result<(), clap::Error> {
     Ok(())
 }
 
-fn parse_namespace(text: &str) -> Result<String, &'static str> {
+pub(super) fn parse_namespace(text: &str) -> Result<String, &'static str> {
     let fits = (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     if fits && !text.starts_with('-') && !text.ends_with('-') {
         Ok(text.to_owned())

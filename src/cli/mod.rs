@@ -1,7 +1,9 @@
 //! The operator's command line: what can be asked of the program, and its exit code.
 
+mod cluster;
 pub mod controller;
 mod serve;
+pub mod token;
 mod usage;
 
 use std::ffi::OsString;
@@ -32,6 +34,9 @@ pub enum Command {
     Controller(controller::ControllerArgs),
     /// Print the custom resource definition, for `kubectl apply --server-side -f -`.
     Crd,
+    /// Look at Access Tokens.
+    #[command(subcommand, arg_required_else_help = false)]
+    Token(token::TokenCommand),
 }
 
 /// Does what the arguments ask for. The exit code is 0 when it is done, 1 when it failed, 2 when the arguments are wrong.
@@ -41,11 +46,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage::answer(&error),
     };
     let outcome = match cli.command {
-        Command::Controller(arguments) => serve::run(arguments),
-        Command::Crd => print_crd(),
+        Command::Controller(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Crd => print_crd().map(|()| ExitCode::SUCCESS),
+        Command::Token(token::TokenCommand::Decode(arguments)) => token::decode(&arguments),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Standard error may be closed; the exit code still tells.
             let _ = writeln!(io::stderr(), "error: {error:#}");
@@ -65,6 +71,9 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Err
 }
 
 fn print_crd() -> anyhow::Result<()> {
-    let yaml = crd::yaml().context("the custom resource definition can't be written as YAML")?;
-    io::stdout().write_all(yaml.as_bytes()).context("standard output can't be written to: see where it is directed")
+    print(&crd::yaml().context("the custom resource definition can't be written as YAML")?)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    io::stdout().write_all(text.as_bytes()).context("standard output can't be written to: see where it is directed")
 }

@@ -4,16 +4,17 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::cluster;
 use super::controller::ControllerArgs;
 use crate::clock::Clock;
-use crate::controller::{self, Controller};
+use crate::controller::Controller;
 use crate::media::dispatcher::IssueGrants;
 use crate::media::{CallError, CallLimits, Credentials, Grant, GrantCall, MediaApiUrl, MediaClient, MediaClientConfig};
 use crate::telemetry::{self, Gates, Metrics};
@@ -54,11 +55,9 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
     let base_url = MediaApiUrl::parse(media_api_url.as_str(), allow_insecure_media_api).context("--media-api-url can't be used")?;
     let config = MediaClientConfig { base_url, ca_file: media_api_ca_file, wall_clock: Arc::new(move || clock.wall()) };
     let issuer = Arc::new(MediaApi(MediaClient::new(&config).context("the Media API's client can't start")?));
-    let cluster = cluster().await?;
-    let at = format!("{}://{}", cluster.cluster_url.scheme_str().unwrap_or("https"), host(&cluster.cluster_url));
-    // Without the library's own words, which may quote the kubeconfig.
-    let client = controller::client(cluster)
-        .map_err(|_| anyhow!("the API server's client can't start: see the server, the certificates and the user in the kubeconfig"))?;
+    let config = cluster::config().await?;
+    let at = format!("{}://{}", config.cluster_url.scheme_str().unwrap_or("https"), host(&config.cluster_url));
+    let client = cluster::client(config)?;
     let listener = bind(bind_address).await?;
     let gates = Arc::new(Gates::new(clock));
     let metrics = Arc::new(Metrics::default());
@@ -87,26 +86,6 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
         tracing::warn!("a write to the API server is unanswered after {} s and is left at that", FINISH_WITHIN.as_secs());
     }
     Ok(())
-}
-
-/// The cluster that the surroundings name.
-///
-/// The library's errors aren't shown: they quote the lines of a kubeconfig that they can't read, tokens and all.
-async fn cluster() -> anyhow::Result<kube::Config> {
-    let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
-    for path in std::env::split_paths(&named).filter(|path| !path.as_os_str().is_empty()) {
-        std::fs::File::open(&path).with_context(|| format!("KUBECONFIG names {}, which can't be read", path.display()))?;
-    }
-    kube::Config::infer().await.map_err(|_| {
-        if named.is_empty() {
-            anyhow!("no cluster is configured: run in a pod with a service account, or set KUBECONFIG to a kubeconfig file")
-        } else {
-            anyhow!(
-                "the kubeconfig {} names no cluster and user that can be used: see what `kubectl config view` says of it",
-                named.to_string_lossy()
-            )
-        }
-    })
 }
 
 /// Host and port, without a user that may stand before them.

@@ -34,6 +34,8 @@ mod tests {
             &[][..],
             &["contoller"],
             &["crd", "extra"],
+            &["token"],
+            &["token", "decode", "token"],
             &["controller", "--no-such-flag"],
             &["controller", "--max-in-flight"],
             &["controller", "--max-in-flight", "many"],

@@ -34,6 +34,10 @@ impl Granted<'_> {
         match fault {
             AnswerFault::Garbage => Answer { body: format!("grant: {{{{ {url} }}\n").into(), ..self.answer() },
             AnswerFault::NullGrant => with_field("grant", Value::Null),
+            AnswerFault::NullFields => {
+                let json = json!({"sid": null, "url": null, "account_sid": null, "date_created": null, "grant": plain["grant"]});
+                Answer::json(201, &json)
+            }
             AnswerFault::WrongTypes => {
                 let json = json!({"sid": {"playbackUrl": url}, "url": 42, "account_sid": [url], "date_created": url, "grant": [url]});
                 Answer::json(201, &json)

@@ -41,6 +41,10 @@ fn spoiled_fields_are_spoiled_and_the_others_are_not() {
     assert_eq!(null["grant"].take(), Value::Null);
     assert_eq!(null["sid"], plain["sid"]);
 
+    let sparse = spoiled(AnswerFault::NullFields);
+    assert_eq!(sparse["grant"], plain["grant"]);
+    assert!(sparse.as_object().unwrap().iter().all(|(name, value)| plain.get(name).is_some() && (name == "grant" || value.is_null())));
+
     let other = spoiled(AnswerFault::OtherStreamer);
     assert_ne!(other["sid"], plain["sid"]);
     assert_eq!(other["grant"]["playerStreamerSid"], other["sid"]);

@@ -18,6 +18,7 @@ mod secret;
 mod smoke;
 mod spec;
 mod stage;
+mod tokens;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ fn tests() -> Vec<ClusterTest> {
         secret::tests(),
         smoke::tests(),
         spec::tests(),
+        tokens::tests(),
     ];
     modules.into_iter().flatten().collect()
 }

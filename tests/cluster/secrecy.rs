@@ -35,7 +35,9 @@ async fn what_the_api_server_spoils_is_not_told(scene: Scene) -> Result<()> {
 
     // Writes: what was written has landed, though the answer can't be read, and is found again.
     proxy.spoil("POST", "lobby");
-    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 45})).await?;
+    stage
+        .ready_request("lobby", 1, &json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 45, "accessToken": {"identity": "lobby"}}))
+        .await?;
     spoiled("POST", "lobby", 1).await?;
     proxy.spoil("PATCH", "lobby");
     for turn in 1..=TURNS {

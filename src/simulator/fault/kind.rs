@@ -70,6 +70,8 @@ pub enum AnswerFault {
     Garbage,
     /// `null-grant`: the grant is null, as the schema allows.
     NullGrant,
+    /// `null-fields`: every field but the grant is null, as the schema allows. Not wrong, but sparse.
+    NullFields,
     /// `wrong-types`: every field has another type than it should; each holds the playback URL, so that a leak of it shows.
     WrongTypes,
     /// `other-streamer`: the answer is for another PlayerStreamer.

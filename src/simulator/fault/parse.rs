@@ -15,8 +15,8 @@ pub struct FaultError {
     pub problem: String,
 }
 
-const KINDS: &str = "latency, hang, reset, rate-limit, ended, garbage, null-grant, wrong-types, other-streamer, string-grant, date-skew, \
-                     trickle, oversized, torn";
+const KINDS: &str = "latency, hang, reset, rate-limit, ended, garbage, null-grant, null-fields, wrong-types, other-streamer, string-grant, \
+                     date-skew, trickle, oversized, torn";
 const LARGEST_BODY: usize = 64 * 1024 * 1024;
 
 impl FromStr for Fault {
@@ -92,6 +92,7 @@ fn parse_answer_fault(name: &str, argument: Option<&str>) -> Result<AnswerFault,
     Ok(match (name, argument) {
         ("garbage", None) => AnswerFault::Garbage,
         ("null-grant", None) => AnswerFault::NullGrant,
+        ("null-fields", None) => AnswerFault::NullFields,
         ("wrong-types", None) => AnswerFault::WrongTypes,
         ("other-streamer", None) => AnswerFault::OtherStreamer,
         ("string-grant", None) => AnswerFault::StringGrant,

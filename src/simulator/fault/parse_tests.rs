@@ -85,6 +85,7 @@ fn any_kind() -> impl Strategy<Value = FaultKind> {
     let answer = prop_oneof![
         Just(AnswerFault::Garbage),
         Just(AnswerFault::NullGrant),
+        Just(AnswerFault::NullFields),
         Just(AnswerFault::WrongTypes),
         Just(AnswerFault::OtherStreamer),
         Just(AnswerFault::StringGrant),

@@ -70,6 +70,7 @@ impl fmt::Display for AnswerFault {
         match self {
             Self::Garbage => f.write_str("garbage"),
             Self::NullGrant => f.write_str("null-grant"),
+            Self::NullFields => f.write_str("null-fields"),
             Self::WrongTypes => f.write_str("wrong-types"),
             Self::OtherStreamer => f.write_str("other-streamer"),
             Self::StringGrant => f.write_str("string-grant"),

@@ -86,6 +86,7 @@ async fn an_ended_streamer_shows_in_both_places() {
 async fn spoiled_grants_come_with_201() {
     for (fault, is_spoiled) in [
         ("null-grant", (|json| json["grant"].is_null()) as fn(&Value) -> bool),
+        ("null-fields", |json| json["account_sid"].is_null() && json["grant"].is_object()),
         ("wrong-types", |json| json["grant"].is_array()),
         ("other-streamer", |json| json["sid"] != STREAMER && json["sid"].is_string()),
         ("string-grant", |json| json["grant"].is_string()),
