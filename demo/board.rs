@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use playback_grant_operator::api::PlaybackGrantRequest;
 use playback_grant_testbed::{Judge, Record, seconds};
 
+use crate::tokens::Tokens;
+
 /// The requests by their names.
 #[derive(Debug, Default)]
 pub struct Board {
@@ -17,6 +19,7 @@ struct Request {
     secret: String,
     state: String,
     ready: bool,
+    wants_token: bool,
 }
 
 /// How wide the bar of a grant's life is, in characters.
@@ -34,7 +37,8 @@ impl Board {
             state = format!("{state}, RefreshFailing {}", failing.reason);
         }
         let secret = request.spec.secret.as_ref().and_then(|secret| secret.name.clone()).unwrap_or_else(|| name.clone());
-        self.requests.insert(name, Request { secret, state, ready: ready.is_some_and(|ready| ready.status == "True") });
+        let ready = ready.is_some_and(|ready| ready.status == "True");
+        self.requests.insert(name, Request { secret, state, ready, wants_token: request.spec.access_token.is_some() });
     }
 
     /// The request has been deleted.
@@ -49,13 +53,18 @@ impl Board {
         self.requests.values().map(|request| request.secret.as_str())
     }
 
+    /// The Secrets of the requests that ask for an Access Token.
+    pub fn secrets_with_token(&self) -> impl Iterator<Item = &str> {
+        self.requests.values().filter(|request| request.wants_token).map(|request| request.secret.as_str())
+    }
+
     /// Whether every request has had its first grant.
     pub fn all_have_grants(&self, judge: &Judge) -> bool {
         !self.requests.is_empty() && self.secrets().all(|secret| judge.record(secret).grants > 0)
     }
 
     /// A line for each request, coloured for a terminal.
-    pub fn lines(&self, judge: &Judge, now: u64, colour: bool) -> Vec<String> {
+    pub fn lines(&self, judge: &Judge, tokens: &Tokens, now: u64, colour: bool) -> Vec<String> {
         let draw = |(name, request): (&String, &Request)| {
             let record = judge.record(&request.secret);
             let (bar, left) = life(&record, now);
@@ -64,7 +73,8 @@ impl Board {
             let bar = paint(bar, if expired { "31" } else { "32" });
             let left = if expired { paint(left, "31") } else { left };
             let state = paint(request.state.clone(), if request.ready { "0" } else { "33" });
-            format!("{name:<10} {bar} {left}  refreshed {:>3}  {state}", record.refreshes())
+            let token = if request.wants_token { format!(", {} Access Tokens", tokens.count(&request.secret)) } else { String::new() };
+            format!("{name:<10} {bar} {left}  refreshed {:>3}  {state}{token}", record.refreshes())
         };
         if self.requests.is_empty() {
             return vec!["no requests: apply deploy/sample/requests.yaml".to_owned()];

@@ -7,6 +7,7 @@ mod observe;
 mod screen;
 mod simulator;
 mod stage;
+mod tokens;
 mod try_out;
 
 use std::process::ExitCode;

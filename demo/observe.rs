@@ -20,6 +20,7 @@ use crate::interrupt::Interrupt;
 use crate::screen::Screen;
 use crate::simulator;
 use crate::stage::{NAMESPACE, Stage};
+use crate::tokens::Tokens;
 
 /// How often the grants are drawn.
 const FRAME: Duration = Duration::from_millis(200);
@@ -44,13 +45,16 @@ pub async fn observe(stage: &Stage, arguments: &Arguments, screen: &mut Screen, 
     let mut end = pin!(wait(arguments.run_for));
     let mut quiet = pin!(wait(arguments.fault.is_some().then_some(QUIET_BEFORE_FAULT)));
     let mut pending_fault = arguments.fault.as_deref();
-    let (mut board, mut judge) = (Board::default(), Judge::default());
+    let (mut board, mut judge, mut tokens) = (Board::default(), Judge::default(), Tokens::default());
     let ended_by_itself = loop {
         tokio::select! {
             // A grant that has arrived is seen before the clock is read: nothing counts as expired that has been replaced.
             biased;
             () = interrupt.wait() => break false,
-            Some(event) = secrets.next() => if let Ok(event) = event { judge.watched(&event, PLAYBACK_URL, life) },
+            Some(event) = secrets.next() => if let Ok(event) = event {
+                judge.watched(&event, PLAYBACK_URL, life);
+                tokens.watched(&event);
+            },
             Some(event) = requests.next() => if let Ok(event) = event { see_request(&event, &mut board) },
             error = ended("playback-grant-operator", &stage.operator) => return Err(error),
             error = ended("media-api-simulator", &stage.simulator) => return Err(error),
@@ -63,25 +67,31 @@ pub async fn observe(stage: &Stage, arguments: &Arguments, screen: &mut Screen, 
             _ = frames.tick() => {
                 let now = unix_millis();
                 judge.settle(now);
-                screen.draw(&board.lines(&judge, now, screen.terminal))?;
+                screen.draw(&board.lines(&judge, &tokens, now, screen.terminal))?;
             }
         }
     };
     judge.settle(unix_millis());
     let mut complaints = judge.complaints(board.secrets());
+    complaints.extend(tokens.complaints(board.secrets_with_token()));
     if let Some(fault) = pending_fault {
         complaints.push(format!("the fault {fault} was never switched on: the run was too short for it"));
     }
-    Ok(Outcome { passed: ended_by_itself && complaints.is_empty(), text: summary(&board, &judge, &complaints) })
+    Ok(Outcome { passed: ended_by_itself && complaints.is_empty(), text: summary(&board, &judge, &tokens, &complaints) })
 }
 
-fn summary(board: &Board, judge: &Judge, complaints: &[String]) -> String {
+fn summary(board: &Board, judge: &Judge, tokens: &Tokens, complaints: &[String]) -> String {
     let records: Vec<_> = board.secrets().map(|secret| judge.record(secret)).collect();
     let refreshes: u32 = records.iter().map(Record::refreshes).sum();
     let expired: u64 = records.iter().map(|record| record.expired).sum();
-    let verdict = if complaints.is_empty() { "none ever stood expired".to_owned() } else { complaints.join("\n  ") };
+    let signed: u32 = board.secrets_with_token().map(|secret| tokens.count(secret)).sum();
+    let verdict = if complaints.is_empty() {
+        "none ever stood expired; each Access Token carried the grant beside it".to_owned()
+    } else {
+        complaints.join("\n  ")
+    };
     format!(
-        "summary: {} requests, {refreshes} refreshes, {:.1} expired grant-seconds by the simulator's own tokens\n  {verdict}",
+        "summary: {} requests, {refreshes} refreshes, {signed} Access Tokens, {:.1} expired grant-seconds by the simulator's own tokens\n  {verdict}",
         records.len(),
         seconds(expired)
     )

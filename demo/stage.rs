@@ -75,7 +75,7 @@ fn operator(plane: &ControlPlane, kubeconfig: &Path, media_api: &str, port: u16)
 }
 
 /// A program of this project: cargo puts it one folder above the examples.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let examples = std::env::current_exe().unwrap_or_default();
     examples.ancestors().nth(2).unwrap_or(Path::new("")).join(name)
 }

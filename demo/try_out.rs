@@ -2,7 +2,7 @@
 
 use crate::in_project;
 use crate::simulator;
-use crate::stage::{NAMESPACE, Stage};
+use crate::stage::{NAMESPACE, Stage, program};
 
 /// The commands, with what each does.
 pub fn text(stage: &Stage) -> String {
@@ -16,6 +16,7 @@ Try, in another terminal:
   {error}   # the Media API fails for 30 s
   {throttled}   # it throttles for 20 s
   {hang}   # it takes calls and doesn't answer for 10 s
+  {program} token decode --secret kiosk --key-secret media-api   # what the Access Token in the kiosk's Secret says
   {kubectl} delete secret keynote-grant                     # it is back at once, without a call
   {kubectl} patch secret media-api -p '{{\"stringData\":{{\"apiKeySecret\":\"wrong\"}}}}'
   {kubectl} apply --server-side --force-conflicts -f {credentials}   # the right ones again
@@ -24,6 +25,7 @@ There is no garbage collector here: the Secret of a deleted request stays.
 The namespace is {NAMESPACE}; logs are in {folder}; Ctrl-C ends.
 ",
         kubeconfig = stage.plane.admin_kubeconfig().display(),
+        program = program("playback-grant-operator").display(),
         error = simulator::fault_command(url, "500:30s"),
         throttled = simulator::fault_command(url, "429:20s"),
         hang = simulator::fault_command(url, "hang:10s"),
