@@ -7,7 +7,7 @@ use super::hand::HeldGrant;
 use super::ownership::{Identity, is_request};
 use super::secret::{Owner, SecretMeta};
 use super::token::TokenOrder;
-use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
+use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation, key};
 use crate::api::{DeletionPolicy, ValidSpec};
 use crate::time::rfc3339_millis;
 
@@ -22,6 +22,8 @@ pub struct SecretOrder {
     pub owners: Option<Vec<Owner>>,
     /// The data, unless it is right as it is.
     pub contents: Option<Contents>,
+    /// Keys that the contents don't have, and that stay: others have put them there where no token is asked for.
+    pub spared: Vec<&'static str>,
 }
 
 /// A Secret's data: a grant, and what belongs beside it.
@@ -50,6 +52,7 @@ impl SecretOrder {
             annotations.insert(annotation::REQUEST_HASH.to_owned(), Some(claim.request_hash));
             annotations.insert(annotation::TOKEN_HASH.to_owned(), token.as_ref().map(TokenOrder::hash));
         }
+        let spared = present.filter(|_| contents.as_ref().is_some_and(|contents| contents.token.is_none())).map(others_token);
         let present_owners = present.map(|present| present.owners.as_slice()).unwrap_or_default();
         let wanted_owners = owners(identity, spec.deletion_policy, present_owners);
         if let Some(present) = present {
@@ -61,7 +64,13 @@ impl SecretOrder {
                 annotations.entry(key.clone()).or_insert(None);
             }
         }
-        Self { labels, annotations, owners: (wanted_owners != present_owners).then_some(wanted_owners), contents }
+        Self {
+            labels,
+            annotations,
+            owners: (wanted_owners != present_owners).then_some(wanted_owners),
+            contents,
+            spared: spared.unwrap_or_default(),
+        }
     }
 
     /// Whether `present` is already so, its data aside.
@@ -72,6 +81,12 @@ impl SecretOrder {
         };
         self.owners.is_none() && agrees(&self.labels, &present.labels) && agrees(&self.annotations, &present.annotations)
     }
+}
+
+/// The keys of a token that aren't the operator's, by its annotation and by the API server's record.
+fn others_token(present: &SecretMeta) -> Vec<&'static str> {
+    let is_foreign = |name: &&str| present.foreign_data.contains(*name) && !present.annotations.contains_key(annotation::TOKEN_HASH);
+    [key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME].into_iter().filter(is_foreign).collect()
 }
 
 fn set(map: &BTreeMap<String, String>) -> BTreeMap<String, Option<String>> {

@@ -1,4 +1,4 @@
-use super::super::testing::{bare, claimed, hand, identity, spec};
+use super::super::testing::{bare, claimed, hand, identity, spec, token_order};
 use super::*;
 
 fn changes(map: &BTreeMap<String, Option<String>>, there: &BTreeMap<String, String>) -> Vec<(String, Option<String>)> {
@@ -20,6 +20,18 @@ fn a_new_secret_says_whose_it_is_and_what_it_holds() {
         assert_eq!(order.annotations[name].as_deref(), Some(value), "{name}");
     }
     assert_eq!(order.owners, Some(vec![identity().as_owner()]));
+}
+
+#[test]
+fn others_keys_where_a_token_would_be_stay_until_one_is_asked_for() {
+    let mut present = claimed("keynote", 1000);
+    let spared = |present: &SecretMeta, contents| SecretOrder::new(&identity(), &spec(), Some(present), Some(contents)).spared;
+    assert_eq!(spared(&present, bare(hand(1001))), [""; 0], "the operator's own goes");
+    present.foreign_data = ["accessToken", "accessTokenExpiryTime", "grant"].map(str::to_owned).into();
+    assert_eq!(spared(&present, bare(hand(1001))), ["accessToken", "accessTokenExpiryTime"]);
+    assert_eq!(spared(&present, Contents { token: Some(token_order()), ..bare(hand(1001)) }), [""; 0], "it is put in their place");
+    present.annotations.insert(annotation::TOKEN_HASH.into(), "hash".into());
+    assert_eq!(spared(&present, bare(hand(1001))), [""; 0], "the operator's own that others have spoilt goes");
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::{
     Backoff, Contents, CredentialsView, Decision, Failure, HeldGrant, Identity, LaneClosed, Memory, Ordered, Report, SecretMeta,
-    SecretOrder, SecretView, Seen, Signer, Step, Subject, decide, request_hash,
+    SecretOrder, SecretView, Seen, Signer, Step, Subject, TokenOrder, decide, request_hash,
 };
 use crate::api::condition::ConditionType;
 use crate::api::{DeletionPolicy, InvalidSpec, ValidSpec, Violation};
 use crate::media::lane::Hold;
 use crate::media::{Credentials, FailureClass, Grant, GrantCall, LaneKey, PlayerStreamerSid, Ttl};
 use crate::time::{Instant, Now};
+use crate::token::{AccessTokenIdentity, AccessTokenSpec, AccessTokenTtl, SigningKey};
 
 /// So many seconds after the clock's start. A scene is at 1000, by the wall clock at noon.
 pub(super) fn at(seconds: u64) -> Instant {
@@ -123,6 +124,13 @@ pub(super) fn spec() -> ValidSpec {
 /// A grant without a token.
 pub(super) fn bare(grant: Arc<HeldGrant>) -> Contents {
     Contents { grant, token: None }
+}
+
+/// A token to be signed.
+pub(super) fn token_order() -> TokenOrder {
+    let spec = AccessTokenSpec { identity: AccessTokenIdentity::parse("kiosk").unwrap(), ttl: AccessTokenTtl::from_seconds(3600).unwrap() };
+    let key = SigningKey::new(&format!("SK{}", "a".repeat(32)), "secret".into()).tag();
+    TokenOrder { spec, account_sid: format!("AC{}", "a".repeat(32)), key }
 }
 
 /// Credentials that can't sign.

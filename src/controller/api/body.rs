@@ -110,13 +110,34 @@ pub(super) fn create(name: &str, order: &SecretOrder, token: Option<&AccessToken
 pub(super) fn patch(version: &SecretVersion, order: &SecretOrder, token: Option<&AccessToken>) -> Result<Bytes, ApiFailure> {
     let metadata = MetadataBody { uid: Some(&version.uid), resource_version: Some(&version.resource_version), ..metadata(order) };
     // The type is told too: a Secret of another one can't be changed, and is made anew.
-    let data = order.contents.as_ref().map(|contents| data(&contents.grant, token));
+    let data = order.contents.as_ref().map(|contents| {
+        let mut data = data(&contents.grant, token);
+        data.retain(|name, _| !order.spared.contains(name));
+        data
+    });
     encode(&SecretBody { api_version: None, kind: None, type_: Some("Opaque"), metadata, data })
 }
 
 fn encode(body: &SecretBody<'_>) -> Result<Bytes, ApiFailure> {
-    let text = Zeroizing::new(serde_json::to_vec(body).map_err(|_| ApiFailure::Impossible)?);
+    // As long as it may become: what grows is copied, and leaves what it held.
+    let mut text = Zeroizing::new(Vec::with_capacity(room(body)));
+    serde_json::to_writer(&mut *text, body).map_err(|_| ApiFailure::Impossible)?;
     Ok(Bytes::from_owner(text))
+}
+
+/// How many bytes the body has at the most: base64 is never escaped, any other character may become six.
+fn room(body: &SecretBody<'_>) -> usize {
+    const FRAME: usize = 1024;
+    const ENTRY: usize = 16;
+    let data = body.data.iter().flatten().map(|(name, value)| name.len() + value.as_ref().map_or(0, |value| value.len()) + ENTRY);
+    let MetadataBody { name, uid, resource_version, labels, annotations, owner_references } = &body.metadata;
+    let maps = labels.iter().chain(annotations).map(|(name, value)| 6 * (name.len() + value.map_or(0, str::len)) + ENTRY);
+    let owners = owner_references.iter().flatten().map(|owner| {
+        let OwnerBody { api_version, kind, name, uid, controller: _, block_owner_deletion: _ } = owner;
+        6 * (api_version.len() + kind.len() + name.len() + uid.len()) + 128
+    });
+    let names = [name, uid, resource_version].into_iter().flatten().map(|text| 6 * text.len());
+    FRAME + data.chain(maps).chain(owners).chain(names).sum::<usize>()
 }
 
 fn metadata(order: &SecretOrder) -> MetadataBody<'_> {
@@ -147,4 +168,42 @@ fn data(held: &HeldGrant, token: Option<&AccessToken>) -> BTreeMap<&'static str,
         (key::ACCESS_TOKEN, token.and_then(|token| encoded(token.token.expose_secret()))),
         (key::ACCESS_TOKEN_EXPIRY_TIME, token.and_then(|token| encoded(&rfc3339_millis(token.expiry_time)))),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_never_outgrows_its_buffer() {
+        let worst = "\u{1}".repeat(3000);
+        let entries: Vec<String> = (0..40).map(|n| format!("{n}{worst}")).collect();
+        let map = || entries.iter().map(|text| (text.as_str(), Some(text.as_str()))).collect::<BTreeMap<_, _>>();
+        let owner =
+            || OwnerBody { api_version: &worst, kind: &worst, name: &worst, uid: &worst, controller: true, block_owner_deletion: true };
+        let names = |value: &Option<Zeroizing<String>>| -> BTreeMap<&str, _> {
+            [key::GRANT, key::PLAYBACK_URL, key::ACCESS_TOKEN_EXPIRY_TIME].into_iter().map(|name| (name, value.clone())).collect()
+        };
+        let full = SecretBody {
+            api_version: Some("v1"),
+            kind: Some("Secret"),
+            type_: Some("Opaque"),
+            metadata: MetadataBody {
+                name: Some(&worst),
+                uid: Some(&worst),
+                resource_version: Some(&worst),
+                labels: map(),
+                annotations: map(),
+                owner_references: Some((0..20).map(|_| owner()).collect()),
+            },
+            data: Some(names(&Some(Zeroizing::new(STANDARD.encode(&worst))))),
+        };
+        let bare = SecretBody { api_version: None, kind: None, type_: None, metadata: MetadataBody::default(), data: Some(names(&None)) };
+        for body in [full, bare] {
+            let room = room(&body);
+            let mut text = Vec::with_capacity(room);
+            serde_json::to_writer(&mut text, &body).unwrap();
+            assert!(text.len() <= room && text.capacity() == room, "{} bytes in a buffer of {room}", text.len());
+        }
+    }
 }

@@ -21,6 +21,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("tokens::without_an_api_key_the_grant_stays_fresh", without_an_api_key_the_grant_stays_fresh),
         test("tokens::the_account_may_stand_beside_the_key", the_account_may_stand_beside_the_key),
         test("tokens::a_string_grant_stays_a_string", a_string_grant_stays_a_string),
+        test("tokens::others_keys_stay_where_none_is_asked_for", others_keys_stay_where_none_is_asked_for),
     ]
 }
 
@@ -227,4 +228,21 @@ async fn a_string_grant_stays_a_string(scene: Scene) -> Result<()> {
         "the string has become something else"
     );
     one_call(&stage, 1, "a restart")
+}
+
+async fn others_keys_stay_where_none_is_asked_for(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})).await?;
+    let theirs = Patch::Merge(json!({"stringData": {"accessToken": "another program's"}}));
+    let before = stage.secrets.patch("lobby", &PatchParams::default(), &theirs).await?;
+    stage.annotate("lobby", "playbackgrant.dev/refresh-requested-at", "now").await?;
+    let after = stage.holds("lobby", "refreshed", |secret| data(secret, "grant") != data(&before, "grant")).await?;
+    ensure!(data(&after, "accessToken").as_deref() == Some("another program's"), "another program's key is gone");
+    stage.change("lobby", &json!({"accessToken": {"identity": "one"}})).await?;
+    stage.holds("lobby", "with a token in its place", is_for("one", 1)).await?;
+    stage.change("lobby", &json!({"accessToken": null})).await?;
+    let last = stage.holds("lobby", "without a token", |secret| hash(secret).is_none()).await?;
+    ensure!(data(&last, "accessToken").is_none(), "the token stayed");
+    Ok(())
 }
