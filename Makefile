@@ -1,9 +1,9 @@
-# `make` alone tells what there is. Everything that a target needs beyond Rust, Go and a C compiler, it builds itself.
+# `make` alone tells what there is, and what each target needs. Everything beyond that, a target fetches or builds itself.
 
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint crd build tools clean-tools
+.PHONY: help demo test interop lint crd build tools clean-tools
 
 help:
 	@printf '%s\n' \
@@ -13,14 +13,16 @@ help:
 	'                     needs: Rust, a C compiler, Go (once, to build the tools)' \
 	'make test          all tests: the pure core, the Media API client, and the operator on a real API server' \
 	'                     needs: the same' \
+	'make interop       others accept our Access Tokens: the vendor'"'"'s libraries for Python and Node, and its Player SDK' \
+	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current   needs: Rust, a C compiler' \
 	'make build         the operator and the simulator, for development                   needs: Rust, a C compiler' \
 	'make crd           writes crds/ anew from the resource'"'"'s types                       needs: Rust, a C compiler' \
 	'make tools         etcd, kube-apiserver, kube-controller-manager, kubectl, once      needs: Go; about 10 minutes on two cores' \
-	'make clean-tools   removes them from the cache folder' \
+	'make clean-tools   removes them, and the packages of make interop, from the cache folder' \
 	'' \
-	'The tools go to $$PLAYBACK_GRANT_CACHE (by default playback-grant-operator in your cache folder) and are built once;' \
-	'those found in $$KUBEBUILDER_ASSETS are used as they are.'
+	'Tools and packages go to $$PLAYBACK_GRANT_CACHE (by default playback-grant-operator in your cache folder), once; tools' \
+	'found in $$KUBEBUILDER_ASSETS are used as they are.'
 
 demo:
 	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
@@ -34,6 +36,9 @@ test:
 	'with the shipped RBAC. Nothing is skipped: without a control plane they fail.'
 	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl >/dev/null
 	@$(CARGO) test --workspace
+
+interop:
+	@tests/interop/run.sh
 
 lint:
 	$(CARGO) fmt --all --check
@@ -59,3 +64,4 @@ tools:
 
 clean-tools:
 	@tools/build.sh --clean
+	@tests/interop/setup.sh --clean
