@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test interop lint crd build tools clean-tools
+.PHONY: help demo test interop bench-token lint crd build tools clean-tools
 
 help:
 	@printf '%s\n' \
@@ -15,6 +15,7 @@ help:
 	'                     needs: the same' \
 	'make interop       others accept our Access Tokens: the vendor'"'"'s libraries for Python and Node, and its Player SDK' \
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
+	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current   needs: Rust, a C compiler' \
 	'make build         the operator and the simulator, for development                   needs: Rust, a C compiler' \
 	'make crd           writes crds/ anew from the resource'"'"'s types                       needs: Rust, a C compiler' \
@@ -39,6 +40,9 @@ test:
 
 interop:
 	@tests/interop/run.sh
+
+bench-token:
+	@packages=$$(tests/interop/setup.sh) && $(CARGO) bench --bench token -- "$$packages"
 
 lint:
 	$(CARGO) fmt --all --check
