@@ -32,7 +32,7 @@ fn what_can_not_be_printed_is_a_failure() {
 
 #[test]
 fn wrong_usage_is_answered_in_at_most_three_lines() {
-    let wrong: [&[&str]; 18] = [
+    let wrong: [&[&str]; 19] = [
         &[],
         &["serve"],
         &["crd", "--now"],
@@ -51,6 +51,7 @@ fn wrong_usage_is_answered_in_at_most_three_lines() {
         &["token", "decode", "--key", "secret"],
         &["token", "decode", "--key-file", "f", "--key-secret", "s"],
         &["token", "decode", "--secret", "No_name"],
+        &["token", "decode", "--namespace", "web"],
     ];
     for arguments in wrong {
         let output = run(arguments).unwrap();
@@ -165,7 +166,7 @@ fn a_token_is_read_from_standard_input_and_verified_with_the_key_in_a_file() {
     for (input, arguments, code, said) in [
         (good.clone(), vec![], 0, "signature  not verified"),
         (format!("  {good}\n"), vec!["--key-file", &right], 0, "signature  good, by the key in"),
-        (good.clone(), vec!["--key-file", &newline], 0, "token      good"),
+        (good.clone(), vec!["--key-file", &newline], 0, "token      good\n"),
         (good.clone(), vec!["--key-file", &wrong], 1, "  20107  "),
         (token(-5).unwrap(), vec!["--key-file", &right], 1, "  20104  "),
         (token(-5).unwrap(), vec![], 1, "  20104  "),

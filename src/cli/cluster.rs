@@ -24,7 +24,7 @@ pub(super) async fn config() -> anyhow::Result<kube::Config> {
     })
 }
 
-/// A client for that cluster.
+/// A client for that cluster. Without the environment's proxies, as the controller's.
 pub(super) fn client(config: kube::Config) -> anyhow::Result<kube::Client> {
     // Without the library's own words, which may quote the kubeconfig.
     controller::client(config)

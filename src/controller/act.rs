@@ -83,19 +83,21 @@ impl Actor<'_> {
 
     async fn read_credentials(&self) {
         let name = self.credentials_name();
-        if let Err(failure) = self.context.credentials.read(&name, self.limit()).await {
+        let read = self.context.credentials.read(&name, self.limit()).await;
+        self.context.registry.with(self.caller, |memory| memory.credentials_read(read.is_ok()));
+        if let Err(failure) = read {
             self.troubled("read", &name.name, &failure);
         }
     }
 
     async fn create(&self, order: &SecretOrder) {
-        let Ok(token) = self.sign(order) else { return };
+        let Ok(token) = self.signed(order) else { return };
         let answer = self.server().create(&self.identity.namespace, &self.spec.secret_name, order, token.as_ref()).await;
         self.written("create", answer, (order, token.as_ref()), false);
     }
 
     async fn patch(&self, version: &SecretVersion, order: &SecretOrder, repair: bool) {
-        let Ok(token) = self.sign(order) else { return };
+        let Ok(token) = self.signed(order) else { return };
         let answer = self.server().patch(&self.identity.namespace, &self.spec.secret_name, version, order, token.as_ref()).await;
         if let Err(ApiFailure::Unchangeable(_)) = answer {
             self.context.registry.with(self.caller, |memory| memory.unpatchable = Some(version.clone()));
@@ -104,14 +106,18 @@ impl Actor<'_> {
         self.written("update", answer, (order, token.as_ref()), repair);
     }
 
-    /// Signs the token that the order asks for, if it asks for one; fails when the credentials have changed since the decision, which the next
-    /// decision sees.
-    fn sign(&self, order: &SecretOrder) -> Result<Option<AccessToken>, CredentialsChanged> {
+    /// The token that the order asks for, if it asks for one; fails when the credentials have changed since the decision, which the next decision
+    /// sees, or for a reason that is remembered.
+    fn signed(&self, order: &SecretOrder) -> Result<Option<AccessToken>, NotSigned> {
         let Some(Contents { grant, token: Some(TokenOrder { spec, account_sid, key: tag }) }) = &order.contents else { return Ok(None) };
         let credentials = self.context.credentials.usable(&self.credentials_name());
-        let key = credentials.as_deref().and_then(SigningKey::of).filter(|key| key.tag() == *tag).ok_or(CredentialsChanged)?;
+        let key = credentials.as_deref().and_then(SigningKey::of).filter(|key| key.tag() == *tag).ok_or(NotSigned)?;
         let carried = Carried { grant: &grant.grant, account_sid };
-        Ok(token::sign(&key, spec, carried, self.context.clock.wall(), Nonce(rand::random())))
+        let token = token::sign(&key, spec, carried, self.context.clock.wall(), Nonce(rand::random()));
+        if token.is_none() {
+            self.troubled("sign an Access Token for", &self.spec.secret_name, &ApiFailure::Impossible);
+        }
+        token.map(Some).ok_or(NotSigned)
     }
 
     fn written(&self, attempted: &str, answer: Result<SecretMeta, ApiFailure>, (order, token): Written<'_>, repair: bool) {
@@ -119,9 +125,10 @@ impl Actor<'_> {
             Ok(meta) => {
                 let now = self.context.clock.instant();
                 let version = meta.version.clone();
+                let undone = !order.is_fulfilled_by(&meta);
                 self.present(meta);
-                let carried = order.contents.as_ref().map(|contents| contents.grant.issue);
-                self.context.registry.with(self.caller, |memory| memory.written(version, carried, repair, now));
+                let contents = order.contents.as_ref();
+                self.context.registry.with(self.caller, |memory| memory.written(version, contents, repair, undone, now));
             }
             Err(ApiFailure::NotFound) if attempted == "update" => self.context.secrets.absent(self.target()),
             Err(ApiFailure::Conflict) => self.context.secrets.outdated(&self.target()),
@@ -225,5 +232,5 @@ impl Actor<'_> {
 /// What was to be written: the order, and the token that was signed for it.
 type Written<'a> = (&'a SecretOrder, Option<&'a AccessToken>);
 
-/// The credentials are others than those that were decided upon.
-struct CredentialsChanged;
+/// The token that was to be written isn't there.
+struct NotSigned;

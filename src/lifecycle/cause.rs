@@ -2,7 +2,7 @@
 
 use super::memory::{Trouble, reason_of};
 use super::situation::{CredentialsView, LaneClosed, Situation, Target};
-use super::token::{CannotSign, Token};
+use super::token::CannotSign;
 use crate::api::condition::Reason;
 use crate::api::names::annotation;
 use crate::media::FailureClass;
@@ -192,7 +192,7 @@ impl Situation<'_> {
 
     /// The grant is kept fresh, without the token that is asked for.
     fn unsigned(&self) -> Option<Cause> {
-        let Token::Impossible(why) = self.token(self.hand?) else { return None };
+        let why = self.cannot_sign()?;
         let path = self.credentials_path();
         let (missing, remedy) = match why {
             CannotSign::NoApiKey => (

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backoff::Repairs;
 use super::hand::HeldGrant;
-use super::memory::{Memory, Ordered, Repairs};
+use super::memory::{Memory, Ordered};
 use super::order::{Contents, SecretOrder};
 use super::report::{Report, report};
 use super::secret::{SecretMeta, SecretVersion};
@@ -143,7 +144,7 @@ impl Situation<'_> {
             Target::Ours(meta) => match grant() {
                 Some(_) if self.awaits_repair() => None,
                 Some(grant) => self.wanted_write(meta, &grant),
-                None => None,
+                None => self.unwanted_token(meta),
             },
         }
     }
@@ -166,18 +167,30 @@ impl Situation<'_> {
         if !right && self.awaits_credentials(&token) {
             return Some(Step::ReadCredentials);
         }
+        let repair = self.repairs(meta) && (right || self.has_landed(&token));
         let contents = (!right).then(|| Contents { grant: grant.clone(), token: token.order() });
         let order = SecretOrder::new(self.seen.identity, self.spec, Some(meta), contents);
         if right && order.is_fulfilled_by(meta) {
             return None;
         }
-        Some(Step::Patch { version, order, repair: self.repairs(meta) })
+        Some(Step::Patch { version, order, repair })
+    }
+
+    /// Takes out a token that is asked for no more, also where there is no unexpired grant that could be written with it.
+    fn unwanted_token(&self, meta: &SecretMeta) -> Option<Step> {
+        let memory = self.seen.memory;
+        let order = SecretOrder::new(self.seen.identity, self.spec, Some(meta), None);
+        // What is known to be of no use is replaced as a whole, with the next grant.
+        let is_lost = [&memory.damaged, &memory.unpatchable].into_iter().any(|lost| lost.as_ref() == Some(&meta.version));
+        let waits = self.repair_at().is_some_and(|at| self.now.instant < at);
+        let goes = order.drops_token && !is_lost && !waits;
+        goes.then(|| Step::Patch { version: meta.version.clone(), order, repair: false })
     }
 
     /// Whether the key that signs is looked for before the grant is written. Only once: while the API server doesn't give the credentials, the
     /// grant is written without a token.
     fn awaits_credentials(&self, token: &Token) -> bool {
-        *token == Token::Unread && self.seen.memory.trouble.is_none()
+        *token == Token::Unread && !self.seen.memory.credentials_withheld
     }
 
     /// Whether a write would undo what others changed, rather than bring a new grant or what the spec newly asks for.
@@ -186,7 +199,8 @@ impl Situation<'_> {
         let has_landed = self.hand.is_some_and(|hand| memory.landed == Some(hand.issue));
         // Another grant, whole: another operator's, whose call began earlier and whose write came later. Whoever holds the later one writes it,
         // and the other takes it over.
-        let another = memory.verified.as_ref() == Some(&meta.version) && self.hand.is_some_and(|hand| meta.claim() != Some(hand.claim()));
+        let differs = |hand: &HeldGrant| meta.claim().is_some_and(|claim| claim != hand.claim());
+        let another = memory.verified.as_ref() == Some(&meta.version) && self.hand.is_some_and(differs);
         has_landed && !another && memory.own_version.as_ref() != Some(&meta.version)
     }
 
@@ -289,7 +303,7 @@ impl Situation<'_> {
             // Until then it may be waiting to be written.
             self.hand.map(HeldGrant::expiry),
             self.conflict_look_at(),
-            self.repair_at().filter(|_| !self.idle() && self.hand.is_some()),
+            self.repair_at().filter(|_| !self.idle()),
             self.seen.memory.repairs.last.map(|last| last + Repairs::FORGOTTEN_AFTER).filter(|_| !self.idle()),
             self.seen.memory.trouble.as_ref().filter(|trouble| !trouble.terminating).map(|trouble| trouble.backoff.until),
         ]

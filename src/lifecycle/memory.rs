@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::backoff::{Backoff, Repairs};
 use super::hand::HeldGrant;
+use super::order::Contents;
 use super::secret::SecretVersion;
+use super::token::TokenOrder;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::condition::Reason;
 use crate::media::FailureClass;
@@ -26,6 +29,8 @@ pub struct Memory {
     pub own_version: Option<SecretVersion>,
     /// When the grant that the Secret was last known to hold was asked for.
     pub landed: Option<Instant>,
+    /// The hash of the token that an own write last put beside a grant, if it put one.
+    pub landed_token: Option<String>,
     /// The version of the Secret whose data is known not to be what was written.
     pub damaged: Option<SecretVersion>,
     /// The version of the Secret whose Access Token is known not to be what was written, though its grant is.
@@ -38,6 +43,8 @@ pub struct Memory {
     pub stray_held: Option<Backoff>,
     /// When the Secret was last looked for.
     pub looked: Option<Instant>,
+    /// Whether the API server didn't give the credentials when they were last asked for.
+    pub credentials_withheld: bool,
     /// The call that waits or is in flight.
     pub ordered: Option<Ordered>,
     /// How the last attempt failed, if it did.
@@ -110,72 +117,6 @@ pub struct Trouble {
     pub backoff: Backoff,
 }
 
-/// A wait that doubles with each failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
-    failures: u32,
-    /// When to try again.
-    pub until: Instant,
-}
-
-impl Backoff {
-    /// A failure that long ago says nothing of the next.
-    const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
-
-    /// Whether it is the first in a row.
-    #[must_use]
-    pub const fn is_first(&self) -> bool {
-        self.failures == 1
-    }
-
-    /// The wait after one more failure than `earlier`: from 0.1 s, or 1 s after a refusal, doubling to 30 s.
-    #[must_use]
-    pub fn after(earlier: Option<Self>, refused: bool, now: Instant) -> Self {
-        let recent = earlier.filter(|earlier| now.since(earlier.until) <= Self::FORGOTTEN_AFTER);
-        let failures = recent.map_or(0, |recent| recent.failures).saturating_add(1);
-        let (first, longest) = if refused { (1000, 30_000) } else { (100, 1000) };
-        let doubled = 1_u64.checked_shl(failures - 1).unwrap_or(u64::MAX).saturating_mul(first);
-        Self { failures, until: now + Duration::from_millis(doubled.min(longest)) }
-    }
-}
-
-/// How often others have changed what was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Repairs {
-    /// Repairs in a row, less than [`Repairs::FORGOTTEN_AFTER`] apart.
-    pub count: u32,
-    /// When the last was made.
-    pub last: Option<Instant>,
-}
-
-impl Repairs {
-    /// A Secret that is left alone for so long isn't fought over.
-    pub const FORGOTTEN_AFTER: Duration = Duration::from_mins(2);
-    const LONGEST: Duration = Duration::from_mins(1);
-
-    /// When the next repair may be made: at once, then after 1, 2, 4 … 60 s.
-    #[must_use]
-    pub fn next(&self) -> Option<Instant> {
-        let last = self.last?;
-        let wait = match self.count {
-            0 | 1 => u64::from(self.count),
-            more => 1_u64.checked_shl(more - 1).unwrap_or(u64::MAX),
-        };
-        Some(last + Duration::from_secs(wait).min(Self::LONGEST))
-    }
-
-    /// Whether others fight over the Secret: it was put right so often that the longest wait is reached, and the last time isn't long ago.
-    #[must_use]
-    pub fn is_fight(&self, now: Instant) -> bool {
-        self.last.is_some_and(|last| self.next() == Some(last + Self::LONGEST) && now.since(last) < Self::FORGOTTEN_AFTER)
-    }
-
-    fn made(self, now: Instant) -> Self {
-        let apart = self.last.is_none_or(|last| now.since(last) >= Self::FORGOTTEN_AFTER);
-        Self { count: if apart { 1 } else { self.count.saturating_add(1) }, last: Some(now) }
-    }
-}
-
 impl Memory {
     /// What is known of a request when it is first seen.
     #[must_use]
@@ -187,12 +128,14 @@ impl Memory {
             verified: None,
             own_version: None,
             landed: None,
+            landed_token: None,
             damaged: None,
             damaged_token: None,
             unpatchable: None,
             repairs: Repairs::default(),
             stray_held: None,
             looked: None,
+            credentials_withheld: false,
             ordered: None,
             failure: None,
             consecutive_failures: status.consecutive_failures,
@@ -278,19 +221,29 @@ impl Memory {
         self.damaged = Some(version);
     }
 
-    /// The Secret was written, with the grant that was asked for at `carried`, if with one: a newer one may have come into hand while the write
-    /// was under way. `repair`: not for a new grant, but since others had changed the Secret.
-    pub fn written(&mut self, version: SecretVersion, carried: Option<Instant>, repair: bool, now: Instant) {
-        if repair {
+    /// The Secret was written, with those contents, if with any: a newer grant may have come into hand while the write was under way. `repair`: not
+    /// for a new grant, but since others had changed the Secret. `undone`: the answer shows that somebody, an admission webhook say, has
+    /// undone part of it on its way in; to try it again is a repair.
+    pub fn written(&mut self, version: SecretVersion, contents: Option<&Contents>, repair: bool, undone: bool, now: Instant) {
+        if repair || undone {
             self.repairs = self.repairs.made(now);
         }
-        self.landed = carried.or(self.landed);
+        if let Some(Contents { grant, token }) = contents {
+            self.landed = Some(grant.issue);
+            self.landed_token = token.as_ref().map(TokenOrder::hash);
+        }
         self.trouble = None;
         self.damaged = None;
-        self.damaged_token = None;
+        // A write of labels alone leaves a spoilt token as it is.
+        self.damaged_token = self.damaged_token.take().filter(|_| contents.is_none()).map(|_| version.clone());
         self.unpatchable = None;
-        self.own_version = Some(version.clone());
+        self.own_version = (!undone).then(|| version.clone());
         self.verified = Some(version);
+    }
+
+    /// The API server has given the credentials, or not.
+    pub fn credentials_read(&mut self, given: bool) {
+        self.credentials_withheld = !given;
     }
 
     /// How long the API server's next answer may take: 2 s, and twice as long after each call in a row that it left unanswered, up to 10 s.

@@ -1,4 +1,4 @@
-use super::super::testing::{Scene, at, hand};
+use super::super::testing::{Scene, at, bare, hand};
 use super::*;
 use crate::media::retry::RECENT_SUCCESS;
 
@@ -146,14 +146,14 @@ fn a_grant_that_comes_while_a_repair_is_under_way_has_not_landed_with_it() {
     let version = |number: &str| SecretVersion { uid: "a".into(), resource_version: number.into() };
     let mut memory = Memory::at_first_sight(None, at(1000));
     memory.hand = Some(hand(1000));
-    memory.written(version("1"), Some(at(1000)), false, at(1000));
+    memory.written(version("1"), Some(&bare(hand(1000))), false, false, at(1000));
     assert_eq!(memory.landed, Some(at(1000)));
     memory.hand = Some(hand(1010));
-    memory.written(version("2"), Some(at(1000)), true, at(1010));
+    memory.written(version("2"), Some(&bare(hand(1000))), true, false, at(1010));
     assert_eq!((memory.landed, memory.repairs.count), (Some(at(1000)), 1));
-    memory.written(version("3"), None, false, at(1011));
+    memory.written(version("3"), None, false, false, at(1011));
     assert_eq!((memory.landed, memory.repairs.count), (Some(at(1000)), 1), "labels carry no grant");
-    memory.written(version("4"), Some(at(1010)), false, at(1012));
+    memory.written(version("4"), Some(&bare(hand(1010))), false, false, at(1012));
     assert_eq!((memory.landed, memory.repairs.count), (Some(at(1010)), 1));
 }
 
@@ -225,6 +225,6 @@ fn what_was_read_and_is_not_what_was_written_is_remembered_until_the_next_write(
     assert_eq!((&memory.verified, &memory.damaged), (&Some(version.clone()), &None));
     memory.read_damaged(version.clone());
     assert_eq!((&memory.verified, &memory.damaged), (&None, &Some(version.clone())));
-    memory.written(version.clone(), Some(at(1000)), true, at(1000));
+    memory.written(version.clone(), Some(&bare(hand(1000))), true, false, at(1000));
     assert_eq!((&memory.verified, &memory.damaged), (&Some(version), &None));
 }

@@ -7,6 +7,7 @@
 //!                                                          └────▶ Rest    a report, and when time alone may change the decision
 //! ```
 
+mod backoff;
 mod cause;
 mod decide;
 mod hand;
@@ -24,10 +25,11 @@ mod situation;
 mod testing;
 mod token;
 
+pub use backoff::{Backoff, Repairs};
 pub use decide::{Decision, Step, decide};
 pub use hand::{HeldGrant, whole_millis};
 pub use hash::request_hash;
-pub use memory::{Backoff, Failure, Memory, Ordered, Repairs, Subject, Trouble, reason_of};
+pub use memory::{Failure, Memory, Ordered, Subject, Trouble, reason_of};
 pub use order::{Contents, SecretOrder};
 pub use ownership::{Identity, Whose};
 pub use report::Report;

@@ -24,6 +24,8 @@ pub struct SecretOrder {
     pub contents: Option<Contents>,
     /// Keys that the contents don't have, and that stay: others have put them there where no token is asked for.
     pub spared: Vec<&'static str>,
+    /// Whether a token goes that nobody asks for any more, from data that otherwise stays as it is.
+    pub drops_token: bool,
 }
 
 /// A Secret's data: a grant, and what belongs beside it.
@@ -52,6 +54,11 @@ impl SecretOrder {
             annotations.insert(annotation::REQUEST_HASH.to_owned(), Some(claim.request_hash));
             annotations.insert(annotation::TOKEN_HASH.to_owned(), token.as_ref().map(TokenOrder::hash));
         }
+        let has_token = present.is_some_and(|present| present.annotations.contains_key(annotation::TOKEN_HASH));
+        let drops_token = contents.is_none() && has_token && spec.access_token.is_none();
+        if drops_token {
+            annotations.insert(annotation::TOKEN_HASH.to_owned(), None);
+        }
         let spared = present.filter(|_| contents.as_ref().is_some_and(|contents| contents.token.is_none())).map(others_token);
         let present_owners = present.map(|present| present.owners.as_slice()).unwrap_or_default();
         let wanted_owners = owners(identity, spec.deletion_policy, present_owners);
@@ -70,6 +77,7 @@ impl SecretOrder {
             owners: (wanted_owners != present_owners).then_some(wanted_owners),
             contents,
             spared: spared.unwrap_or_default(),
+            drops_token,
         }
     }
 
@@ -79,7 +87,8 @@ impl SecretOrder {
         let agrees = |wanted: &BTreeMap<String, Option<String>>, there: &BTreeMap<String, String>| {
             wanted.iter().all(|(key, value)| there.get(key) == value.as_ref())
         };
-        self.owners.is_none() && agrees(&self.labels, &present.labels) && agrees(&self.annotations, &present.annotations)
+        let owners = self.owners.as_ref().is_none_or(|owners| *owners == present.owners);
+        owners && agrees(&self.labels, &present.labels) && agrees(&self.annotations, &present.annotations)
     }
 }
 

@@ -59,7 +59,7 @@ impl Scene {
         let mut scene = Self { secret: SecretView::Present(claimed("keynote", 1000)), ..Self::absent() };
         scene.memory.hand = Some(hand(1000));
         let version = scene.meta().version.clone();
-        scene.memory.written(version, Some(at(1000)), false, at(1000));
+        scene.memory.written(version, Some(&bare(hand(1000))), false, false, at(1000));
         scene
     }
 

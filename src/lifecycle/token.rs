@@ -85,13 +85,32 @@ impl Situation<'_> {
         Token::Wanted(TokenOrder { spec: spec.clone(), account_sid: account_sid.clone(), key: key.clone() })
     }
 
-    /// Whether the Secret, which holds the grant in hand, has that token beside it. What nobody can know now is left as it is.
+    /// Whether the Secret, which holds the grant in hand, has that token beside it. What nobody can know now is left as it is, unless it is known to
+    /// be spoilt.
     pub(super) fn has_beside_it(&self, token: &Token, meta: &SecretMeta) -> bool {
         let hash = meta.annotations.get(annotation::TOKEN_HASH);
+        let is_whole = self.seen.memory.damaged_token.as_ref() != Some(&meta.version);
         match token {
-            Token::Unread | Token::NoCredentials => true,
+            Token::Unread | Token::NoCredentials => is_whole || hash.is_none(),
             Token::Unwanted | Token::Impossible(_) => hash.is_none(),
-            Token::Wanted(order) => hash == Some(&order.hash()) && self.seen.memory.damaged_token.as_ref() != Some(&meta.version),
+            Token::Wanted(order) => is_whole && hash == Some(&order.hash()),
+        }
+    }
+
+    /// Why the token that is asked for can't be signed, if it can't.
+    pub(super) fn cannot_sign(&self) -> Option<CannotSign> {
+        match self.token(self.hand?) {
+            Token::Impossible(why) => Some(why),
+            Token::Unwanted | Token::Unread | Token::NoCredentials | Token::Wanted(_) => None,
+        }
+    }
+
+    /// Whether the Secret has had that token from here before, so that to write it again undoes what others did.
+    pub(super) fn has_landed(&self, token: &Token) -> bool {
+        let landed = &self.seen.memory.landed_token;
+        match token {
+            Token::Wanted(order) => *landed == Some(order.hash()),
+            Token::Unread | Token::NoCredentials | Token::Unwanted | Token::Impossible(_) => landed.is_none(),
         }
     }
 }

@@ -51,6 +51,16 @@ pub fn transition(identity: &Identity, before: &PlaybackGrantRequestStatus, afte
         None if failing_before.is_some() => tracing::info!(namespace, request = name, "refresh is no longer failing"),
         _ => {}
     }
+    // What stands in the way of something else than the grant is told by this condition alone.
+    let aside = |status, failing: &Option<_>| essence(status, ConditionType::Stalled).filter(|_| failing.is_none());
+    let (aside_before, aside_after) = (aside(before, &failing_before), aside(after, &failing_after));
+    if ready_after.as_ref().is_some_and(|(is_true, _)| *is_true) && aside_before != aside_after {
+        match condition(after, ConditionType::Stalled).filter(|_| aside_after.is_some()) {
+            Some((_, reason, message)) => tracing::warn!(namespace, request = name, reason, "stalled: {message}"),
+            None if ready_before == ready_after => tracing::info!(namespace, request = name, "no longer stalled"),
+            None => {}
+        }
+    }
     if ready_before == ready_after {
         return;
     }

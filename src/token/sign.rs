@@ -1,7 +1,5 @@
 //! Makes a token.
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -38,15 +36,9 @@ pub struct Carried<'a> {
     pub account_sid: &'a str,
 }
 
-/// What makes two tokens different that one key signs in the same second. To be drawn at random for each token.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What makes two tokens different that one key signs in the same second. To be drawn at random for each token. Not secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nonce(pub u128);
-
-impl fmt::Debug for Nonce {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Nonce({:032x})", self.0)
-    }
-}
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -74,9 +66,9 @@ enum Player<'a> {
 
 /// Signs a token at the instant `now` of the wall clock.
 ///
-/// It lives for the lifetime in `spec` from `now` on; both count in whole seconds, as a JWT does. `nbf` and `iat` lie some seconds before, though
-/// `iat` never more than 86400 s before `exp`: the vendor's platform refuses longer lives (error 20157). `None` when the grant's text isn't
-/// what its form says.
+/// It lives for the lifetime in `spec` from `now` on; both count in whole seconds, as a JWT does. `nbf` and `iat` lie 10 s before, though never
+/// more than 86400 s before `exp`: the vendor's platform refuses longer lives (error 20157), and a token of a whole day has no allowance
+/// left, as with the helper libraries. `None` when the grant's text isn't what its form says.
 #[must_use]
 pub fn sign(key: &SigningKey, spec: &AccessTokenSpec, carried: Carried<'_>, now: Timestamp, nonce: Nonce) -> Option<AccessToken> {
     let Carried { grant: Grant { grant, form, .. }, account_sid } = carried;
@@ -84,13 +76,13 @@ pub fn sign(key: &SigningKey, spec: &AccessTokenSpec, carried: Carried<'_>, now:
     let text = grant.expose_secret();
     let signed_at = now.as_duration().as_secs();
     let exp = signed_at.saturating_add(i64::from(ttl.seconds()));
-    let nbf = signed_at.saturating_sub(CLOCK_ALLOWANCE_SECONDS);
+    let valid_from = signed_at.saturating_sub(CLOCK_ALLOWANCE_SECONDS).max(exp.saturating_sub(i64::from(MAX_TTL_SECONDS)));
     let claims = Claims {
         jti: &format!("{}-{signed_at}-{:032x}", key.sid(), nonce.0),
         iss: key.sid(),
         sub: account_sid,
-        nbf,
-        iat: nbf.max(exp.saturating_sub(i64::from(MAX_TTL_SECONDS))),
+        nbf: valid_from,
+        iat: valid_from,
         exp,
         grants: Grants {
             identity: identity.as_str(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use secrecy::ExposeSecret as _;
 
 use self::show::{Shown, Signature};
@@ -26,13 +26,14 @@ pub enum TokenCommand {
 
 /// Where the token and the key come from.
 #[derive(Args, Clone, Debug)]
+#[command(group(ArgGroup::new("in_a_secret").args(["secret", "key_secret"]).multiple(true)))]
 pub struct DecodeArgs {
     /// The grant Secret to take the token from, by its key accessToken. Without it: standard input.
     #[arg(long, value_name = "NAME", value_parser = source::parse_name)]
     pub secret: Option<String>,
 
     /// The Secrets' namespace. Without it: the kubeconfig's.
-    #[arg(short, long, value_name = "NAMESPACE", value_parser = super::controller::parse_namespace)]
+    #[arg(short, long, requires = "in_a_secret", value_name = "NAMESPACE", value_parser = super::controller::parse_namespace)]
     pub namespace: Option<String>,
 
     /// A file with the API key's secret, to verify the signature with.

@@ -12,6 +12,9 @@ use crate::token::{Finding, ReadToken};
 /// What of a grant isn't secret.
 const HARMLESS: [&str; 2] = ["playerStreamerSid", "requestCredentials"];
 
+/// Longer names of parameters may be something else.
+const LONGEST_NAME: usize = 32;
+
 /// A token, and what was found out about it.
 pub(super) struct Shown<'a> {
     pub(super) place: &'a str,
@@ -53,7 +56,11 @@ impl Shown<'_> {
             Signature::VerifiedWith(place) => format!("BAD, by the key in {place}"),
         };
         let _ = writeln!(text, "signature  {verified}");
-        let verdict = if self.is_good(now) { "good" } else { "BAD" };
+        let verdict = match (self.is_good(now), self.signature) {
+            (false, _) => "BAD",
+            (true, Signature::VerifiedWith(_)) => "good",
+            (true, Signature::NotVerified) => "good, as far as can be told without the key",
+        };
         let _ = writeln!(text, "token      {verdict}");
         for Finding { code, message } in self.findings {
             let _ = writeln!(text, "  {}  {message}", code.number());
@@ -137,19 +144,30 @@ fn plain(value: &Value) -> String {
 
 /// Nothing in a token speaks to the terminal.
 fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if speaks_to_terminals(c) { c.escape_unicode().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
-/// The URL with the names of its parameters, and without their values.
+/// Control characters, and those that aren't seen or change the order or the lines of what is.
+fn speaks_to_terminals(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// Where the URL leads, and the names of its parameters: neither a path nor a value, which may be secret.
 fn masked_url(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else { return "*** (no URL; --show-secrets shows it)".to_owned() };
-    let names: Vec<String> = url.query_pairs().map(|(name, _)| format!("{name}=***")).collect();
-    url.set_query(None);
-    url.set_fragment(None);
-    // Fails only for a URL that can't have a user.
-    let _ = url.set_username("").and_then(|()| url.set_password(None));
-    let query = if names.is_empty() { String::new() } else { format!("?{}", names.join("&")) };
-    printable(&format!("{url}{query}"))
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let Some((url, host)) = url.as_ref().and_then(|url| Some((url, url.host_str()?))) else {
+        return "*** (no http(s) URL; --show-secrets shows it)".to_owned();
+    };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let named = |pair: &str| match pair.split_once('=') {
+        Some((name, _)) if name.len() <= LONGEST_NAME && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') => {
+            format!("{name}=***")
+        }
+        _ => "***".to_owned(),
+    };
+    let query = url.query().map(|query| format!("?{}", query.split('&').map(named).collect::<Vec<_>>().join("&"))).unwrap_or_default();
+    printable(&format!("{}://{host}{port}/***{query}", url.scheme()))
 }
 
 /// An instant, and how far off it is.

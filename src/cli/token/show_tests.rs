@@ -41,10 +41,15 @@ fn scene() -> Scene {
 impl Scene {
     /// What is shown, and whether the token is good.
     fn shown(&self) -> (String, bool) {
-        let encode = |text: String| URL_SAFE_NO_PAD.encode(text);
-        let header = r#"{"alg":"HS256","cty":"twilio-fpa;v=1","typ":"JWT"}"#.to_owned();
-        let read =
-            ReadToken::parse(&format!("{}.{}.{}", encode(header), encode(self.claims.to_string()), encode("signature".into()))).unwrap();
+        let encode = |text: &[u8]| URL_SAFE_NO_PAD.encode(text);
+        let header = encode(br#"{"alg":"HS256","cty":"twilio-fpa;v=1","typ":"JWT"}"#);
+        let message = format!("{header}.{}", encode(self.claims.to_string().as_bytes()));
+        let signature = jsonwebtoken::crypto::sign(
+            message.as_bytes(),
+            &jsonwebtoken::EncodingKey::from_secret(b"right"),
+            jsonwebtoken::Algorithm::HS256,
+        );
+        let read = ReadToken::parse(&format!("{message}.{}", signature.unwrap())).unwrap();
         let signature = if self.key.is_some() { Signature::VerifiedWith("Secret web/media-api") } else { Signature::NotVerified };
         let findings = findings(&read, self.key.as_ref(), now());
         let shown = Shown {
@@ -78,12 +83,12 @@ claims
   exp                               2026-11-24T12:59:30Z  (in 59 min 30 s)
   grants.identity                   kiosk 1
   grants.player.new                 *** (masked; --show-secrets shows it)
-  grants.player.playbackUrl         https://play.example:444/a/b?token=***&expires=***
+  grants.player.playbackUrl         https://play.example:444/***?token=***&expires=***
   grants.player.playerStreamerSid   VJ1
   grants.player.requestCredentials  null
 
 signature  not verified (give --key-secret or --key-file)
-token      good
+token      good, as far as can be told without the key
 ";
     assert_eq!((text.as_str(), good), (expected, true));
 }
@@ -111,6 +116,36 @@ fn a_grant_of_another_kind_is_masked_as_a_whole() {
     scene.claims["grants"] = json!(["planted"]);
     let (text, good) = scene.shown();
     assert!(!text.contains("planted") && text.contains("grants") && !good, "{text}");
+}
+
+#[test]
+fn nothing_of_a_playback_url_is_shown_but_its_host_and_its_parameters_names() {
+    for (url, shown) in [
+        ("https://play.example/a?planted", "https://play.example/***?***"),
+        ("http://play.example:8080/planted/a.m3u8;token=planted", "http://play.example:8080/***"),
+        ("https://play.example/a?x&token=planted#planted", "https://play.example/***?***&token=***"),
+        ("https://play.example?planted%20planted=1&a-b_C=&=planted", "https://play.example/***?***&a-b_C=***&=***"),
+        (&format!("https://play.example/?{}=1", "planted".repeat(5)), "https://play.example/***?***"),
+        ("https://planted:planted@[::1]:444/", "https://[::1]:444/***"),
+        ("data:planted", "*** (no http(s) URL; --show-secrets shows it)"),
+        ("planted", "*** (no http(s) URL; --show-secrets shows it)"),
+    ] {
+        assert_eq!(masked_url(url), shown);
+    }
+}
+
+#[test]
+fn a_signature_is_good_by_the_key_that_made_it() {
+    let key = SigningKey::new(&format!("SK{}", "a".repeat(32)), "right".into());
+    let (text, good) = Scene { key: Some(key), ..scene() }.shown();
+    assert!(good && text.ends_with("\nsignature  good, by the key in Secret web/media-api\ntoken      good\n"), "{text}");
+}
+
+#[test]
+fn a_grant_that_is_not_there_is_shown_as_that() {
+    let mut scene = scene();
+    scene.claims["grants"]["player"] = Value::Null;
+    assert!(scene.shown().0.contains("  grants.player    null\n"), "{}", scene.shown().0);
 }
 
 #[test]
@@ -150,10 +185,11 @@ fn the_grant_beside_it_is_told_of() {
 #[test]
 fn nothing_in_a_token_speaks_to_the_terminal() {
     let mut scene = scene();
-    scene.claims["grants"]["identity"] = json!("\u{1b}[2J\u{9b}2Jkiosk\nsignature  good");
+    scene.claims["grants"]["identity"] = json!("\u{1b}[2J\u{9b}2Jkiosk\nsignature  good\u{202e}\u{200b}\u{2028}");
     scene.claims["\u{1b}]0;x\u{7}"] = json!({"\u{9b}": "\u{1b}"});
     let (text, _) = scene.shown();
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    assert!(text.contains("good\\u{202e}\\u{200b}\\u{2028}\n"), "{text}");
     assert!(text.contains("\\u{1b}[2J\\u{9b}2Jkiosk\\u{a}signature"), "{text}");
 }
 

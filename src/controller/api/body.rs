@@ -110,11 +110,14 @@ pub(super) fn create(name: &str, order: &SecretOrder, token: Option<&AccessToken
 pub(super) fn patch(version: &SecretVersion, order: &SecretOrder, token: Option<&AccessToken>) -> Result<Bytes, ApiFailure> {
     let metadata = MetadataBody { uid: Some(&version.uid), resource_version: Some(&version.resource_version), ..metadata(order) };
     // The type is told too: a Secret of another one can't be changed, and is made anew.
-    let data = order.contents.as_ref().map(|contents| {
-        let mut data = data(&contents.grant, token);
-        data.retain(|name, _| !order.spared.contains(name));
-        data
-    });
+    let data = match &order.contents {
+        Some(contents) => {
+            let mut data = data(&contents.grant, token);
+            data.retain(|name, _| !order.spared.contains(name));
+            Some(data)
+        }
+        None => order.drops_token.then(|| BTreeMap::from([(key::ACCESS_TOKEN, None), (key::ACCESS_TOKEN_EXPIRY_TIME, None)])),
+    };
     encode(&SecretBody { api_version: None, kind: None, type_: Some("Opaque"), metadata, data })
 }
 

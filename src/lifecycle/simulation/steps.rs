@@ -114,8 +114,9 @@ impl World {
     fn written(&mut self, caller: &Caller, meta: crate::lifecycle::SecretMeta, order: &SecretOrder, repair: bool) {
         let now = self.now;
         let version = meta.version.clone();
+        let undone = !order.is_fulfilled_by(&meta);
         self.present(meta);
-        self.remember(caller, |memory| memory.written(version, order.contents.as_ref().map(|contents| contents.grant.issue), repair, now));
+        self.remember(caller, |memory| memory.written(version, order.contents.as_ref(), repair, undone, now));
     }
 
     fn credentials_read(&mut self, name: &str, read: Option<super::objects::StoredCredentials>) {

@@ -21,6 +21,11 @@ pub fn tests() -> Vec<ClusterTest> {
         test("tokens::without_an_api_key_the_grant_stays_fresh", without_an_api_key_the_grant_stays_fresh),
         test("tokens::the_account_may_stand_beside_the_key", the_account_may_stand_beside_the_key),
         test("tokens::a_string_grant_stays_a_string", a_string_grant_stays_a_string),
+        test(
+            "tokens::one_that_is_asked_for_no_more_goes_though_its_grant_has_expired",
+            one_that_is_asked_for_no_more_goes_though_its_grant_has_expired,
+        ),
+        test("tokens::what_admission_undoes_is_not_written_without_end", what_admission_undoes_is_not_written_without_end),
         test("tokens::others_keys_stay_where_none_is_asked_for", others_keys_stay_where_none_is_asked_for),
     ]
 }
@@ -178,7 +183,7 @@ async fn a_spoilt_one_is_made_anew_without_a_call(scene: Scene) -> Result<()> {
 async fn without_an_api_key_the_grant_stays_fresh(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     stage.credentials("media-api", &json!({"accountSid": format!("AC{}", "5".repeat(32)), "authToken": planted("auth-token")})).await?;
-    let _operator = stage.operator().await?;
+    let operator = stage.operator().await?;
     stage.request("lobby", 1, &json!({"accessToken": {"identity": "one"}, "ttlSeconds": 10, "refreshBeforeExpirySeconds": 7})).await?;
     let cannot = ["Ready=True GrantIssued", "Stalled=True CredentialsCannotSign"];
     let request = stage.reaches("lobby", "told that it can't be signed", |request| conditions(request) == cannot).await?;
@@ -189,6 +194,8 @@ async fn without_an_api_key_the_grant_stays_fresh(scene: Scene) -> Result<()> {
     let secret = stage.secrets.get("lobby").await?;
     ensure!(data(&secret, "accessToken").is_none() && hash(&secret).is_none(), "there is a token that nobody can have signed");
     stage.reaches("lobby", "still told so", |request| conditions(request) == cannot).await?;
+    let told = operator.log()?.matches("stalled: spec.accessToken asks for an Access Token").count();
+    ensure!(told == 1, "the log tells of it {told} times");
 
     stage.secrets.patch("media-api", &PatchParams::default(), &Patch::Merge(json!({"stringData": api_key(1)}))).await?;
     stage.holds("lobby", "signed", is_for("one", 1)).await?;
@@ -228,6 +235,67 @@ async fn a_string_grant_stays_a_string(scene: Scene) -> Result<()> {
         "the string has become something else"
     );
     one_call(&stage, 1, "a restart")
+}
+
+async fn one_that_is_asked_for_no_more_goes_though_its_grant_has_expired(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &json!({"accessToken": {"identity": "one"}, "ttlSeconds": 5})).await?;
+    stage.fault("404")?;
+    stage
+        .reaches("lobby", "without a grant", |request| conditions(request).contains(&"Ready=False PlayerStreamerNotFound".to_owned()))
+        .await?;
+    let before = stage.secrets.get("lobby").await?;
+    ensure!(data(&before, "accessToken").is_some() && hash(&before).is_some(), "it went by itself");
+    stage.change("lobby", &json!({"accessToken": null})).await?;
+    let after = stage.holds("lobby", "without a token", |secret| hash(secret).is_none()).await?;
+    ensure!(data(&after, "accessToken").is_none() && data(&after, "accessTokenExpiryTime").is_none(), "its keys are {:?}", names(&after));
+    ensure!(data(&after, "grant") == data(&before, "grant"), "the grant went, too");
+    Ok(())
+}
+
+/// A policy takes the token's hash off each Secret that is written.
+async fn what_admission_undoes_is_not_written_without_end(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let name = format!("undoes-{}", stage.namespace);
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}},
+                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["secrets"]}],
+            },
+            "matchConditions": [{"name": "hash", "expression": format!("has(object.metadata.annotations) && '{TOKEN_HASH}' in object.metadata.annotations")}],
+            "failurePolicy": "Fail",
+            "reinvocationPolicy": "Never",
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression":
+                format!("[JSONPatch{{op: 'remove', path: '/metadata/annotations/' + jsonpatch.escapeKey('{TOKEN_HASH}')}}]")}}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name},
+        "spec": {"policyName": name},
+    });
+    for object in [policy, binding] {
+        stage.plane.apply(&serde_json::to_string(&object)?, &stage.namespace).await?;
+    }
+    // The policy acts when it is known to all of the API server.
+    let probe = async || {
+        let metadata = json!({"name": "probe", "annotations": {TOKEN_HASH: "x"}});
+        stage.delete_secret("probe").await?;
+        let probe: Secret = serde_json::from_value(json!({"metadata": metadata}))?;
+        Ok(hash(&stage.secrets.create(&kube::api::PostParams::default(), &probe).await?))
+    };
+    eventually("the policy acts", probe, Option::is_none, Clone::clone).await?;
+
+    let _operator = stage.operator().await?;
+    stage.request("lobby", 1, &long("one")).await?;
+    stage.reaches("lobby", "Ready", |request| conditions(request).contains(&"Ready=True GrantIssued".to_owned())).await?;
+    tokio::time::sleep(A_WHILE).await;
+    let writes = stage.asked(None).await?.iter().filter(|asked| asked.ends_with(" secrets/lobby") && !asked.starts_with("get")).count();
+    // The first, at once after it, and then 1, 2, 4 … s later.
+    ensure!((2..=5).contains(&writes), "it was written {writes} times");
+    one_call(&stage, 1, "a policy")
 }
 
 async fn others_keys_stay_where_none_is_asked_for(scene: Scene) -> Result<()> {

@@ -1,0 +1,71 @@
+//! How long to wait after what failed, and after what others have changed.
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// A wait that doubles with each failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    pub(super) failures: u32,
+    /// When to try again.
+    pub until: Instant,
+}
+
+impl Backoff {
+    /// A failure that long ago says nothing of the next.
+    const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
+
+    /// Whether it is the first in a row.
+    #[must_use]
+    pub const fn is_first(&self) -> bool {
+        self.failures == 1
+    }
+
+    /// The wait after one more failure than `earlier`: from 0.1 s, or 1 s after a refusal, doubling to 30 s.
+    #[must_use]
+    pub fn after(earlier: Option<Self>, refused: bool, now: Instant) -> Self {
+        let recent = earlier.filter(|earlier| now.since(earlier.until) <= Self::FORGOTTEN_AFTER);
+        let failures = recent.map_or(0, |recent| recent.failures).saturating_add(1);
+        let (first, longest) = if refused { (1000, 30_000) } else { (100, 1000) };
+        let doubled = 1_u64.checked_shl(failures - 1).unwrap_or(u64::MAX).saturating_mul(first);
+        Self { failures, until: now + Duration::from_millis(doubled.min(longest)) }
+    }
+}
+
+/// How often others have changed what was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// Repairs in a row, less than [`Repairs::FORGOTTEN_AFTER`] apart.
+    pub count: u32,
+    /// When the last was made.
+    pub last: Option<Instant>,
+}
+
+impl Repairs {
+    /// A Secret that is left alone for so long isn't fought over.
+    pub const FORGOTTEN_AFTER: Duration = Duration::from_mins(2);
+    const LONGEST: Duration = Duration::from_mins(1);
+
+    /// When the next repair may be made: at once, then after 1, 2, 4 … 60 s.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        let last = self.last?;
+        let wait = match self.count {
+            0 | 1 => u64::from(self.count),
+            more => 1_u64.checked_shl(more - 1).unwrap_or(u64::MAX),
+        };
+        Some(last + Duration::from_secs(wait).min(Self::LONGEST))
+    }
+
+    /// Whether others fight over the Secret: it was put right so often that the longest wait is reached, and the last time isn't long ago.
+    #[must_use]
+    pub fn is_fight(&self, now: Instant) -> bool {
+        self.last.is_some_and(|last| self.next() == Some(last + Self::LONGEST) && now.since(last) < Self::FORGOTTEN_AFTER)
+    }
+
+    pub(super) fn made(self, now: Instant) -> Self {
+        let apart = self.last.is_none_or(|last| now.since(last) >= Self::FORGOTTEN_AFTER);
+        Self { count: if apart { 1 } else { self.count.saturating_add(1) }, last: Some(now) }
+    }
+}
