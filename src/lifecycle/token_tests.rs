@@ -7,6 +7,7 @@ use super::*;
 use crate::api::condition::ConditionType::{Ready, RefreshFailing, Stalled};
 use crate::lifecycle::{Backoff, Contents, SecretView, Step, Trouble};
 use crate::media::FailureClass;
+use crate::time::Instant;
 use crate::token::{AccessTokenIdentity, AccessTokenTtl, SigningKey};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -25,6 +26,16 @@ fn signing(secret: &str, account_sid: Option<&str>) -> CredentialsView {
     CredentialsView::Usable {
         lane: lane("media-api"),
         signer: Signer { key: Some(key(secret)), account_sid: account_sid.map(str::to_owned) },
+    }
+}
+
+/// The API server has refused something at that instant.
+fn trouble(at: Instant) -> Trouble {
+    Trouble {
+        message: "could not read Secret web/media-api: forbidden".into(),
+        refused: true,
+        terminating: false,
+        backoff: Backoff::after(None, true, at),
     }
 }
 
@@ -65,16 +76,6 @@ fn write(scene: &mut Scene) -> Option<Contents> {
     order.contents
 }
 
-/// The API server had been in trouble until a while ago.
-fn trouble() -> Trouble {
-    Trouble {
-        message: "could not look at Secret web/keynote: 503".into(),
-        refused: false,
-        terminating: false,
-        backoff: Backoff::after(None, false, at(990)),
-    }
-}
-
 #[track_caller]
 fn rests(scene: &Scene) {
     let (report, _) = rest(scene);
@@ -89,6 +90,15 @@ fn a_token_is_written_beside_the_grant_in_hand_without_a_call() {
     let expected = TokenOrder { spec: asked("kiosk").unwrap(), account_sid: ACCOUNT.into(), key: key("secret") };
     assert_eq!(scene.meta().annotations["playbackgrant.dev/token-hash"], expected.hash());
     assert_eq!(token, Some(expected));
+    rests(&scene);
+}
+
+#[test]
+fn the_next_grant_and_its_token_come_in_one_write() {
+    let mut scene = served();
+    scene.memory.hand = Some(hand(1001));
+    let contents = write(&mut scene).unwrap();
+    assert_eq!((contents.grant.issue, contents.token.is_some()), (at(1001), true));
     rests(&scene);
 }
 
@@ -166,7 +176,7 @@ fn the_key_is_looked_for_before_the_grant_is_written_but_not_for_ever() {
     scene.memory.hand = Some(hand(1001));
     scene.credentials = CredentialsView::NotRead;
     assert!(matches!(step(&scene), Step::ReadCredentials));
-    scene.memory.trouble = Some(trouble());
+    scene.memory.trouble = Some(trouble(at(990)));
     assert!(matches!(step(&scene), Step::ReadCredentials), "trouble of another kind says nothing of them");
     scene.memory.credentials_read(false);
     let contents = write(&mut scene).unwrap();
@@ -200,6 +210,32 @@ fn a_token_stays_while_the_credentials_are_away() {
         scene.credentials = signing("secret", Some(ACCOUNT));
         assert!(write(&mut scene).unwrap().token.is_some(), "and its token comes with them");
     }
+}
+
+#[test]
+fn a_token_stays_while_the_credentials_can_not_be_read() {
+    let mut scene = served();
+    scene.credentials = CredentialsView::NotRead;
+    scene.memory.trouble = Some(trouble(at(990)));
+    assert!(matches!(step(&scene), Step::ReadCredentials), "what is there may be right");
+    scene.memory.trouble = Some(trouble(at(1000)));
+    rest(&scene);
+}
+
+#[test]
+fn a_token_that_can_not_be_written_brings_no_call() {
+    let mut scene = served();
+    scene.credentials = signing("another", Some(ACCOUNT));
+    scene.memory.trouble = Some(Trouble { refused: false, ..trouble(at(1000)) });
+    rest(&scene);
+}
+
+#[test]
+fn no_token_is_signed_around_an_expired_grant() {
+    let mut scene = served();
+    scene.credentials = signing("another", Some(ACCOUNT));
+    scene.now = at(1015);
+    assert!(matches!(step(&scene), Step::Order { .. }), "the next grant brings the next token");
 }
 
 #[test]

@@ -50,8 +50,8 @@ mod tests {
             token_hash(&spec("kiosk", 60), "AC2", &tag("SK1")),
             token_hash(&spec("kiosk", 60), "AC1", &tag("SK2")),
             // No part can pass for the end of the one before it.
-            token_hash(&spec("kiosk6", 600), "AC1", &tag("SK1")),
-            token_hash(&spec("kiosk66", 60), "AC1", &tag("SK1")),
+            token_hash(&spec("kiosk", 660), "AC1", &tag("SK1")),
+            token_hash(&spec("kiosk6", 60), "AC1", &tag("SK1")),
         ]
         .into();
         assert_eq!(hashes.len(), 7);
