@@ -6,7 +6,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::read::token;
-use super::{long, one_call};
+use super::{is_for, long, one_call};
 use crate::harness::{ClusterTest, Scene, test};
 use crate::leaks::planted;
 use crate::stage::{A_WHILE, Stage, api_key, conditions, data, ensure_names, eventually, message, version};
@@ -38,10 +38,6 @@ fn hash(secret: &Secret) -> Option<String> {
 
 fn names(secret: &Secret) -> Vec<&str> {
     secret.data.iter().flatten().map(|(name, _)| name.as_str()).collect()
-}
-
-fn is_for(identity: &str, key: u32) -> impl Fn(&Secret) -> bool {
-    move |secret| token(secret).is_ok_and(|token| token.key == key && token.claims["grants"]["identity"] == identity)
 }
 
 async fn a_change_of_the_spec_makes_a_new_one_without_a_call(scene: Scene) -> Result<()> {

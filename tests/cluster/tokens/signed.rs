@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt as _;
@@ -70,6 +71,8 @@ async fn a_second_after_a_change_all_are_signed_by_the_new_key(scene: Scene) -> 
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
     for (n, name) in (1..).zip(NAMES) {
+        // Spread over the second: whenever it is, one of them is soon written.
+        at_millisecond(u64::from(n) * 200).await;
         stage.ready_request(name, n, &short(name)).await?;
     }
     // By each Secret: the key of the last token, and how many in a row it has signed. The keys take turns.
@@ -89,6 +92,8 @@ async fn a_second_after_a_change_all_are_signed_by_the_new_key(scene: Scene) -> 
             if changes == CHANGES {
                 return Ok(true);
             }
+            // Late in a second: from two on is then from little more than one.
+            at_millisecond(850).await;
             present = present % 9 + 1;
             let patch = Patch::Merge(json!({"stringData": api_key(present)}));
             stage.secrets.patch("media-api", &PatchParams::default(), &patch).await?;
@@ -100,4 +105,9 @@ async fn a_second_after_a_change_all_are_signed_by_the_new_key(scene: Scene) -> 
     .await?;
     ensure!(late.is_empty(), "late: {late:?}");
     Ok(())
+}
+
+/// Waits until so much of a second, by the wall clock, has passed.
+async fn at_millisecond(wanted: u64) {
+    tokio::time::sleep(Duration::from_millis((wanted + 1000 - unix_millis() % 1000) % 1000)).await;
 }
