@@ -6,13 +6,14 @@ use super::Context;
 use super::api::{ApiFailure, ApiServer, ReadSecret};
 use super::contents::{held_grant, token_is_intact};
 use super::registry::ObjectName;
+use super::signing::{NotSigned, signed};
 use super::withhold::withhold;
 use crate::api::ValidSpec;
-use crate::lifecycle::{Contents, Identity, Ordered, SecretMeta, SecretOrder, SecretVersion, Step, TokenOrder};
+use crate::lifecycle::{Identity, Ordered, SecretMeta, SecretOrder, SecretVersion, Step};
 use crate::media::GrantCall;
 use crate::media::dispatcher::Order;
 use crate::media::lane::{Caller, Waiting};
-use crate::token::{self, AccessToken, Carried, Nonce, SigningKey};
+use crate::token::{AccessToken, Nonce};
 
 /// One request, as its steps need it.
 #[derive(Clone, Copy)]
@@ -106,18 +107,15 @@ impl Actor<'_> {
         self.written("update", answer, (order, token.as_ref()), repair);
     }
 
-    /// The token that the order asks for, if it asks for one; fails when the credentials have changed since the decision, which the next decision
-    /// sees, or for a reason that is remembered.
+    /// The token that the order asks for, if it asks for one and it can be signed.
     fn signed(&self, order: &SecretOrder) -> Result<Option<AccessToken>, NotSigned> {
-        let Some(Contents { grant, token: Some(TokenOrder { spec, account_sid, key: tag }) }) = &order.contents else { return Ok(None) };
-        let credentials = self.context.credentials.usable(&self.credentials_name());
-        let key = credentials.as_deref().and_then(SigningKey::of).filter(|key| key.tag() == *tag).ok_or(NotSigned)?;
-        let carried = Carried { grant: &grant.grant, account_sid };
-        let token = token::sign(&key, spec, carried, self.context.clock.wall(), Nonce(rand::random()));
-        if token.is_none() {
-            self.troubled("sign an Access Token for", &self.spec.secret_name, &ApiFailure::Impossible);
+        let Self { context, spec, .. } = self;
+        let credentials = context.credentials.usable(&self.credentials_name());
+        let signed = signed(order, credentials.as_deref(), context.clock.wall(), Nonce(rand::random()));
+        if signed.as_ref().is_err_and(|why| *why == NotSigned::Impossible) {
+            self.troubled("sign an Access Token for", &spec.secret_name, &ApiFailure::Impossible);
         }
-        token.map(Some).ok_or(NotSigned)
+        signed
     }
 
     fn written(&self, attempted: &str, answer: Result<SecretMeta, ApiFailure>, (order, token): Written<'_>, repair: bool) {
@@ -231,6 +229,3 @@ impl Actor<'_> {
 
 /// What was to be written: the order, and the token that was signed for it.
 type Written<'a> = (&'a SecretOrder, Option<&'a AccessToken>);
-
-/// The token that was to be written isn't there.
-struct NotSigned;

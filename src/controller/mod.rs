@@ -14,6 +14,7 @@ mod reconcile;
 pub mod registry;
 mod scope;
 mod secret_index;
+mod signing;
 mod sleep;
 mod watch;
 mod withhold;

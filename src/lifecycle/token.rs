@@ -116,5 +116,5 @@ impl Situation<'_> {
 }
 
 #[cfg(test)]
-#[path = "token_tests.rs"]
+#[path = "token_tests/mod.rs"]
 mod tests;

@@ -209,4 +209,61 @@ mod tests {
             assert!(text.len() <= room && text.capacity() == room, "{} bytes in a buffer of {room}", text.len());
         }
     }
+
+    fn order(spared: &[&'static str]) -> SecretOrder {
+        let held = HeldGrant {
+            grant: crate::media::Grant::from_stored("{}", None).unwrap(),
+            player_streamer_sid: crate::media::PlayerStreamerSid::parse(&format!("VJ{}", "a".repeat(32))).unwrap(),
+            issue: crate::time::Instant::after_start(std::time::Duration::ZERO),
+            issue_time: k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
+            ttl: crate::media::Ttl::from_seconds(15).unwrap(),
+            request_hash: "hash".into(),
+        };
+        SecretOrder {
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            owners: None,
+            contents: Some(crate::lifecycle::Contents { grant: std::sync::Arc::new(held), token: None }),
+            spared: spared.to_vec(),
+            drops_token: false,
+        }
+    }
+
+    /// What a patch says of the data: each key as text, or `null`.
+    fn patched(order: &SecretOrder, token: Option<&AccessToken>) -> Option<BTreeMap<String, Option<String>>> {
+        let body = patch(&SecretVersion::default(), order, token).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let text = |value: &serde_json::Value| String::from_utf8(STANDARD.decode(value.as_str()?).unwrap()).ok();
+        Some(body.get("data")?.as_object()?.iter().map(|(name, value)| (name.clone(), text(value))).collect())
+    }
+
+    #[test]
+    fn a_token_goes_in_with_its_expiry_and_out_with_null() {
+        let token = AccessToken { token: "token".into(), expiry_time: "2026-11-24T13:00:00Z".parse().unwrap() };
+        let with = patched(&order(&[]), Some(&token)).unwrap();
+        assert_eq!(with[key::ACCESS_TOKEN].as_deref(), Some("token"));
+        assert_eq!(with[key::ACCESS_TOKEN_EXPIRY_TIME].as_deref(), Some("2026-11-24T13:00:00.000Z"));
+        assert_eq!(with[key::EXPIRY_TIME].as_deref(), Some("1970-01-01T00:00:15.000Z"), "the grant's own");
+        let without = patched(&order(&[]), None).unwrap();
+        assert_eq!((&without[key::ACCESS_TOKEN], &without[key::ACCESS_TOKEN_EXPIRY_TIME]), (&None, &None));
+        assert_eq!(without[key::GRANT].as_deref(), Some("{}"));
+        let spared = patched(&order(&[key::ACCESS_TOKEN]), None).unwrap();
+        assert!(!spared.contains_key(key::ACCESS_TOKEN) && spared[key::ACCESS_TOKEN_EXPIRY_TIME].is_none());
+    }
+
+    #[test]
+    fn without_contents_the_data_stays_but_for_a_token_that_goes() {
+        let bare = |drops_token| SecretOrder { contents: None, drops_token, ..order(&[]) };
+        assert_eq!(patched(&bare(false), None), None);
+        let gone = [key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME].map(|name| (name.to_owned(), None));
+        assert_eq!(patched(&bare(true), None), Some(gone.into()));
+    }
+
+    #[test]
+    fn a_new_secret_has_no_keys_without_values() {
+        let body = create("keynote", &order(&[]), None).unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let names: Vec<_> = body["data"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, ["expiryTime", "grant", "issueTime", "playerStreamerSid"]);
+    }
 }
