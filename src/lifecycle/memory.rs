@@ -157,7 +157,8 @@ impl Memory {
         self.ordered = Some(ordered);
     }
 
-    /// The answer to the ordered call is a grant.
+    /// The answer to the ordered call is a grant; it is the grant in hand from here on, unless that one, another operator's that was read
+    /// meanwhile, was asked for later.
     pub fn granted(&mut self, held: HeldGrant, now: Instant) {
         if let Some(Ordered { subject, refresh_request, .. }) = self.ordered.take() {
             self.last_success = Some((subject, now));
@@ -165,7 +166,10 @@ impl Memory {
         }
         self.consecutive_failures = 0;
         self.failure = None;
-        self.hand = Some(Arc::new(held));
+        let newer = self.hand.as_ref().is_none_or(|hand| hand.request_hash != held.request_hash || hand.expiry() <= held.expiry());
+        if newer {
+            self.hand = Some(Arc::new(held));
+        }
     }
 
     /// The ordered call failed. `covered_until`: the expiry of the grant that the Secret holds. `draw` spreads the next attempt.

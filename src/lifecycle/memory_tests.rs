@@ -93,6 +93,24 @@ fn the_wait_begins_anew_after_a_restart_an_outage_or_another_spec() {
 }
 
 #[test]
+fn an_answer_that_comes_late_is_no_newer_than_what_was_read_meanwhile() {
+    let answered = |hand_of: &str, issue: u64| {
+        let mut memory = Memory::at_first_sight(None, at(1000));
+        let forced = Ordered { subject: Scene::absent().subject(), refresh_request: Some("now".into()), forced: true };
+        memory.ordered(forced, at(1000));
+        let read = HeldGrant { request_hash: hand_of.to_owned(), ..(*hand(1001)).clone() };
+        memory.read_intact(crate::lifecycle::SecretVersion::default(), read, true);
+        memory.granted((*hand(issue)).clone(), at(1003));
+        assert_eq!((memory.handled_refresh.as_deref(), memory.ordered), (Some("now"), None));
+        memory.hand.unwrap().issue
+    };
+    let same = hand(1000).request_hash.clone();
+    assert_eq!(answered(&same, 1000), at(1001), "another operator's grant, which lives longer");
+    assert_eq!(answered(&same, 1002), at(1002));
+    assert_eq!(answered("another spec's", 1000), at(1000));
+}
+
+#[test]
 fn a_refusal_after_a_recent_success_looks_passing() {
     let succeeded = |at_instant: Instant| {
         let mut memory = Memory::at_first_sight(None, at(0));
