@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::api_server::apply;
+use super::histories::token_of;
+use super::made_token::MadeToken;
 use super::media_api::{Given, PAIRS};
-use super::objects::{StoredSecret, data_of, refresh_request};
+use super::objects::{StoredSecret, refresh_request};
+use super::tokens::Belonging;
 use super::world::{Event, World, credentials_name};
-use crate::api::names::{MANAGED_BY_LABEL, annotation};
+use crate::api::names::{MANAGED_BY_LABEL, annotation, key};
 use crate::api::{GrantSecret, PlaybackGrantRequestSpec, ValidSpec, validate};
 use crate::lifecycle::{Contents, HeldGrant, Identity, SecretOrder, request_hash, whole_millis};
 
@@ -18,6 +22,9 @@ pub(super) enum Act {
     DeleteSecret(usize),
     StripLabel(usize),
     ChangeData(usize),
+    /// The token, if there is one, becomes another, in one of several ways.
+    SpoilToken(usize, u8),
+    StripTokenHash(usize),
     ChangeLabel(usize),
     StripAnnotations(usize),
     MakeImmutable(usize),
@@ -30,6 +37,7 @@ pub(super) enum Act {
     SetLifetime(usize, u8),
     SetOrigin(usize, u8),
     SetLabels(usize, u8),
+    SetToken(usize, Option<u8>),
     /// The request names another Secret: its own, another, or one that others may name too.
     Rename(usize, u8),
     UseCredentials(usize, usize),
@@ -54,8 +62,10 @@ pub(super) enum Act {
 impl World {
     pub(super) fn act(&mut self, act: Act) {
         let before: Vec<_> = (0..self.judge.requests()).map(|n| self.asked_now(n)).collect();
+        let credentials = self.server.credentials.clone();
         self.judge.acts(act, self.now);
         self.carry_out_act(act);
+        self.judge.credentials_changed(&credentials, &self.server.credentials, self.now);
         for (n, before) in before.into_iter().enumerate() {
             let now = self.asked_now(n);
             if now != before {
@@ -85,7 +95,13 @@ impl World {
                 secret.meta.own_labels.remove(MANAGED_BY_LABEL);
             }),
             Act::ChangeData(n) => self.disturb(n, |secret| {
-                secret.data.insert("grant".to_owned(), String::new());
+                secret.data.insert(key::GRANT.to_owned(), String::new());
+                secret.meta.foreign_data.insert(key::GRANT.to_owned());
+            }),
+            Act::SpoilToken(n, how) => self.disturb(n, |secret| spoil_token(secret, how)),
+            Act::StripTokenHash(n) => self.disturb(n, |secret| {
+                secret.meta.annotations.remove(annotation::TOKEN_HASH);
+                secret.meta.own_annotations.remove(annotation::TOKEN_HASH);
             }),
             Act::ChangeLabel(n) => self.disturb(n, |secret| {
                 secret.meta.labels.insert("tier".to_owned(), "changed".to_owned());
@@ -117,6 +133,7 @@ impl World {
                 secret_of(spec).labels =
                     if label == 0 { BTreeMap::new() } else { BTreeMap::from([("tier".to_owned(), format!("t{label}"))]) };
             }),
+            Act::SetToken(n, token) => self.change_spec(n, |spec| spec.access_token = token.map(token_of)),
             Act::Rename(n, name) => self.change_spec(n, |spec| {
                 secret_of(spec).name = match name {
                     0 => None,
@@ -210,31 +227,53 @@ impl World {
         if identity.whose(&self.server.secrets[&target].meta) != crate::lifecycle::Whose::Ours || spec.suspend {
             return;
         }
-        let held = std::sync::Arc::new(self.elsewhere(&spec));
+        let grant = std::sync::Arc::new(self.elsewhere(n, &spec));
+        let credentials = &spec.credentials_secret_name;
+        let pair = self.server.credentials.get(credentials).and_then(|credentials| credentials.pair);
+        let belonging = Belonging::of(&spec, pair, grant.grant.account_sid.as_deref());
+        let wanted = belonging.and_then(|belonging| belonging.order(&spec));
+        let token =
+            wanted.as_ref().zip(pair).map(|(wanted, pair)| MadeToken::sign(wanted, &grant.grant, (credentials, pair), self.instants()));
         self.disturb(n, |secret| {
-            let order = SecretOrder::new(&identity, &spec, Some(&secret.meta), Some(Contents { grant: held.clone(), token: None }));
-            for (key, value) in order.annotations {
-                secret.meta.annotations.extend(value.map(|value| (key, value)));
-            }
-            secret.data = data_of(&held);
+            let order = SecretOrder::new(&identity, &spec, Some(&secret.meta), Some(Contents { grant, token: wanted }));
+            // What the spec asks for besides is not that operator's present idea.
+            let order = SecretOrder { labels: BTreeMap::new(), owners: None, ..order };
+            apply(secret, &order, token.as_ref());
             secret.immutable = false;
         });
     }
 
-    fn elsewhere(&mut self, spec: &ValidSpec) -> HeldGrant {
+    fn elsewhere(&mut self, n: usize, spec: &ValidSpec) -> HeldGrant {
         let ValidSpec { call, credentials_secret_name, .. } = spec;
         let request_hash = request_hash(call, credentials_secret_name);
         let now = self.instants();
         let expiry = now.instant + call.ttl.duration();
         let given = Given { expiry, issue: now.instant, ttl: call.ttl, request_hash: request_hash.clone(), wall_offset: self.wall_offset };
         HeldGrant {
-            grant: self.media.give(given),
+            grant: self.media.give(n, given),
             player_streamer_sid: call.player_streamer_sid.clone(),
             issue: now.instant,
             issue_time: whole_millis(now.wall),
             ttl: call.ttl,
             request_hash,
         }
+    }
+}
+
+fn spoil_token(secret: &mut StoredSecret, how: u8) {
+    let Some(text) = secret.data.get(key::ACCESS_TOKEN).cloned() else { return };
+    let (name, value) = match how {
+        0 => (key::ACCESS_TOKEN, Some("nonsense".to_owned())),
+        1 => (key::ACCESS_TOKEN, MadeToken::read(&text).map(|token| MadeToken { key: 2, ..token }.text())),
+        2 => (key::ACCESS_TOKEN_EXPIRY_TIME, Some("soon".to_owned())),
+        _ => (key::ACCESS_TOKEN, None),
+    };
+    match value {
+        Some(value) => {
+            secret.data.insert(name.to_owned(), value);
+            secret.meta.foreign_data.insert(name.to_owned());
+        }
+        None => drop(secret.data.remove(name)),
     }
 }
 

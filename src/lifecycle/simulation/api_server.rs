@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::made_token::MadeToken;
 use super::objects::{Answer, Call, Change, Data, Failure, StoredCredentials, StoredSecret, data_of, is_watched};
 use crate::api::PlaybackGrantRequest;
 use crate::lifecycle::{SecretMeta, SecretOrder, SecretVersion};
@@ -32,8 +33,8 @@ impl ApiServer {
             Call::Look(name) => self.secrets.get(name).map(|secret| Answer::Meta(secret.meta.clone())).ok_or(Failure::NotFound),
             Call::Read(name) => self.secrets.get(name).cloned().map(Answer::Whole).ok_or(Failure::NotFound),
             Call::ReadCredentials(name) => self.credentials.get(name).cloned().map(Answer::Credentials).ok_or(Failure::NotFound),
-            Call::Create(name, order) => self.create(name, order),
-            Call::Patch { name, version, order, repair: _ } => self.patch(name, version, order),
+            Call::Create(name, order, token) => self.create(name, order, token.as_ref()),
+            Call::Patch { name, version, order, token, repair: _ } => self.patch(name, version, order, token.as_ref()),
             Call::Delete { name, version } => self.delete(name, version),
             Call::WriteStatus { name, uid, status } => {
                 let request = self.requests.get(name).ok_or(Failure::NotFound)?;
@@ -48,24 +49,24 @@ impl ApiServer {
         }
     }
 
-    fn create(&mut self, name: &str, order: &SecretOrder) -> Result<Answer, Failure> {
+    fn create(&mut self, name: &str, order: &SecretOrder, token: Option<&MadeToken>) -> Result<Answer, Failure> {
         if self.secrets.contains_key(name) {
             return Err(Failure::Conflict);
         }
         let mut secret = self.empty(name);
-        apply(&mut secret, order);
+        apply(&mut secret, order, token);
         Ok(self.store(secret))
     }
 
-    fn patch(&mut self, name: &str, version: &SecretVersion, order: &SecretOrder) -> Result<Answer, Failure> {
+    fn patch(&mut self, name: &str, version: &SecretVersion, order: &SecretOrder, token: Option<&MadeToken>) -> Result<Answer, Failure> {
         let mut secret = self.secrets.get(name).cloned().ok_or(Failure::NotFound)?;
         if secret.meta.version != *version {
             return Err(Failure::Conflict);
         }
-        if secret.immutable && order.contents.as_ref().is_some_and(|contents| data_of(&contents.grant) != secret.data) {
+        if secret.immutable && order.contents.as_ref().is_some_and(|contents| data_of(&contents.grant, token) != secret.data) {
             return Err(Failure::Unchangeable);
         }
-        apply(&mut secret, order);
+        apply(&mut secret, order, token);
         Ok(self.store(secret))
     }
 
@@ -170,7 +171,7 @@ impl ApiServer {
 }
 
 /// A merge patch, or what a new Secret is made of.
-fn apply(secret: &mut StoredSecret, order: &SecretOrder) {
+pub(super) fn apply(secret: &mut StoredSecret, order: &SecretOrder, token: Option<&MadeToken>) {
     let StoredSecret { meta, data, .. } = secret;
     apply_to(&mut meta.labels, &mut meta.own_labels, &order.labels);
     apply_to(&mut meta.annotations, &mut meta.own_annotations, &order.annotations);
@@ -178,7 +179,8 @@ fn apply(secret: &mut StoredSecret, order: &SecretOrder) {
         meta.owners.clone_from(owners);
     }
     if let Some(contents) = &order.contents {
-        *data = data_of(&contents.grant);
+        *data = data_of(&contents.grant, token);
+        meta.foreign_data.clear();
     }
 }
 

@@ -15,6 +15,14 @@ const SERVER_LIMIT: Duration = Duration::from_secs(10);
 /// What the API server refuses is tried again after this at the latest.
 const REFUSED_BACKOFF: Duration = Duration::from_secs(30);
 
+/// Until when it is excused that a Secret isn't as it should be.
+struct Excuse {
+    /// Since it can't be written.
+    writes: Option<Instant>,
+    /// Since no grant can be had.
+    calls: Option<Instant>,
+}
+
 impl World {
     /// Judges the time from now until `then`, in which nothing happens.
     pub(super) fn look_on(&mut self, then: Instant) {
@@ -32,6 +40,7 @@ impl World {
             return;
         };
         let good_until = self.good_until(request).filter(|until| now < *until);
+        let token = good_until.and_then(|_| self.token_of(request));
         let wanted = is_wanted(request);
         let excuse = self.excuse(n, request, then);
         let is_claimed = request.status.as_ref().is_some_and(|status| {
@@ -42,9 +51,15 @@ impl World {
         let slack = self.judge.slack();
         let tally = &mut self.judge.tallies[n];
         tally.ever_good |= good_until.is_some();
-        if let Some(until) = excuse {
+        if let Some(until) = excuse.writes {
+            tally.excuse_writes(until);
+        }
+        if let Some(until) = excuse.calls {
             tally.excuse(until);
         }
+        let end = good_until.map_or(then, |until| until.min(then));
+        self.judge.look_at_token(n, token, now, end);
+        let tally = &mut self.judge.tallies[n];
         if good_until.is_some_and(|until| then <= until) {
             tally.bad_since = None;
             return;
@@ -80,7 +95,7 @@ impl World {
     }
 
     /// Until when it is excused that there is no good grant, by what is so from now until `then`.
-    fn excuse(&self, n: usize, request: &PlaybackGrantRequest, then: Instant) -> Option<Instant> {
+    fn excuse(&self, n: usize, request: &PlaybackGrantRequest, then: Instant) -> Excuse {
         let server = self.trouble().map(|trouble| match trouble {
             ServerTrouble::Hangs => then + SERVER_LIMIT,
             ServerTrouble::RefusesSecrets => then + REFUSED_BACKOFF,
@@ -89,7 +104,9 @@ impl World {
         });
         let spec = validate(request).ok().filter(|_| is_wanted(request));
         // Also while nothing is wanted, a write of the status may be under way that holds up what is wanted next.
-        let Some(spec) = spec.filter(|_| self.operator.is_some()) else { return server.max(Some(then)) };
+        let Some(spec) = spec.filter(|_| self.operator.is_some()) else {
+            return Excuse { writes: server.max(Some(then)), calls: None };
+        };
         let foreign =
             self.server.secrets.get(&spec.secret_name).is_some_and(|secret| identity(request).whose(&secret.meta) == Whose::Foreign);
         let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
@@ -97,7 +114,7 @@ impl World {
         let foreign = foreign.then_some(then + CONFLICT_LOOK);
         let media = (media || pair.is_none()).then_some(then);
         let doubtful = self.doubtful_until(&spec);
-        [foreign, media, server, doubtful].into_iter().flatten().max()
+        Excuse { writes: [foreign, server, doubtful].into_iter().flatten().max(), calls: media }
     }
 
     /// Until when an operator that knows a grant only by its times on the wall clock, which has jumped since, may believe in it.
@@ -107,7 +124,7 @@ impl World {
     }
 }
 
-fn is_wanted(request: &PlaybackGrantRequest) -> bool {
+pub(super) fn is_wanted(request: &PlaybackGrantRequest) -> bool {
     request.metadata.deletion_timestamp.is_none() && validate(request).is_ok_and(|spec| !spec.suspend)
 }
 

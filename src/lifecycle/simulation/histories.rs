@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::acts::{Act, name};
 use super::media_api::{Kind, MediaFault, PAIRS, Whom};
 use super::world::{Timing, credentials_name, start};
-use crate::api::{GrantSecret, PlaybackGrantRequest, PlaybackGrantRequestSpec, SecretRef};
+use crate::api::{GrantSecret, PlaybackGrantRequest, PlaybackGrantRequestSpec, RequestedAccessToken, SecretRef};
 use crate::time::Instant;
 
 /// Everything that happens happens until then; then all is mended.
@@ -23,6 +23,10 @@ pub(super) struct Asked {
     pub(super) pair: usize,
     pub(super) labelled: bool,
     pub(super) retain: bool,
+    /// Which token, if any.
+    pub(super) token: Option<u8>,
+    /// Whether the Media API's answers to it don't say which account it is.
+    pub(super) nameless: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +60,7 @@ pub(super) struct History {
 
 impl Asked {
     pub(super) fn object(&self) -> PlaybackGrantRequest {
-        let Self { number, ttl, refresh_before, pair, labelled, retain } = self;
+        let Self { number, ttl, refresh_before, pair, labelled, retain, token, nameless: _ } = self;
         let most = i64::from(*ttl) * 3 / 4;
         let refresh_before = refresh_before.filter(|_| most >= 1).map(|share| 1 + (most - 1) * i64::from(share) / 100);
         let labels = labelled.then(|| ("tier".to_owned(), "gold".to_owned())).into_iter().collect();
@@ -68,7 +72,7 @@ impl Asked {
             refresh_before_expiry_seconds: refresh_before,
             credentials_secret_ref: SecretRef { name: credentials_name(*pair) },
             secret: Some(GrantSecret { labels, deletion_policy, ..GrantSecret::default() }),
-            access_token: None,
+            access_token: token.map(token_of),
             suspend: false,
         };
         let mut object = PlaybackGrantRequest::new(&name(*number), spec);
@@ -77,15 +81,32 @@ impl Asked {
     }
 }
 
+/// One of [`TOKENS`] tokens: two lifetimes of each of three identities.
+pub(super) fn token_of(number: u8) -> RequestedAccessToken {
+    RequestedAccessToken { identity: format!("viewer-{}", number % 3), ttl_seconds: 60 + i64::from(number / 3) }
+}
+
+const TOKENS: u8 = 6;
+
 fn timing() -> impl Strategy<Value = Timing> {
     let millis = |range: std::ops::RangeInclusive<u64>| range.prop_map(Duration::from_millis);
     (millis(1..=20), millis(1..=50), millis(5..=150)).prop_map(|(server, watch, media)| Timing { server, watch, media })
 }
 
 fn requests(shortest: u8) -> impl Strategy<Value = Vec<Asked>> {
-    let one = (shortest..=60, prop::option::of(0_u8..=100), 0_usize..2, any::<bool>(), any::<bool>());
+    let token = prop::option::weighted(0.6, 0..TOKENS);
+    let one = (shortest..=60, prop::option::of(0_u8..=100), 0_usize..2, any::<bool>(), any::<bool>(), token, prop::bool::weighted(0.4));
     prop::collection::vec(one, 1..=4).prop_map(|all| {
-        let asked = |(number, (ttl, refresh_before, pair, labelled, retain))| Asked { number, ttl, refresh_before, pair, labelled, retain };
+        let asked = |(number, (ttl, refresh_before, pair, labelled, retain, token, nameless))| Asked {
+            number,
+            ttl,
+            refresh_before,
+            pair,
+            labelled,
+            retain,
+            token,
+            nameless,
+        };
         all.into_iter().enumerate().map(asked).collect()
     })
 }
@@ -144,6 +165,34 @@ fn secret_act() -> impl Strategy<Value = Act> {
         (0_usize..4).prop_map(Act::Touch),
         (0_usize..4).prop_map(Act::TakeOver),
         (0_usize..4).prop_map(Act::RefreshElsewhere),
+        spoil_token(4),
+        (0_usize..4).prop_map(Act::StripTokenHash),
+    ]
+}
+
+fn spoil_token(requests: usize) -> impl Strategy<Value = Act> {
+    (0..requests, 0_u8..4).prop_map(|(n, how)| Act::SpoilToken(n, how))
+}
+
+fn set_token(requests: usize) -> impl Strategy<Value = Act> {
+    (0..requests, prop::option::weighted(0.7, 0..TOKENS)).prop_map(|(n, token)| Act::SetToken(n, token))
+}
+
+/// What concerns tokens, and what may happen at the same time, to one of two requests.
+fn token_act() -> impl Strategy<Value = Act> {
+    let n = || 0_usize..2;
+    // The same key with another account beside it now and then.
+    let pair = prop_oneof![Just(0), Just(4), 0..PAIRS];
+    prop_oneof![
+        4 => set_token(2),
+        5 => (n(), pair).prop_map(|(n, pair)| Act::RotateCredentials(n, pair)),
+        2 => spoil_token(2),
+        1 => n().prop_map(Act::StripTokenHash),
+        2 => n().prop_map(Act::DeleteSecret),
+        2 => n().prop_map(Act::ChangeData),
+        1 => n().prop_map(Act::Touch),
+        2 => n().prop_map(Act::RefreshElsewhere),
+        2 => (n(), 0_u8..5).prop_map(|(n, value)| Act::RequestRefresh(n, value)),
     ]
 }
 
@@ -161,6 +210,7 @@ fn request_act() -> impl Strategy<Value = Act> {
         n().prop_map(Act::MendSpec),
         n().prop_map(Act::DeleteRequest),
         n().prop_map(Act::Recreate),
+        set_token(4),
         (0_usize..2, 0..PAIRS).prop_map(|(n, pair)| Act::RotateCredentials(n, pair)),
         (0_usize..2).prop_map(Act::DeleteCredentials),
         (0_usize..2).prop_map(Act::BreakCredentials),
@@ -174,8 +224,19 @@ fn machine_act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// Each at an instant of its own, or soon after the one before it: what nearly coincides is what goes wrong.
 fn acts(act: impl Strategy<Value = Act>, most: usize) -> impl Strategy<Value = Vec<(Instant, Act)>> {
-    prop::collection::vec((instant(), act), 0..=most)
+    let after = prop::option::weighted(0.4, 0_u64..100);
+    prop::collection::vec((instant(), after, act), 0..=most).prop_map(|all| {
+        let mut before = None;
+        let mut timed = |(at, after, act): (Instant, Option<u64>, Act)| {
+            let soon = before.zip(after).map(|(before, after)| before + Duration::from_millis(after));
+            let at = soon.map_or(at, |soon: Instant| soon.min(start() + EVENTFUL));
+            before = Some(at);
+            (at, act)
+        };
+        all.into_iter().map(&mut timed).collect()
+    })
 }
 
 fn history(
@@ -228,9 +289,9 @@ pub(super) fn poisoned() -> impl Strategy<Value = History> {
     history(requests, faults, Just(vec![]), Just(vec![]))
 }
 
-/// The API server fails.
+/// The API server fails, also while tokens change.
 pub(super) fn server_failing() -> impl Strategy<Value = History> {
-    history(requests(5), Just(vec![]), server_faults(3), Just(vec![]))
+    history(requests(5), Just(vec![]), server_faults(3), acts(token_act(), 8))
 }
 
 /// Others are at the Secrets.
@@ -240,9 +301,25 @@ pub(super) fn meddled_with() -> impl Strategy<Value = History> {
 
 /// Another controller undoes each write of the operator.
 pub(super) fn rivalled() -> impl Strategy<Value = History> {
-    let rival = prop_oneof![Just(Act::StripLabel(0)), Just(Act::ChangeData(0)), Just(Act::ChangeLabel(0)), Just(Act::StripAnnotations(0))];
-    let one = requests(5).prop_map(|all| all.into_iter().take(1).map(|asked| Asked { labelled: true, ..asked }).collect());
+    let rival = prop_oneof![
+        Just(Act::StripLabel(0)),
+        Just(Act::ChangeData(0)),
+        Just(Act::ChangeLabel(0)),
+        Just(Act::StripAnnotations(0)),
+        Just(Act::SpoilToken(0, 0)),
+        Just(Act::StripTokenHash(0)),
+    ];
+    let one = requests(5).prop_map(|all| {
+        let rivalled = |asked| Asked { labelled: true, token: Some(0), pair: 0, ..asked };
+        all.into_iter().take(1).map(rivalled).collect()
+    });
     (history(one, Just(vec![]), Just(vec![]), Just(vec![])), rival).prop_map(|(history, rival)| History { rival: Some(rival), ..history })
+}
+
+/// Tokens are asked for, and no more, and others; keys are replaced; others are at the tokens.
+pub(super) fn tokens_change() -> impl Strategy<Value = History> {
+    let few = requests(5).prop_map(|all| all.into_iter().take(2).collect());
+    history(few, Just(vec![]), Just(vec![]), acts(token_act(), 16))
 }
 
 /// People change their minds.

@@ -10,6 +10,7 @@ use super::histories::{Asked, History, ServerTrouble};
 use super::media_api::MediaApi;
 use super::objects::{Call, StoredSecret, start_of};
 use super::operator::{Entry, Operator, Reconcile};
+use super::tokens::{Keys, TokenTally};
 use super::world::{Event, Timing, World};
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::names::annotation;
@@ -41,6 +42,7 @@ pub(super) struct Tally {
     refusals: u32,
     pub(super) last_forced: Option<Instant>,
     pub(super) disturbances: u32,
+    pub(super) token: TokenTally,
 }
 
 pub(super) struct Judge {
@@ -52,19 +54,21 @@ pub(super) struct Judge {
     lane_successes: BTreeMap<usize, Instant>,
     /// When each request last succeeded under it, and what for, and with which pair.
     own_successes: BTreeMap<Caller, (String, usize, Instant)>,
+    pub(super) keys: Keys,
+    wall_offset: i64,
     lines: VecDeque<String>,
 }
 
 /// What there was before a call of the API server was carried out.
 pub(super) struct Before {
-    secret: Option<StoredSecret>,
+    pub(super) secret: Option<StoredSecret>,
     status: Option<PlaybackGrantRequestStatus>,
 }
 
 impl Before {
     pub(super) fn of(server: &ApiServer, call: &Call) -> Self {
         match call {
-            Call::Create(name, _) | Call::Patch { name, .. } | Call::Delete { name, .. } => {
+            Call::Create(name, ..) | Call::Patch { name, .. } | Call::Delete { name, .. } => {
                 Self { secret: server.secrets.get(name).cloned(), status: None }
             }
             Call::WriteStatus { name, .. } => {
@@ -83,6 +87,8 @@ impl Judge {
             given: BTreeMap::new(),
             lane_successes: BTreeMap::new(),
             own_successes: BTreeMap::new(),
+            keys: Keys::default(),
+            wall_offset: 0,
             lines: VecDeque::new(),
         }
     }
@@ -128,10 +134,11 @@ impl Judge {
         self.given.clear();
         self.lane_successes.clear();
         self.own_successes.clear();
+        self.keys.read.clear();
         for tally in &mut self.tallies {
             tally.last_forced = None;
             tally.refusals = 0;
-            tally.excuse(now);
+            tally.excuse_writes(now);
         }
     }
 
@@ -228,8 +235,13 @@ impl Judge {
     /// Others act.
     pub(super) fn acts(&mut self, act: Act, now: Instant) {
         self.note(format!("{now:?} {act:?}"));
+        if let Act::JumpClock(seconds) = act {
+            self.wall_offset += seconds;
+        }
         if let Act::StripLabel(n)
         | Act::ChangeData(n)
+        | Act::SpoilToken(n, _)
+        | Act::StripTokenHash(n)
         | Act::ChangeLabel(n)
         | Act::StripAnnotations(n)
         | Act::MakeImmutable(n)
@@ -239,7 +251,7 @@ impl Judge {
         {
             tally.disturbances += 1;
             let wait = if tally.disturbances == 1 { 0 } else { 1_u64 << (tally.disturbances - 2).min(6) };
-            tally.excuse(now + Duration::from_secs(wait.min(60)));
+            tally.excuse_writes(now + Duration::from_secs(wait.min(60)));
         }
     }
 
@@ -264,15 +276,17 @@ impl Judge {
             self.require(owner.is_some_and(|(owner, _)| (0..self.history.requests.len()).any(|n| super::acts::name(n) == owner)), || {
                 format!("Secret {name} was another's, and was touched")
             });
-            // Without its annotations nobody can know what a Secret holds.
+            // Without its annotations nobody can know what a Secret holds, nor how old that is once the wall clock has jumped.
             let is_told = before.meta.claim().is_some();
             let truth = |secret: &StoredSecret| secret.data.get("grant").and_then(|text| media.given.get(text)).cloned();
             if let (Some(was), Some(is)) = (truth(before), server.secrets.get(name).and_then(truth)) {
-                self.require(!is_told || was.request_hash != is.request_hash || was.expiry <= is.expiry, || {
+                let is_known = is_told && was.wall_offset == self.wall_offset;
+                self.require(!is_known || was.request_hash != is.request_hash || was.expiry <= is.expiry, || {
                     format!("Secret {name}: a grant that expires at {:?} landed over one that expires at {:?}", is.expiry, was.expiry)
                 });
             }
         }
+        self.token_is_right(before, server, call, now);
         if let (Call::WriteStatus { status, name, .. }, Some(was)) = (call, &before.status) {
             self.status_written(name, was, status);
         }
@@ -282,6 +296,12 @@ impl Judge {
 impl Tally {
     pub(super) fn excuse(&mut self, until: Instant) {
         self.excused_until = self.excused_until.max(Some(until));
+    }
+
+    /// What keeps a Secret from being written keeps both its grant and its token.
+    pub(super) fn excuse_writes(&mut self, until: Instant) {
+        self.excuse(until);
+        self.token.excused_until = self.token.excused_until.max(Some(until));
     }
 }
 

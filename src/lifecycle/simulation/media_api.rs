@@ -1,6 +1,6 @@
 //! A made-up Media API: grants one by one, and faults by the hour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -9,11 +9,12 @@ use super::world::Random;
 use crate::lifecycle::{CredentialsView, Signer};
 use crate::media::{Credentials, FailureClass, Grant, LaneKey, Ttl};
 use crate::time::Instant;
+use crate::token::SigningKey;
 
 /// The longest that a call takes.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-pub(super) const PAIRS: usize = 4;
+pub(super) const PAIRS: usize = 5;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,6 +77,8 @@ pub(super) struct Given {
 #[derive(Debug, Default)]
 pub(super) struct MediaApi {
     pub(super) faults: Vec<MediaFault>,
+    /// The requests whose answers don't say which account it is.
+    pub(super) nameless: BTreeSet<usize>,
     /// By the grant's text.
     pub(super) given: BTreeMap<String, Given>,
 }
@@ -93,9 +96,11 @@ impl MediaApi {
         let fault = self.faults.iter().find(|fault| fault.from <= at && at < fault.until && fault.concerns(request, Some(pair)));
         let failed = |class| Outcome { after: usual, result: Err(class) };
         match fault.map(|fault| fault.kind) {
-            None => Outcome { after: usual, result: Ok(self.give(given)) },
-            Some(Kind::Slow(millis)) => Outcome { after: Duration::from_millis(millis), result: Ok(self.give(given)) },
-            Some(Kind::Flaky(of_ten)) if random.below(10) >= u64::from(of_ten) => Outcome { after: usual, result: Ok(self.give(given)) },
+            None => Outcome { after: usual, result: Ok(self.give(request, given)) },
+            Some(Kind::Slow(millis)) => Outcome { after: Duration::from_millis(millis), result: Ok(self.give(request, given)) },
+            Some(Kind::Flaky(of_ten)) if random.below(10) >= u64::from(of_ten) => {
+                Outcome { after: usual, result: Ok(self.give(request, given)) }
+            }
             Some(Kind::Unavailable | Kind::Flaky(_)) => failed(FailureClass::Unavailable),
             Some(Kind::Throttled(asked)) => failed(FailureClass::Throttled { retry_after: asked.map(Duration::from_secs) }),
             Some(Kind::Unauthorized) => failed(FailureClass::Unauthorized),
@@ -107,10 +112,11 @@ impl MediaApi {
         }
     }
 
-    pub(super) fn give(&mut self, given: Given) -> Grant {
+    pub(super) fn give(&mut self, request: usize, given: Given) -> Grant {
         let number = self.given.len();
         let text = format!(r#"{{"number":{number}}}"#);
-        let mut grant = Grant::from_stored(&text, Some(format!("AC{}", "0".repeat(32)))).unwrap();
+        let account_sid = (!self.nameless.contains(&request)).then(|| account('0'));
+        let mut grant = Grant::from_stored(&text, account_sid).unwrap();
         grant.url = Some(format!("https://media.example/v1/grants/{number}"));
         grant.date_created = Timestamp::from_second(1_790_000_000 + i64::try_from(number).unwrap()).ok();
         self.given.insert(text, given);
@@ -120,7 +126,38 @@ impl MediaApi {
 
 /// How a pair of credentials is seen.
 pub(super) fn usable(pair: usize) -> CredentialsView {
-    CredentialsView::Usable { lane: lane_of(pair), signer: Signer { key: None, account_sid: None } }
+    CredentialsView::Usable { lane: lane_of(pair), signer: signer_of(pair) }
+}
+
+/// What a pair signs with: an API key with an account beside it, one without, an account with its auth token (which can't sign), another API
+/// key, and the first one with another account.
+pub(super) fn signer_of(pair: usize) -> Signer {
+    thread_local! {
+        static SIGNERS: Vec<Signer> = (0..PAIRS).map(new_signer).collect();
+    }
+    SIGNERS.with(|signers| signers[pair].clone())
+}
+
+fn new_signer(pair: usize) -> Signer {
+    let key = (pair != 2).then(|| {
+        let number = key_of(pair);
+        SigningKey::new(&format!("SK{number:032}"), format!("secret-{number}").into()).tag()
+    });
+    let account_sid = match pair {
+        1 => None,
+        2 | 4 => Some(account('2')),
+        _ => Some(account('1')),
+    };
+    Signer { key, account_sid }
+}
+
+/// The number of a pair's key.
+pub(super) const fn key_of(pair: usize) -> usize {
+    if pair == 4 { 0 } else { pair }
+}
+
+fn account(digit: char) -> String {
+    format!("AC{}", String::from(digit).repeat(32))
 }
 
 /// The lane of a pair of credentials.

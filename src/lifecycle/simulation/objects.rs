@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::made_token::MadeToken;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation, key};
 use crate::api::{PlaybackGrantRequest, PlaybackGrantRequestStatus};
 use crate::lifecycle::{HeldGrant, SecretMeta, SecretOrder, SecretVersion};
@@ -30,8 +31,8 @@ pub(super) enum Call {
     Look(String),
     Read(String),
     ReadCredentials(String),
-    Create(String, SecretOrder),
-    Patch { name: String, version: SecretVersion, order: SecretOrder, repair: bool },
+    Create(String, SecretOrder, Option<MadeToken>),
+    Patch { name: String, version: SecretVersion, order: SecretOrder, token: Option<MadeToken>, repair: bool },
     Delete { name: String, version: SecretVersion },
     WriteStatus { name: String, uid: String, status: Box<PlaybackGrantRequestStatus> },
 }
@@ -75,8 +76,8 @@ pub(super) enum Change {
     Credentials(String, Option<SecretVersion>),
 }
 
-/// A Secret's data with `held` in it, as the operator writes it.
-pub(super) fn data_of(held: &HeldGrant) -> Data {
+/// A Secret's data with `held` in it and that token beside it, as the operator writes it.
+pub(super) fn data_of(held: &HeldGrant, token: Option<&MadeToken>) -> Data {
     let claim = held.claim();
     let mut data = Data::from([
         (key::GRANT.to_owned(), held.grant.grant.expose_secret().to_owned()),
@@ -85,6 +86,8 @@ pub(super) fn data_of(held: &HeldGrant) -> Data {
         (key::EXPIRY_TIME.to_owned(), rfc3339_millis(claim.expiry_time)),
     ]);
     data.extend(held.grant.account_sid.clone().map(|sid| (key::ACCOUNT_SID.to_owned(), sid)));
+    data.extend(token.map(|token| (key::ACCESS_TOKEN.to_owned(), token.text())));
+    data.extend(token.map(|token| (key::ACCESS_TOKEN_EXPIRY_TIME.to_owned(), token.expiry_time.clone())));
     data
 }
 

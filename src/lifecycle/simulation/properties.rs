@@ -8,7 +8,6 @@ use proptest::test_runner::RngSeed;
 use super::acts::{Act, name};
 use super::histories::{self, EVENTFUL, History};
 use super::judge::Tally;
-use super::steps::is_well;
 use super::world::{World, start};
 
 /// A slow look, a back-off and a second after everything is mended, all is well again.
@@ -26,10 +25,9 @@ fn live_through(mut history: History) -> World {
     let mut world = World::new(&history);
     world.run_until(end + SETTLING);
     for n in 0..world.judge.requests() {
-        let Some(request) = world.server.requests.get(&name(n)) else { continue };
-        let status = request.status.clone().unwrap_or_default();
-        let deleted = request.metadata.deletion_timestamp.is_some();
-        world.judge.require(deleted || is_well(&status), || format!("{} isn't well in the end: {status:?}", name(n)));
+        world
+            .judge
+            .require(world.is_well(n), || format!("{} isn't well in the end: {:?}", name(n), world.server.requests[&name(n)].status));
     }
     world
 }
@@ -105,6 +103,12 @@ proptest! {
         prop_assert!(tally.secret_writes >= 8 && tally.secret_writes <= tally.calls + 8, "{} writes, {} calls", tally.secret_writes, tally.calls);
         let status = world.server.requests[&name(0)].status.clone().unwrap();
         prop_assert!(status.conditions.iter().any(|condition| condition.type_ == "Stalled" && condition.reason == "SecretConflict"));
+        live_through(history);
+    }
+
+    /// The grant in hand is signed anew, and nothing is asked for that isn't due.
+    #[test]
+    fn a_token_follows_what_decides_it(history in histories::tokens_change()) {
         live_through(history);
     }
 

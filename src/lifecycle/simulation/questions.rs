@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::acts::Act;
 use super::judge::Judge;
 use super::objects::start_of;
-use crate::lifecycle::{Decision, Report, SecretView, Seen, Step, Whose, decide};
+use crate::lifecycle::{Contents, CredentialsView, Decision, Report, SecretOrder, SecretView, Seen, Step, Whose, decide};
 use crate::media::Ttl;
 use crate::time::{Instant, Now};
 
@@ -23,9 +23,25 @@ impl Judge {
             Decision::Step(Step::Order { ordered, .. }) => {
                 self.is_due(seen, now, &ordered.subject.request_hash, ordered.forced);
             }
+            Decision::Step(Step::Create(order) | Step::Patch { order, .. }) => self.goes_with_its_token(seen, order),
             Decision::Step(_) => {}
             Decision::Rest { report, look_at } => self.rests(seen, now, report.as_ref(), *look_at),
         }
+    }
+
+    /// Only a grant that isn't in the Secret yet goes there without the token that is asked for, and only once its key was looked for. One that
+    /// can't be signed at all has none.
+    fn goes_with_its_token(&self, seen: &Seen<'_>, order: &SecretOrder) {
+        let Some(Contents { grant, token: None }) = &order.contents else { return };
+        let is_there = matches!(seen.secret, SecretView::Present(meta)
+            if meta.claim() == Some(grant.claim()) && seen.memory.verified.as_ref() == Some(&meta.version));
+        let may_go = match seen.credentials {
+            CredentialsView::NotRead => seen.memory.trouble.is_some() && !is_there,
+            CredentialsView::NotFound | CredentialsView::Invalid(_) => !is_there,
+            CredentialsView::Usable { .. } => true,
+        };
+        let is_wanted = seen.spec.is_ok_and(|spec| spec.access_token.is_some());
+        self.require(may_go || !is_wanted, || format!("{}: a grant without its token", seen.identity.name));
     }
 
     /// Who isn't served makes no call, and touches nothing.

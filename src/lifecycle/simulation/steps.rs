@@ -1,14 +1,17 @@
 //! What each step does: as `controller::act` and `controller::contents` do it.
 
+use super::made_token::MadeToken;
+use super::media_api::signer_of;
 use super::objects::{Answer, Call, Failure, StoredSecret};
 use super::operator::Reconcile;
 use super::world::World;
-use crate::api::names::key;
-use crate::api::{PlaybackGrantRequestStatus, ValidSpec};
-use crate::lifecycle::{Claim, HeldGrant, Memory, SecretOrder, Step};
+use crate::api::ValidSpec;
+use crate::api::names::{annotation, key};
+use crate::lifecycle::{Claim, Contents, HeldGrant, Memory, SecretOrder, Step};
 use crate::media::Grant;
 use crate::media::lane::Caller;
 use crate::time::{Now, rfc3339_millis};
+use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 
 impl World {
@@ -26,8 +29,14 @@ impl World {
             Step::Look => Some(Call::Look(target)),
             Step::Read => Some(Call::Read(target)),
             Step::ReadCredentials => Some(Call::ReadCredentials(spec.credentials_secret_name.clone())),
-            Step::Create(order) => Some(Call::Create(target, order)),
-            Step::Patch { version, order, repair } => Some(Call::Patch { name: target, version, order, repair }),
+            Step::Create(order) => {
+                let Ok(token) = self.sign(spec, &order) else { return None };
+                Some(Call::Create(target, order, token))
+            }
+            Step::Patch { version, order, repair } => {
+                let Ok(token) = self.sign(spec, &order) else { return None };
+                Some(Call::Patch { name: target, version, order, token, repair })
+            }
             Step::Replace(version) => Some(Call::Delete { name: target, version }),
             Step::DeleteStray { name, version } => Some(Call::Delete { name, version }),
             Step::Order { ordered, call, waiting } => {
@@ -43,6 +52,17 @@ impl World {
                 None
             }
         }
+    }
+
+    /// Signs the token that the order asks for, if it asks for one; fails when the credentials have changed since the decision.
+    fn sign(&mut self, spec: &ValidSpec, order: &SecretOrder) -> Result<Option<MadeToken>, CredentialsChanged> {
+        let Some(Contents { grant, token: Some(wanted) }) = &order.contents else { return Ok(None) };
+        let name = &spec.credentials_secret_name;
+        let known = self.operator.as_ref().and_then(|operator| operator.credentials.pair(name));
+        let pair = known.filter(|pair| signer_of(*pair).key.as_ref() == Some(&wanted.key)).ok_or(CredentialsChanged)?;
+        let token = MadeToken::sign(wanted, &grant.grant, (name, pair), self.instants());
+        self.judge.signs(&token);
+        Ok(Some(token))
     }
 
     /// Takes in what the API server answered, and goes on.
@@ -63,7 +83,7 @@ impl World {
             (Call::Read(_), Ok(Answer::Whole(secret))) => self.read(reconcile, &secret),
             (Call::ReadCredentials(name), Ok(Answer::Credentials(read))) => self.credentials_read(&name, Some(read)),
             (Call::ReadCredentials(name), Err(Failure::NotFound)) => self.credentials_read(&name, None),
-            (Call::Create(_, order), Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, false),
+            (Call::Create(_, order, _), Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, false),
             (Call::Patch { order, repair, .. }, Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, repair),
             (Call::Patch { version, .. }, Err(Failure::Unchangeable)) => {
                 self.remember(caller, |memory| memory.unpatchable = Some(version));
@@ -79,7 +99,7 @@ impl World {
                     operator.index.absent(&name);
                 }
             }
-            (Call::Create(name, _) | Call::Patch { name, .. } | Call::Delete { name, .. }, Err(Failure::Conflict)) => {
+            (Call::Create(name, ..) | Call::Patch { name, .. } | Call::Delete { name, .. }, Err(Failure::Conflict)) => {
                 if let Some(operator) = &mut self.operator {
                     operator.index.outdated(&name);
                 }
@@ -105,7 +125,10 @@ impl World {
         self.remember(&reconcile.caller, |memory| {
             let in_hand = memory.hand.clone();
             match claim.and_then(|claim| held_grant(secret, &claim, spec, in_hand.as_deref(), now)) {
-                Some(held) => memory.read_intact(version, held, true),
+                Some(held) => {
+                    let token = token_is_intact(secret, &held);
+                    memory.read_intact(version, held, token);
+                }
                 None => memory.read_damaged(version),
             }
         });
@@ -120,6 +143,7 @@ impl World {
     }
 
     fn credentials_read(&mut self, name: &str, read: Option<super::objects::StoredCredentials>) {
+        self.judge.credentials_read(name, read.as_ref());
         if let Some(operator) = &mut self.operator {
             operator.credentials.read(name, read);
         }
@@ -157,9 +181,17 @@ fn held_grant(secret: &StoredSecret, claim: &Claim, spec: &ValidSpec, in_hand: O
         && text(key::ISSUE_TIME) == Some(&rfc3339_millis(claim.issue_time))
         && text(key::EXPIRY_TIME) == Some(&rfc3339_millis(claim.expiry_time));
     let grant = Grant::from_stored(text(key::GRANT).filter(|_| fits)?, text(key::ACCOUNT_SID).map(str::to_owned))?;
-    if let Some(hand) = in_hand.filter(|hand| hand.claim() == *claim) {
-        let equal = hand.grant.grant.expose_secret() == grant.grant.expose_secret() && hand.grant.account_sid == grant.account_sid;
-        return equal.then(|| hand.clone());
+    let is_same = |hand: &&HeldGrant| {
+        hand.claim() == *claim
+            && hand.grant.grant.expose_secret() == grant.grant.expose_secret()
+            && hand.grant.account_sid == grant.account_sid
+    };
+    if let Some(hand) = in_hand.filter(is_same) {
+        return Some(hand.clone());
+    }
+    let ours = [key::GRANT, key::PLAYER_STREAMER_SID, key::ACCOUNT_SID, key::ISSUE_TIME, key::EXPIRY_TIME];
+    if ours.iter().any(|name| secret.meta.foreign_data.contains(*name)) {
+        return None;
     }
     Some(HeldGrant {
         grant,
@@ -171,7 +203,16 @@ fn held_grant(secret: &StoredSecret, claim: &Claim, spec: &ValidSpec, in_hand: O
     })
 }
 
-/// Whether a status says that all is well.
-pub(super) fn is_well(status: &PlaybackGrantRequestStatus) -> bool {
-    status.conditions.len() == 1 && status.conditions[0].type_ == "Ready" && status.conditions[0].status == "True"
+fn token_is_intact(secret: &StoredSecret, held: &HeldGrant) -> bool {
+    if !secret.meta.annotations.contains_key(annotation::TOKEN_HASH) {
+        return true;
+    }
+    let text = |name: &str| secret.data.get(name).map(String::as_str);
+    let carries = text(key::ACCESS_TOKEN).and_then(MadeToken::read).is_some_and(|token| token.grant == held.grant.grant.expose_secret());
+    let expires = text(key::ACCESS_TOKEN_EXPIRY_TIME).is_some_and(|time| time.parse::<Timestamp>().is_ok());
+    let is_ours = [key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME].iter().all(|name| !secret.meta.foreign_data.contains(*name));
+    carries && expires && is_ours
 }
+
+/// The credentials are others than those that were decided upon.
+struct CredentialsChanged;

@@ -93,13 +93,14 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(history: &History) -> Self {
+        let nameless = history.requests.iter().filter(|asked| asked.nameless).map(|asked| asked.number).collect();
         let mut world = Self {
             now: start(),
             wall_offset: 0,
             timing: history.timing,
             server: ApiServer::default(),
             server_faults: history.server_faults.clone(),
-            media: MediaApi { faults: history.media_faults.clone(), ..MediaApi::default() },
+            media: MediaApi { faults: history.media_faults.clone(), nameless, ..MediaApi::default() },
             operator: None,
             operators: 0,
             judge: Judge::new(history),
