@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::made_token::MadeToken;
 use super::objects::{Answer, Call, Change, Data, Failure, StoredCredentials, StoredSecret, data_of, is_watched};
 use crate::api::PlaybackGrantRequest;
+use crate::api::names::key;
 use crate::lifecycle::{SecretMeta, SecretOrder, SecretVersion};
 
 #[derive(Debug, Default)]
@@ -181,6 +182,11 @@ pub(super) fn apply(secret: &mut StoredSecret, order: &SecretOrder, token: Optio
     if let Some(contents) = &order.contents {
         *data = data_of(&contents.grant, token);
         meta.foreign_data.clear();
+    } else if order.drops_token {
+        for name in [key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME] {
+            data.remove(name);
+            meta.foreign_data.remove(name);
+        }
     }
 }
 

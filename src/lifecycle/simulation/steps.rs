@@ -75,8 +75,13 @@ impl World {
     fn take_in_answer(&mut self, reconcile: &Reconcile, call: Call, answer: Result<Answer, Failure>) {
         let now = self.now;
         let caller = &reconcile.caller;
-        if let Call::Look(_) = call {
-            self.remember(caller, |memory| memory.looked = Some(now));
+        match &call {
+            Call::Look(_) => self.remember(caller, |memory| memory.looked = Some(now)),
+            Call::ReadCredentials(_) => {
+                let given = matches!(answer, Ok(_) | Err(Failure::NotFound));
+                self.remember(caller, |memory| memory.credentials_read(given));
+            }
+            _ => {}
         }
         match (call, answer) {
             (Call::Look(_), Ok(Answer::Meta(meta))) => self.present(meta),
