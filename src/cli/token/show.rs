@@ -174,7 +174,7 @@ fn masked_url(text: &str) -> String {
 fn moment(time: Timestamp, now: Timestamp) -> String {
     let seconds = time.duration_since(now).as_secs_f64();
     let distance = span(seconds.abs());
-    let relative = if seconds < 0.0 { format!("{distance} ago") } else { format!("in {distance}") };
+    let relative = if seconds <= 0.0 { format!("{distance} ago") } else { format!("in {distance}") };
     format!("{time:.0}  ({relative})")
 }
 

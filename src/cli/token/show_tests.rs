@@ -194,6 +194,12 @@ fn nothing_in_a_token_speaks_to_the_terminal() {
 }
 
 #[test]
+fn what_is_now_is_over() {
+    assert_eq!(moment(now(), now()), "2026-11-24T12:00:00Z  (0 s ago)");
+    assert_eq!(moment(Timestamp::from_second(NOW + 1).unwrap(), now()), "2026-11-24T12:00:01Z  (in 1 s)");
+}
+
+#[test]
 fn spans_are_told_in_two_units() {
     for (seconds, told) in
         [(0.0, "0 s"), (119.9, "119 s"), (120.0, "2 min 0 s"), (7199.0, "119 min 59 s"), (7200.0, "2 h 0 min"), (86_399.0, "23 h 59 min")]
