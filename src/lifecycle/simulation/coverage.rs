@@ -39,10 +39,12 @@ impl World {
             tally.ever_good = false;
             return;
         };
-        let good_until = self.good_until(request).filter(|until| now < *until);
-        let token = good_until.and_then(|_| self.token_of(request));
-        let wanted = is_wanted(request);
-        let excuse = self.excuse(n, request, then);
+        let spec = validate(request).ok();
+        let served = spec.as_ref().filter(|spec| is_served(request, spec));
+        let good_until = spec.as_ref().and_then(|spec| self.good_until(request, spec)).filter(|until| now < *until);
+        let token = good_until.and(served).and_then(|spec| self.token_of(request, spec));
+        let wanted = served.is_some();
+        let excuse = self.excuse(n, request, served, then);
         let is_claimed = request.status.as_ref().is_some_and(|status| {
             status.conditions.first().is_some_and(|ready| ready.status == "True")
                 && status.observed_generation == request.metadata.generation
@@ -84,8 +86,7 @@ impl World {
     }
 
     /// The true expiry of the grant that the Secret holds, if it is one for the request as it is.
-    fn good_until(&self, request: &PlaybackGrantRequest) -> Option<Instant> {
-        let spec = validate(request).ok()?;
+    fn good_until(&self, request: &PlaybackGrantRequest, spec: &ValidSpec) -> Option<Instant> {
         let secret = self.server.secrets.get(&spec.secret_name)?;
         if identity(request).whose(&secret.meta) == Whose::Foreign {
             return None;
@@ -95,16 +96,15 @@ impl World {
     }
 
     /// Until when it is excused that there is no good grant, by what is so from now until `then`.
-    fn excuse(&self, n: usize, request: &PlaybackGrantRequest, then: Instant) -> Excuse {
+    fn excuse(&self, n: usize, request: &PlaybackGrantRequest, wanted: Option<&ValidSpec>, then: Instant) -> Excuse {
         let server = self.trouble().map(|trouble| match trouble {
             ServerTrouble::Hangs => then + SERVER_LIMIT,
             ServerTrouble::RefusesSecrets => then + REFUSED_BACKOFF,
             ServerTrouble::RefusesStatuses => self.now,
             ServerTrouble::Unavailable | ServerTrouble::LosesAnswers => then + Duration::from_secs(1),
         });
-        let spec = validate(request).ok().filter(|_| is_wanted(request));
         // Also while nothing is wanted, a write of the status may be under way that holds up what is wanted next.
-        let Some(spec) = spec.filter(|_| self.operator.is_some()) else {
+        let Some(spec) = wanted.filter(|_| self.operator.is_some()) else {
             return Excuse { writes: server.max(Some(then)), calls: None };
         };
         let foreign =
@@ -113,7 +113,7 @@ impl World {
         let media = self.media.faults.iter().any(|fault| fault.from <= self.now && self.now < fault.until && fault.concerns(n, pair));
         let foreign = foreign.then_some(then + CONFLICT_LOOK);
         let media = (media || pair.is_none()).then_some(then);
-        let doubtful = self.doubtful_until(&spec);
+        let doubtful = self.doubtful_until(spec);
         Excuse { writes: [foreign, server, doubtful].into_iter().flatten().max(), calls: media }
     }
 
@@ -124,8 +124,9 @@ impl World {
     }
 }
 
-pub(super) fn is_wanted(request: &PlaybackGrantRequest) -> bool {
-    request.metadata.deletion_timestamp.is_none() && validate(request).is_ok_and(|spec| !spec.suspend)
+/// Whether a request with that spec is to have a grant.
+pub(super) fn is_served(request: &PlaybackGrantRequest, spec: &ValidSpec) -> bool {
+    request.metadata.deletion_timestamp.is_none() && !spec.suspend
 }
 
 pub(super) fn identity(request: &PlaybackGrantRequest) -> Identity {

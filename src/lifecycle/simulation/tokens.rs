@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::acts::name;
 use super::api_server::ApiServer;
-use super::coverage::{identity, is_wanted};
+use super::coverage::{identity, is_served};
 use super::judge::{Before, Judge};
 use super::made_token::MadeToken;
 use super::media_api::{key_of, signer_of};
@@ -78,13 +78,13 @@ pub(super) struct Keys {
 
 impl World {
     /// What belongs beside the good grant in the request's Secret, and whether it is there. `None` when nobody can know, or nobody cares.
-    pub(super) fn token_of(&self, request: &PlaybackGrantRequest) -> Option<(Belonging, bool)> {
-        let spec = validate(request).ok().filter(|_| is_wanted(request))?;
+    pub(super) fn token_of(&self, request: &PlaybackGrantRequest, spec: &ValidSpec) -> Option<(Belonging, bool)> {
         let StoredSecret { meta, data, .. } = self.server.secrets.get(&spec.secret_name)?;
         // Without its annotations nobody can know what a Secret holds.
-        let is_told = meta.claim().is_some() && identity(request).whose(meta) != Whose::Foreign;
+        let told = [annotation::ISSUE_TIME, annotation::EXPIRY_TIME, annotation::REQUEST_HASH];
+        let is_told = told.iter().all(|name| meta.annotations.contains_key(*name)) && identity(request).whose(meta) != Whose::Foreign;
         let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
-        let belonging = Belonging::of(&spec, pair, data.get(key::ACCOUNT_SID).map(String::as_str)).filter(|_| is_told)?;
+        let belonging = Belonging::of(spec, pair, data.get(key::ACCOUNT_SID).map(String::as_str)).filter(|_| is_told)?;
         let is_there = belonging.is_in(data);
         // A token that is to go, and whose hash others have taken off, is noticed by nobody: it goes with the next grant.
         let is_noticed = matches!(belonging, Belonging::Token { .. }) || meta.annotations.contains_key(annotation::TOKEN_HASH);
@@ -96,7 +96,8 @@ impl World {
         let Some(request) = self.server.requests.get(&name(n)).filter(|request| request.metadata.deletion_timestamp.is_none()) else {
             return true;
         };
-        let Some((belonging, true)) = self.token_of(request) else { return false };
+        let spec = validate(request).ok().filter(|spec| is_served(request, spec));
+        let Some((belonging, true)) = spec.and_then(|spec| self.token_of(request, &spec)) else { return false };
         let conditions = request.status.iter().flat_map(|status| &status.conditions);
         let told: Vec<_> = conditions.map(|one| (one.type_.as_str(), one.status.as_str(), one.reason.as_str())).collect();
         let ready = ("Ready", "True", "GrantIssued");
