@@ -51,13 +51,15 @@ pub fn held_grant(data: &SecretData, meta: &SecretMeta, spec: &ValidSpec, in_han
     })
 }
 
-/// Whether the Access Token in a Secret's data carries that grant and is the operator's. Where none is claimed, there is nothing to be wrong.
+/// Whether the Access Token in a Secret's data carries that grant and is the operator's; where none is claimed, whether none of the operator's is
+/// there.
 ///
 /// Who signed it isn't looked at here: the hash in the annotation tells which key was to.
 #[must_use]
 pub fn token_is_intact(data: &SecretData, meta: &SecretMeta, held: &HeldGrant) -> bool {
     if !meta.annotations.contains_key(annotation::TOKEN_HASH) {
-        return true;
+        let is_left = |name: &&str| data.contains_key(*name) && !meta.foreign_data.contains(*name);
+        return ![key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME].iter().any(is_left);
     }
     let text = |name: &str| data.get(name).and_then(|value| std::str::from_utf8(value.expose_secret()).ok());
     let carries =

@@ -169,9 +169,12 @@ fn a_token_is_intact_when_it_carries_the_grant_beside_it_and_is_the_operators() 
 }
 
 #[test]
-fn where_no_token_is_claimed_none_is_looked_at() {
+fn where_no_token_is_claimed_none_of_the_operators_is_there() {
     assert!(intact(&[], None, false));
-    assert!(intact(&[(key::ACCESS_TOKEN, "somebody's")], Some(key::ACCESS_TOKEN), false));
+    for name in [key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME] {
+        assert!(intact(&[(name, "somebody's")], Some(name), false), "{name} is another's");
+        assert!(!intact(&[(name, "left")], None, false), "{name} has lost its hash");
+    }
 }
 
 #[test]

@@ -91,8 +91,8 @@ impl Situation<'_> {
         let hash = meta.annotations.get(annotation::TOKEN_HASH);
         let is_whole = self.seen.memory.damaged_token.as_ref() != Some(&meta.version);
         match token {
-            Token::Unread | Token::NoCredentials => is_whole || hash.is_none(),
-            Token::Unwanted | Token::Impossible(_) => hash.is_none(),
+            Token::Unread | Token::NoCredentials => is_whole,
+            Token::Unwanted | Token::Impossible(_) => is_whole && hash.is_none(),
             Token::Wanted(order) => is_whole && hash == Some(&order.hash()),
         }
     }

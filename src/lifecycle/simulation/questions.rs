@@ -29,14 +29,16 @@ impl Judge {
         }
     }
 
-    /// Only a grant that isn't in the Secret yet goes there without the token that is asked for, and only once its key was looked for. One that
-    /// can't be signed at all has none.
+    /// Only a grant that isn't in the Secret yet, or has a spoilt token there, goes there without the token that is asked for, and only once its key
+    /// was looked for. One that can't be signed at all has none.
     fn goes_with_its_token(&self, seen: &Seen<'_>, order: &SecretOrder) {
         let Some(Contents { grant, token: None }) = &order.contents else { return };
         let is_there = matches!(seen.secret, SecretView::Present(meta)
-            if meta.claim() == Some(grant.claim()) && seen.memory.verified.as_ref() == Some(&meta.version));
+            if meta.claim() == Some(grant.claim())
+                && seen.memory.verified.as_ref() == Some(&meta.version)
+                && seen.memory.damaged_token.as_ref() != Some(&meta.version));
         let may_go = match seen.credentials {
-            CredentialsView::NotRead => seen.memory.trouble.is_some() && !is_there,
+            CredentialsView::NotRead => seen.memory.credentials_withheld && !is_there,
             CredentialsView::NotFound | CredentialsView::Invalid(_) => !is_there,
             CredentialsView::Usable { .. } => true,
         };

@@ -210,7 +210,8 @@ fn held_grant(secret: &StoredSecret, claim: &Claim, spec: &ValidSpec, in_hand: O
 
 fn token_is_intact(secret: &StoredSecret, held: &HeldGrant) -> bool {
     if !secret.meta.annotations.contains_key(annotation::TOKEN_HASH) {
-        return true;
+        let is_left = |name: &&str| secret.data.contains_key(*name) && !secret.meta.foreign_data.contains(*name);
+        return ![key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME].iter().any(is_left);
     }
     let text = |name: &str| secret.data.get(name).map(String::as_str);
     let carries = text(key::ACCESS_TOKEN).and_then(MadeToken::read).is_some_and(|token| token.grant == held.grant.grant.expose_secret());

@@ -86,9 +86,7 @@ impl World {
         let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
         let belonging = Belonging::of(spec, pair, data.get(key::ACCOUNT_SID).map(String::as_str)).filter(|_| is_told)?;
         let is_there = belonging.is_in(data);
-        // A token that is to go, and whose hash others have taken off, is noticed by nobody: it goes with the next grant.
-        let is_noticed = matches!(belonging, Belonging::Token { .. }) || meta.annotations.contains_key(annotation::TOKEN_HASH);
-        (is_there || is_noticed).then_some((belonging, is_there))
+        Some((belonging, is_there))
     }
 
     /// Whether the request's status says that all is well, and all is.

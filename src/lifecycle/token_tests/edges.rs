@@ -106,3 +106,20 @@ fn a_failing_refresh_hides_no_missing_token() {
     assert_eq!(report.status.conditions[0].message, "Secret web/keynote holds an unexpired grant, but no Access Token");
     assert!(conditions(&report).contains(&("RefreshFailing".into(), "True".into(), "MediaApiUnavailable".into())));
 }
+
+#[test]
+fn a_token_that_has_lost_its_hash_goes_when_none_is_to_be_there() {
+    for is_wanted in [false, true] {
+        let mut scene = served();
+        scene.meta().annotations.remove("playbackgrant.dev/token-hash");
+        let version = scene.meta().version.clone();
+        scene.memory.read_intact(version, (*hand(1000)).clone(), false);
+        if is_wanted {
+            scene.credentials = usable("media-api");
+        } else {
+            scene.spec.access_token = None;
+        }
+        assert_eq!(write(&mut scene).unwrap().token, None, "wanted: {is_wanted}");
+        assert!(matches!(scene.decide(), Decision::Rest { .. }));
+    }
+}
