@@ -18,7 +18,7 @@ Try, in another terminal:
   {hang}   # it takes calls and doesn't answer for 10 s
   {program} token decode --secret kiosk --key-secret media-api   # what the Access Token in the kiosk's Secret says
   {kubectl} delete secret keynote-grant                     # it is back at once, without a call
-  {kubectl} patch secret media-api -p '{{\"stringData\":{{\"apiKeySecret\":\"wrong\"}}}}'
+  {kubectl} patch secret media-api -p '{{\"stringData\":{{\"apiKeySecret\":\"wrong\"}}}}'   # told at the next refresh; the token is signed with it at once
   {kubectl} apply --server-side --force-conflicts -f {credentials}   # the right ones again
   curl {operator}/metrics
 There is no garbage collector here: the Secret of a deleted request stays.

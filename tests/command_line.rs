@@ -184,17 +184,23 @@ fn what_is_no_token_and_what_is_no_key_is_an_error_that_shows_neither() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");
     std::fs::write(&empty, "\n").unwrap();
+    let blank = folder.path().join("blank");
+    std::fs::write(&blank, format!("{KEY}\n\n")).unwrap();
+    let blank = blank.to_str().unwrap();
     let (empty, absent) = (empty.to_str().unwrap(), folder.path().join("absent"));
     let good = token(600).unwrap();
     for (input, arguments, said) in [
         (
             "planted",
             vec![],
-            "error: what is in standard input is no Access Token (the Media API's error 20101): it has 1 parts between dots",
+            "error: what is in standard input is no Access Token (the Media API's error 20101): a token has 3 parts between dots, and this has 1",
         ),
-        ("planted.planted.planted", vec![], "(the Media API's error 20101): its header isn't"),
+        ("planted.planted.planted", vec![], "(the Media API's error 20101): not all of its header is base64url"),
         ("", vec![], "error: standard input is empty: give a token there, or name a Secret with --secret"),
         (&good, vec!["--key-file", empty], "is empty: put the API key's secret there"),
+        (&good, vec!["--key-file", folder.path().to_str().unwrap()], "error: --key-file: "),
+        (&good, vec!["--key-file", blank], "has blanks or line breaks around or in the key"),
+        (&format!("Bearer {good}"), vec![], "(the Media API's error 20101): a header's words stand before it"),
         (&good, vec!["--key-file", absent.to_str().unwrap()], "error: --key-file: "),
         (&good, vec!["--key-secret", "media-api"], "error: no cluster is configured"),
         (&good, vec!["--secret", "keynote"], "error: no cluster is configured"),

@@ -30,3 +30,10 @@ pub(super) fn client(config: kube::Config) -> anyhow::Result<kube::Client> {
     controller::client(config)
         .map_err(|_| anyhow!("the API server's client can't start: see the server, the certificates and the user in the kubeconfig"))
 }
+
+/// The API server's address, without a user that may stand in it.
+pub(super) fn address(config: &kube::Config) -> String {
+    let url = &config.cluster_url;
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default())
+}

@@ -56,7 +56,7 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
     let config = MediaClientConfig { base_url, ca_file: media_api_ca_file, wall_clock: Arc::new(move || clock.wall()) };
     let issuer = Arc::new(MediaApi(MediaClient::new(&config).context("the Media API's client can't start")?));
     let config = cluster::config().await?;
-    let at = format!("{}://{}", config.cluster_url.scheme_str().unwrap_or("https"), host(&config.cluster_url));
+    let at = cluster::address(&config);
     let client = cluster::client(config)?;
     let listener = bind(bind_address).await?;
     let gates = Arc::new(Gates::new(clock));
@@ -86,12 +86,6 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
         tracing::warn!("a write to the API server is unanswered after {} s and is left at that", FINISH_WITHIN.as_secs());
     }
     Ok(())
-}
-
-/// Host and port, without a user that may stand before them.
-fn host(url: &http::Uri) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}{port}", url.host().unwrap_or_default())
 }
 
 async fn told_to_end() -> anyhow::Result<()> {

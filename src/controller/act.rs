@@ -126,7 +126,16 @@ impl Actor<'_> {
                 let undone = !order.is_fulfilled_by(&meta);
                 self.present(meta);
                 let contents = order.contents.as_ref();
-                self.context.registry.with(self.caller, |memory| memory.written(version, contents, repair, undone, now));
+                let before = self.context.registry.with(self.caller, |memory| {
+                    let before = memory.landed;
+                    memory.written(version, contents, repair, undone, now);
+                    before
+                });
+                let same_grant = contents.is_some_and(|contents| before.flatten() == Some(contents.grant.issue));
+                if token.is_some() && same_grant {
+                    let Identity { namespace, name, .. } = self.identity;
+                    tracing::info!(namespace, request = name, secret = self.spec.secret_name, "the Access Token is signed anew");
+                }
             }
             Err(ApiFailure::NotFound) if attempted == "update" => self.context.secrets.absent(self.target()),
             Err(ApiFailure::Conflict) => self.context.secrets.outdated(&self.target()),

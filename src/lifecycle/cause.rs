@@ -86,7 +86,7 @@ impl Situation<'_> {
     /// Others change the Secret again and again.
     fn fight(&self) -> Option<Cause> {
         let is_fight = self.seen.memory.repairs.is_fight(self.now.instant);
-        let is_missed = self.covered_until().is_none() && self.awaits_repair();
+        let is_missed = (self.covered_until().is_none() && self.awaits_repair()) || self.misses_token();
         (is_fight || is_missed).then(|| Cause {
             reason: Reason::SecretConflict,
             message: format!(

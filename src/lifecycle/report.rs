@@ -33,9 +33,9 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
     let mut conditions = Conditions { seen: *seen, wall: situation.now.wall, list: Vec::new() };
     match (&covered, &cause) {
         (Some(_), _) | (None, None) => {
-            let but = if situation.cannot_sign().is_some() { ", but no Access Token" } else { "" };
+            let token = situation.token_beside_it();
             let suspended = if spec.suspend { "; refreshing is suspended" } else { "" };
-            let message = format!("Secret {} holds an unexpired grant{but}{suspended}", situation.secret_path());
+            let message = format!("Secret {} holds an unexpired grant{token}{suspended}", situation.secret_path());
             conditions.add(ConditionType::Ready, true, Reason::GrantIssued, &message);
         }
         (None, Some(Cause { reason, message, .. })) => conditions.add(ConditionType::Ready, false, *reason, message),

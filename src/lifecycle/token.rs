@@ -2,7 +2,7 @@
 
 use super::hand::HeldGrant;
 use super::secret::SecretMeta;
-use super::situation::{CredentialsView, Situation};
+use super::situation::{CredentialsView, Situation, Target};
 use crate::api::names::annotation;
 use crate::token::{AccessTokenSpec, KeyTag, token_hash};
 
@@ -95,6 +95,27 @@ impl Situation<'_> {
             Token::Unwanted | Token::Impossible(_) => is_whole && hash.is_none(),
             Token::Wanted(order) => is_whole && hash == Some(&order.hash()),
         }
+    }
+
+    /// What is to be said of the token beside an unexpired grant, where one is asked for.
+    pub(super) fn token_beside_it(&self) -> &'static str {
+        let (Target::Ours(meta) | Target::Outdated(meta), Some(hand), Some(_)) = (self.target, self.hand, &self.spec.access_token) else {
+            return "";
+        };
+        let hash = meta.annotations.get(annotation::TOKEN_HASH);
+        let is_spoilt = self.seen.memory.damaged_token.as_ref() == Some(&meta.version);
+        match (hash, self.token(hand)) {
+            (None, _) => ", but no Access Token",
+            (Some(_), _) if is_spoilt => ", but its Access Token was spoilt by others",
+            (Some(hash), Token::Wanted(order)) if *hash != order.hash() => ", but another Access Token than is asked for",
+            (Some(_), _) => ", and an Access Token that carries it",
+        }
+    }
+
+    /// Whether others have spoilt the token again and again, so that it is left at that for now.
+    pub(super) fn misses_token(&self) -> bool {
+        let Target::Ours(meta) = self.target else { return false };
+        self.hand.is_some_and(|hand| !self.has_beside_it(&self.token(hand), meta)) && self.awaits_repair()
     }
 
     /// Why the token that is asked for can't be signed, if it can't.

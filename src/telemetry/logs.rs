@@ -57,7 +57,9 @@ pub fn transition(identity: &Identity, before: &PlaybackGrantRequestStatus, afte
     if ready_after.as_ref().is_some_and(|(is_true, _)| *is_true) && aside_before != aside_after {
         match condition(after, ConditionType::Stalled).filter(|_| aside_after.is_some()) {
             Some((_, reason, message)) => tracing::warn!(namespace, request = name, reason, "stalled: {message}"),
-            None if ready_before == ready_after => tracing::info!(namespace, request = name, "no longer stalled"),
+            None if ready_before == ready_after && essence(after, ConditionType::Stalled).is_none() => {
+                tracing::info!(namespace, request = name, "no longer stalled");
+            }
             None => {}
         }
     }

@@ -60,8 +60,8 @@ pub struct Finding {
 #[must_use]
 pub fn findings(token: &ReadToken, key: Option<&SigningKey>, now: Timestamp) -> Vec<Finding> {
     let mut found = Found(Vec::new());
-    found.signature(token, key);
     found.header(&token.header);
+    found.signature(token, key);
     found.issuer_and_subject(&token.claims, key);
     found.times(&token.claims, now.as_second());
     found.grants(&token.claims);
@@ -76,7 +76,9 @@ impl Found {
     }
 
     fn signature(&mut self, token: &ReadToken, key: Option<&SigningKey>) {
-        if key.is_some_and(|key| !token.is_signed_by(key)) {
+        // Under another algorithm it can't be right, whoever has signed it.
+        let is_hs256 = token.header.get("alg").and_then(Value::as_str) == Some("HS256");
+        if is_hs256 && key.is_some_and(|key| !token.is_signed_by(key)) {
             self.add(
                 Code::Signature,
                 "the key given has not signed this token: it was changed on its way, or another key (an earlier one?) has signed it",
@@ -125,7 +127,8 @@ impl Found {
                     self.add(Code::LivesTooLong, format!("it lives for more than {MAX_TTL_SECONDS} s: ask for a shorter life"));
                 }
             }
-            _ => self.add(Code::Expiration, "exp must be there, in whole seconds since 1970"),
+            Some(None) => self.add(Code::Expiration, "exp must be a number of whole seconds since 1970"),
+            None => self.add(Code::Expiration, "exp is missing: a token has to have an expiry"),
         }
         for (field, word) in [("nbf", "valid"), ("iat", "issued")] {
             match seconds(field) {
@@ -135,7 +138,7 @@ impl Found {
                     Code::NotYetValid,
                     format!("it is {word} only later ({field}): set the clocks right, of who signs and of who checks"),
                 ),
-                Some(None) => self.add(Code::NotYetValid, format!("{field} must be in whole seconds since 1970")),
+                Some(None) => self.add(Code::NotYetValid, format!("{field} must be a number of whole seconds since 1970")),
             }
         }
     }

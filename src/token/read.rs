@@ -25,20 +25,26 @@ pub struct ReadToken {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Malformed {
+    /// Something stands around it.
+    #[error("{what}: give the token alone")]
+    Wrapped {
+        /// What stands there.
+        what: &'static str,
+    },
     /// It isn't three parts.
-    #[error("it has {found} parts between dots where a token has 3: it was cut, or is something else")]
+    #[error("a token has 3 parts between dots, and this has {found}: it was cut, or is something else")]
     Parts {
         /// How many it has.
         found: usize,
     },
     /// A part isn't base64url.
-    #[error("its {part} isn't base64url without padding: it was cut or changed on its way")]
+    #[error("not all of its {part} is base64url without padding: it was cut or changed on its way")]
     Encoding {
         /// Which part.
         part: &'static str,
     },
     /// A part isn't a JSON object.
-    #[error("its {part} isn't a JSON object (line {line}, column {column}): it was cut or changed on its way")]
+    #[error("the JSON object that its {part} should be ends or breaks at line {line}, column {column}: it was cut or changed on its way")]
     NotAnObject {
         /// Which part.
         part: &'static str,
@@ -52,6 +58,9 @@ pub enum Malformed {
 impl ReadToken {
     /// Takes `token` apart: three parts in base64url without padding, the first two JSON objects.
     pub fn parse(token: &str) -> Result<Self, Malformed> {
+        if let Some(what) = wrapping(token) {
+            return Err(Malformed::Wrapped { what });
+        }
         let [header, claims, signature] = parts(token)?;
         let read = Self {
             header: object("header", header)?,
@@ -91,6 +100,24 @@ pub fn form_carried(token: &str, grant: &str) -> Option<GrantForm> {
     }
     let text = Zeroizing::new(serde_json::from_str::<String>(player).ok()?);
     (*text == grant).then_some(GrantForm::Text)
+}
+
+/// What people paste around a token.
+fn wrapping(token: &str) -> Option<&'static str> {
+    let starts = |with: &str| token.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    if token.starts_with(['"', '\'']) {
+        Some("it stands in quotes")
+    } else if starts("bearer ") || starts("authorization:") {
+        Some("a header's words stand before it")
+    } else if token.starts_with('{') {
+        Some("it stands in a JSON object")
+    } else if token.contains(char::is_whitespace) {
+        Some("there are blanks or line breaks in it: it was wrapped, or these are several")
+    } else if token.starts_with("ZXlK") && !token.contains('.') {
+        Some("it is the base64 of a token, as a Secret's data has it: decode it first (base64 -d)")
+    } else {
+        None
+    }
 }
 
 fn parts(token: &str) -> Result<[&str; 3], Malformed> {

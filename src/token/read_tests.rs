@@ -12,7 +12,7 @@ fn what_is_no_token_is_told_by_part_and_place() {
         assert_eq!(ReadToken::parse(text).err(), Some(Malformed::Parts { found }));
     }
     for (index, part) in ["header", "claims", "signature"].into_iter().enumerate() {
-        for wrong in ["planted!", "e30=", "+/8", "e30\n"] {
+        for wrong in ["planted!", "e30=", "+/8"] {
             let mut parts = fine.clone();
             parts[index] = wrong.to_owned();
             assert_eq!(ReadToken::parse(&parts.join(".")).err(), Some(Malformed::Encoding { part }), "{wrong:?}");
@@ -26,6 +26,24 @@ fn what_is_no_token_is_told_by_part_and_place() {
             assert_eq!(malformed, Malformed::NotAnObject { part, line: 1, column }, "{wrong:?}");
             assert!(malformed.to_string().contains(part) && !malformed.to_string().contains("planted"));
         }
+    }
+}
+
+#[test]
+fn what_people_paste_around_a_token_is_told() {
+    let token = [encoded("{}"), encoded("{}"), encoded("signature")].join(".");
+    for (text, told) in [
+        (format!("\"{token}\""), "it stands in quotes"),
+        (format!("'{token}'"), "it stands in quotes"),
+        (format!("Bearer {token}"), "a header's words stand before it"),
+        (format!("authorization: bearer {token}"), "a header's words stand before it"),
+        (format!("{{\"token\":\"{token}\"}}"), "it stands in a JSON object"),
+        (format!("{token}\n{token}"), "there are blanks or line breaks in it"),
+        (token.replacen('.', ".\n", 1), "there are blanks or line breaks in it"),
+        (base64::engine::general_purpose::STANDARD.encode("eyJhbGciOiJIUzI1NiJ9.e30.c2ln"), "it is the base64 of a token"),
+    ] {
+        let malformed = ReadToken::parse(&text).err().unwrap().to_string();
+        assert!(malformed.starts_with(told) && malformed.ends_with("give the token alone"), "{text}: {malformed}");
     }
 }
 

@@ -6,9 +6,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 interop=tests/interop
+cargo=${CARGO:-cargo}
+command -v "$cargo" >/dev/null || { echo "error: $cargo is missing; needed: Rust, of the version in rust-toolchain.toml" >&2; exit 1; }
 environments=$($interop/setup.sh)
 export NODE_PATH=$environments/node/node_modules
-cargo=${CARGO:-cargo}
 "$cargo" build --example interop
 rows=$(mktemp)
 trap 'rm -f "$rows"' EXIT

@@ -83,6 +83,8 @@ pub(super) async fn find(arguments: &DecodeArgs) -> anyhow::Result<Found> {
 /// The Secrets of one namespace.
 struct Secrets {
     server: ApiServer,
+    /// The API server's address.
+    at: String,
     namespace: String,
 }
 
@@ -90,7 +92,8 @@ impl Secrets {
     async fn open(namespace: Option<&str>) -> anyhow::Result<Self> {
         let config = cluster::config().await?;
         let namespace = namespace.map_or_else(|| config.default_namespace.clone(), str::to_owned);
-        Ok(Self { server: ApiServer::new(cluster::client(config)?).within(API_SERVER_LIMIT), namespace })
+        let at = cluster::address(&config);
+        Ok(Self { server: ApiServer::new(cluster::client(config)?).within(API_SERVER_LIMIT), at, namespace })
     }
 
     fn path(&self, name: &str) -> String {
@@ -101,7 +104,7 @@ impl Secrets {
         match self.server.read(&self.namespace, name).await {
             Ok(ReadSecret { data, .. }) => Ok(data),
             Err(ApiFailure::NotFound) => bail!("{} does not exist: see the name, and the namespace (-n)", self.path(name)),
-            Err(failure) => bail!("{} can't be read: {}", self.path(name), failure.words()),
+            Err(failure) => bail!("{} can't be read from {}: {}", self.path(name), self.at, failure.words()),
         }
     }
 
@@ -122,6 +125,9 @@ impl Secrets {
 
     async fn key(&self, name: &str) -> anyhow::Result<Key> {
         let data = self.read(name).await?;
+        if data.contains_key(key::GRANT) {
+            bail!("{} holds a grant: name the credentials Secret, the one in spec.credentialsSecretRef", self.path(name));
+        }
         let credentials = Credentials::from_secret_data(|key| data.get(key).map(secrecy::ExposeSecret::expose_secret))
             .map_err(|error| anyhow!("{} can't be used: {error}", self.path(name)))?;
         let sid = credentials.api_key_sid().with_context(|| {
@@ -138,7 +144,10 @@ fn standard_input() -> anyhow::Result<SecretString> {
     let input = std::io::stdin();
     if input.is_terminal() {
         // Standard error may be closed; then nobody reads this.
-        let _ = writeln!(std::io::stderr(), "The token is read from standard input: paste it, then Enter and Ctrl-D.");
+        let _ = writeln!(
+            std::io::stderr(),
+            "The token is read from standard input: paste it, then Enter and Ctrl-D (a terminal takes at most 4095 characters of a line)."
+        );
     }
     let text = text_of(input.lock(), "standard input")?;
     let token = text.trim();
@@ -150,12 +159,16 @@ fn standard_input() -> anyhow::Result<SecretString> {
 
 fn key_in_file(path: &Path) -> anyhow::Result<Key> {
     let place = path.display().to_string();
-    let file = std::fs::File::open(path).with_context(|| format!("--key-file: {place} can't be read"))?;
-    let text = text_of(file, &place)?;
+    let unreadable = || format!("--key-file: {place} can't be read");
+    let file = std::fs::File::open(path).with_context(unreadable)?;
+    let text = text_of(file, &place).with_context(unreadable)?;
     // One newline is forgiven, as an editor leaves it.
     let secret = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if secret.is_empty() {
         bail!("--key-file: {place} is empty: put the API key's secret there");
+    }
+    if secret.trim() != secret || secret.chars().any(char::is_control) {
+        bail!("--key-file: {place} has blanks or line breaks around or in the key: leave the API key's secret alone there");
     }
     Ok(Key { place, sid: None, secret: SecretString::from(secret) })
 }

@@ -43,6 +43,11 @@ fn a_token_that_is_asked_for_no_more_goes_though_its_grant_has_expired() {
         other => panic!("{other:?}"),
     };
     assert!(order.drops_token && order.contents.is_none() && order.annotations["playbackgrant.dev/token-hash"].is_none());
+    // Where others have put it back again and again, it is left at that for a while.
+    scene.memory.repairs = crate::lifecycle::Repairs { count: 3, last: Some(scene.now) };
+    let next = scene.memory.repairs.next().unwrap();
+    assert_eq!(rest(&scene).1, Some(next));
+    scene.now = next;
     write(&mut scene);
     assert!(matches!(scene.decide(), Decision::Rest { .. }));
 }
@@ -122,4 +127,60 @@ fn a_token_that_has_lost_its_hash_goes_when_none_is_to_be_there() {
         assert_eq!(write(&mut scene).unwrap().token, None, "wanted: {is_wanted}");
         assert!(matches!(scene.decide(), Decision::Rest { .. }));
     }
+}
+
+#[test]
+fn the_status_tells_of_the_token_beside_the_grant() {
+    let told = |change: &dyn Fn(&mut Scene)| {
+        let mut scene = served();
+        change(&mut scene);
+        let message = rest(&scene).0.status.conditions[0].message.clone();
+        message.strip_prefix("Secret web/keynote holds an unexpired grant").unwrap().to_owned()
+    };
+    assert_eq!(told(&|_| ()), ", and an Access Token that carries it");
+    // Where nothing is written, what is there is told.
+    assert_eq!(
+        told(&|scene| {
+            scene.spec.suspend = true;
+            scene.credentials = signing("another", Some(ACCOUNT));
+        }),
+        ", but another Access Token than is asked for; refreshing is suspended"
+    );
+    assert_eq!(
+        told(&|scene| {
+            scene.spec.suspend = true;
+            scene.spec.access_token = None;
+        }),
+        "; refreshing is suspended"
+    );
+    assert_eq!(
+        told(&|scene| {
+            scene.spec.suspend = true;
+            scene.memory.damaged_token = Some(scene.meta().version.clone());
+        }),
+        ", but its Access Token was spoilt by others; refreshing is suspended"
+    );
+    assert_eq!(
+        told(&|scene| {
+            scene.credentials = CredentialsView::NotFound;
+            scene.meta().annotations.remove("playbackgrant.dev/token-hash");
+        }),
+        ", but no Access Token"
+    );
+}
+
+#[test]
+fn a_token_that_is_spoilt_again_and_again_is_told_of_while_it_is_left_at_that() {
+    let mut scene = served();
+    touched(&mut scene);
+    let version = scene.meta().version.clone();
+    scene.memory.read_intact(version, (*hand(1000)).clone(), false);
+    assert!(matches!(step(&scene), Step::Patch { repair: true, .. }));
+    let repairs = crate::lifecycle::Repairs { count: 3, last: Some(scene.now) };
+    scene.memory.repairs = repairs;
+    let (report, look_at) = rest(&scene);
+    let ready = ("Ready".into(), "True".into(), "GrantIssued".into());
+    assert_eq!(conditions(&report), [ready, ("Reconciling".into(), "True".into(), "SecretConflict".into())]);
+    assert!(report.status.conditions[0].message.ends_with(", but its Access Token was spoilt by others"));
+    assert_eq!(look_at, repairs.next());
 }

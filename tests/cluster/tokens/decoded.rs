@@ -66,7 +66,7 @@ async fn decode_shows_and_verifies_what_is_in_a_secret(scene: Scene) -> Result<(
     for (arguments, said) in [
         (&["--secret", "nobody"][..], format!("error: Secret {}/nobody does not exist", stage.namespace)),
         (&["--secret", "media-api"], "has no key accessToken: ask for one with spec.accessToken".to_owned()),
-        (&["--secret", "lobby", "--key-secret", "lobby"], "can't be used: ".to_owned()),
+        (&["--secret", "lobby", "--key-secret", "lobby"], "holds a grant: name the credentials Secret".to_owned()),
         (&["--secret", "lobby", "--key-secret", "account"], "only an API key signs tokens".to_owned()),
     ] {
         let output = decode(arguments)?;
