@@ -42,6 +42,16 @@ fn what_is_as_it_should_be_is_fulfilled() {
 }
 
 #[test]
+fn an_order_is_fulfilled_once_its_owners_are_there() {
+    let mut present = claimed("keynote", 1000);
+    present.owners.clear();
+    let order = SecretOrder::new(&identity(), &spec(), Some(&present), None);
+    assert!(!order.is_fulfilled_by(&present));
+    present.owners = vec![identity().as_owner()];
+    assert!(order.is_fulfilled_by(&present));
+}
+
+#[test]
 fn owners_that_are_right_stay_in_whatever_order_they_are() {
     let mut present = claimed("keynote", 1000);
     let other =

@@ -58,7 +58,10 @@ async fn decode_shows_and_verifies_what_is_in_a_secret(scene: Scene) -> Result<(
     let shown = String::from_utf8(decode(&["--secret", "lobby", "--show-secrets"])?.stdout)?;
     ensure!(shown.contains(&data(&secret, "playbackUrl").context("no playbackUrl")?), "--show-secrets shows nothing");
 
-    stage.secrets.patch("lobby", &PatchParams::default(), &Patch::Merge(json!({"stringData": {"grant": "{}"}}))).await?;
+    stage
+        .secrets
+        .patch("lobby", &PatchParams::default(), &Patch::Merge(json!({"stringData": {"grant": planted("another-grant")}})))
+        .await?;
     let output = decode(&["--secret", "lobby"])?;
     let shown = String::from_utf8(output.stdout)?;
     ensure!(output.status.code() == Some(1) && shown.contains("it carries another grant than the Secret"), "{shown}");
