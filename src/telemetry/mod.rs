@@ -4,6 +4,7 @@ mod health;
 mod logs;
 mod metrics;
 mod server;
+mod transition;
 
 pub use health::Gates;
 pub use logs::{LogFormat, init as init_logs, transition};
