@@ -142,6 +142,17 @@ fn a_signature_is_good_by_the_key_that_made_it() {
 }
 
 #[test]
+fn a_bad_signature_and_a_bad_token_are_told_apart() {
+    let key = |secret: &str| Some(SigningKey::new(&format!("SK{}", "a".repeat(32)), secret.to_owned().into()));
+    let (text, good) = Scene { key: key("wrong"), ..scene() }.shown();
+    assert!(!good && text.contains("\nsignature  BAD, by the key in Secret web/media-api\ntoken      BAD\n  20107  "), "{text}");
+    let mut expired = Scene { key: key("right"), ..scene() };
+    expired.claims["exp"] = json!(NOW);
+    let (text, good) = expired.shown();
+    assert!(!good && text.contains("\nsignature  good, by the key in Secret web/media-api\ntoken      BAD\n  20104  "), "{text}");
+}
+
+#[test]
 fn a_grant_that_is_not_there_is_shown_as_that() {
     let mut scene = scene();
     scene.claims["grants"]["player"] = Value::Null;
