@@ -126,13 +126,12 @@ impl Actor<'_> {
                 let undone = !order.is_fulfilled_by(&meta);
                 self.present(meta);
                 let contents = order.contents.as_ref();
-                let before = self.context.registry.with(self.caller, |memory| {
-                    let before = memory.landed;
+                let anew = self.context.registry.with(self.caller, |memory| {
+                    let anew = memory.signs_anew(contents);
                     memory.written(version, contents, repair, undone, now);
-                    before
+                    anew
                 });
-                let same_grant = contents.is_some_and(|contents| before.flatten() == Some(contents.grant.issue));
-                if token.is_some() && same_grant {
+                if anew.unwrap_or_default() {
                     let Identity { namespace, name, .. } = self.identity;
                     tracing::info!(namespace, request = name, secret = self.spec.secret_name, "the Access Token is signed anew");
                 }

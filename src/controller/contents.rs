@@ -3,7 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 
-use super::api::SecretData;
+use super::api::{SecretData, text};
 use crate::api::ValidSpec;
 use crate::api::names::{annotation, key};
 use crate::lifecycle::{HeldGrant, SecretMeta};
@@ -17,7 +17,7 @@ use crate::token::form_carried;
 #[must_use]
 pub fn held_grant(data: &SecretData, meta: &SecretMeta, spec: &ValidSpec, in_hand: Option<&HeldGrant>, now: Now) -> Option<HeldGrant> {
     let claim = &meta.claim()?;
-    let text = |name: &str| data.get(name).and_then(|value| std::str::from_utf8(value.expose_secret()).ok());
+    let text = |name: &str| text(data, name);
     let sid = &spec.call.player_streamer_sid;
     let fits = text(key::PLAYER_STREAMER_SID) == Some(sid.as_str())
         && text(key::ISSUE_TIME) == Some(&rfc3339_millis(claim.issue_time))
@@ -61,7 +61,7 @@ pub fn token_is_intact(data: &SecretData, meta: &SecretMeta, held: &HeldGrant) -
         let is_left = |name: &&str| data.contains_key(*name) && !meta.foreign_data.contains(*name);
         return ![key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME].iter().any(is_left);
     }
-    let text = |name: &str| data.get(name).and_then(|value| std::str::from_utf8(value.expose_secret()).ok());
+    let text = |name: &str| text(data, name);
     let carries =
         text(key::ACCESS_TOKEN).is_some_and(|token| form_carried(token, held.grant.grant.expose_secret()) == Some(held.grant.form));
     let expires = text(key::ACCESS_TOKEN_EXPIRY_TIME).is_some_and(|time| time.parse::<Timestamp>().is_ok());

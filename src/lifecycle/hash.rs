@@ -1,10 +1,7 @@
 //! The hash over what decides a grant.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
-
 use crate::media::GrantCall;
+use crate::parts_hash::parts_hash;
 
 /// A hash over what decides the grant, and only that: streamer, TTL, origin and the name of the credentials.
 ///
@@ -15,16 +12,7 @@ pub fn request_hash(call: &GrantCall, credentials_name: &str) -> String {
     let ttl = ttl.seconds().to_string();
     // An absent origin can't be mistaken for an empty one: no origin is empty.
     let origin = access_control_allow_origin.as_ref().map_or("", |origin| origin.as_str());
-    let mut digest = Sha256::new();
-    for part in ["v1", player_streamer_sid.as_str(), &ttl, origin, credentials_name] {
-        // Of the same width on every machine.
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
-    }
-    digest.finalize().iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    parts_hash(["v1", player_streamer_sid.as_str(), &ttl, origin, credentials_name])
 }
 
 #[cfg(test)]

@@ -245,6 +245,12 @@ impl Memory {
         self.verified = Some(version);
     }
 
+    /// Whether those contents, about to be taken for written, bring another token around a grant that the Secret has had already.
+    #[must_use]
+    pub fn signs_anew(&self, contents: Option<&Contents>) -> bool {
+        contents.is_some_and(|Contents { grant, token }| token.is_some() && self.landed == Some(grant.issue))
+    }
+
     /// The API server has given the credentials, or not.
     pub fn credentials_read(&mut self, given: bool) {
         self.credentials_withheld = !given;

@@ -1,4 +1,4 @@
-use super::super::testing::{Scene, at, bare, hand};
+use super::super::testing::{Scene, at, bare, hand, token_order};
 use super::*;
 use crate::media::retry::RECENT_SUCCESS;
 
@@ -245,4 +245,15 @@ fn what_was_read_and_is_not_what_was_written_is_remembered_until_the_next_write(
     assert_eq!((&memory.verified, &memory.damaged), (&None, &Some(version.clone())));
     memory.written(version.clone(), Some(&bare(hand(1000))), true, false, at(1000));
     assert_eq!((&memory.verified, &memory.damaged), (&Some(version), &None));
+}
+
+#[test]
+fn a_token_is_signed_anew_around_a_grant_that_was_there() {
+    let mut memory = Scene::fresh().memory;
+    let with_token = |seconds| Contents { token: Some(token_order()), ..bare(hand(seconds)) };
+    assert!(memory.signs_anew(Some(&with_token(1000))));
+    assert!(!memory.signs_anew(Some(&bare(hand(1000)))) && !memory.signs_anew(None), "no token comes");
+    assert!(!memory.signs_anew(Some(&with_token(1001))), "it comes with a grant of its own");
+    memory.landed = None;
+    assert!(!memory.signs_anew(Some(&with_token(1000))), "the grant is the first");
 }

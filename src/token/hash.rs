@@ -1,11 +1,8 @@
 //! The hash over what decides a token.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest, Sha256};
-
 use super::key::KeyTag;
 use super::spec::AccessTokenSpec;
+use crate::parts_hash::parts_hash;
 
 /// A hash over what decides the token, the grant in it aside: identity, lifetime, account and key.
 ///
@@ -14,16 +11,7 @@ use super::spec::AccessTokenSpec;
 pub fn token_hash(spec: &AccessTokenSpec, account_sid: &str, key: &KeyTag) -> String {
     let AccessTokenSpec { identity, ttl } = spec;
     let ttl = ttl.seconds().to_string();
-    let mut digest = Sha256::new();
-    for part in ["v1", identity.as_str(), &ttl, account_sid, key.as_str()] {
-        // Of the same width on every machine.
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part);
-    }
-    digest.finalize().iter().take(16).fold(String::with_capacity(32), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    parts_hash(["v1", identity.as_str(), &ttl, account_sid, key.as_str()])
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use k8s_openapi::jiff::Timestamp;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::DecodeArgs;
 use crate::api::names::key;
 use crate::api::syntax::is_dns_subdomain;
 use crate::cli::cluster;
-use crate::controller::api::{ApiFailure, ApiServer, ReadSecret, SecretData};
+use crate::controller::api::{ApiFailure, ApiServer, ReadSecret, SecretData, text};
 use crate::media::Credentials;
 use crate::token::{SigningKey, form_carried};
 
@@ -110,7 +110,7 @@ impl Secrets {
 
     async fn token(&self, name: &str) -> anyhow::Result<(SecretString, Beside)> {
         let data = self.read(name).await?;
-        let text = |key: &str| data.get(key).and_then(|value| std::str::from_utf8(value.expose_secret()).ok());
+        let text = |key: &str| text(&data, key);
         let token = text(key::ACCESS_TOKEN).with_context(|| {
             format!(
                 "{} has no key {}: ask for one with spec.accessToken in its PlaybackGrantRequest, whose status says why where there is none",

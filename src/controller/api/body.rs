@@ -19,6 +19,12 @@ use crate::token::AccessToken;
 /// A Secret's data, decoded. It doesn't print and is wiped.
 pub type SecretData = BTreeMap<String, SecretSlice<u8>>;
 
+/// The value of that key, if it is there and a text.
+#[must_use]
+pub fn text<'a>(data: &'a SecretData, name: &str) -> Option<&'a str> {
+    std::str::from_utf8(data.get(name)?.expose_secret()).ok()
+}
+
 /// A Secret read whole.
 pub struct ReadSecret {
     /// Its metadata.

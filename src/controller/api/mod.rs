@@ -15,7 +15,7 @@ use kube::client::Body;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-pub use body::{ReadSecret, SecretData};
+pub use body::{ReadSecret, SecretData, text};
 pub use failure::ApiFailure;
 pub use meta::secret_meta;
 
