@@ -12,7 +12,7 @@ use crate::simulator::accept_only;
 /// The namespace of the sample.
 pub const NAMESPACE: &str = "default";
 
-/// The operator's namespace and account, as `deploy/rbac` names them.
+/// The operator's namespace and account, as `deploy/manifests` names them.
 const SYSTEM_NAMESPACE: &str = "playback-grant-system";
 const ACCOUNT: &str = "playback-grant-operator";
 
@@ -32,7 +32,8 @@ impl Stage {
         let plane = ControlPlane::start().await?;
         screen.say(&format!("etcd and kube-apiserver ready after {:.1} s", stopwatch.elapsed().as_secs_f64()))?;
         let [crd, account, rights] =
-            ["crds/playbackgrantrequests.yaml", "deploy/rbac/account.yaml", "deploy/rbac/cluster.yaml"].map(in_project);
+            ["crds/playbackgrantrequests.yaml", "deploy/manifests/base/account.yaml", "deploy/manifests/base/cluster-role.yaml"]
+                .map(in_project);
         plane.install(&[&crd, &account, &rights]).await?;
 
         let (simulator, port) = start_on_free_port(|port| simulator(&plane, port)).await?;

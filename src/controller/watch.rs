@@ -100,7 +100,7 @@ impl WatchLog {
             Some(403) => tracing::warn!(
                 watched,
                 namespace,
-                "not allowed to {what} (403): give the service account the Role of deploy/rbac in this namespace. It is tried again every second"
+                "not allowed to {what} (403): give the service account the Role of deploy/manifests/role in this namespace (the chart makes it for each of its value `namespaces`). It is tried again every second"
             ),
             Some(401) => tracing::warn!(
                 watched,

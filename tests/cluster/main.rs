@@ -104,11 +104,14 @@ async fn start() -> Result<ControlPlane> {
     Ok(plane)
 }
 
-/// Installs what is shipped: the definition, the account and its rights.
+/// Installs what is shipped: the definition, the account, the rights, and the admission policy that fences them.
 async fn install(plane: &ControlPlane) -> Result<()> {
-    let shipped = ["crds/playbackgrantrequests.yaml", "deploy/rbac/account.yaml", "deploy/rbac/cluster.yaml"].map(in_project);
-    plane.install(&shipped.each_ref().map(PathBuf::as_path)).await?;
-    door::closed(plane).await
+    let base = ["account.yaml", "cluster-role.yaml", "user-roles.yaml", "admission-policy.yaml"];
+    let mut shipped = vec![in_project("crds/playbackgrantrequests.yaml")];
+    shipped.extend(base.map(|file| in_project("deploy/manifests/base").join(file)));
+    plane.install(&shipped.iter().map(PathBuf::as_path).collect::<Vec<_>>()).await?;
+    door::closed(plane).await?;
+    access::fence_stands(plane).await
 }
 
 async fn stop(plane: Arc<ControlPlane>, keep_folder: bool) -> Result<()> {

@@ -42,7 +42,7 @@ async fn a_forbidden_namespace_holds_up_no_other(scene: Scene) -> Result<()> {
     let (forbidden, account) = (stage.plane.create_namespace("forbidden").await?, ("namespaced", "playback-grant-operator"));
     stage.plane.create_namespace_named(account.0).await?;
     stage.plane.create_service_account(account.0, account.1).await?;
-    let role = std::fs::read_to_string(in_project("deploy/rbac/namespaced.yaml"))?.replace("playback-grant-system", account.0);
+    let role = std::fs::read_to_string(in_project("deploy/manifests/role/role.yaml"))?.replace("playback-grant-system", account.0);
     stage.plane.apply(&role, &stage.namespace).await?;
     let kubeconfig = stage.plane.service_account_kubeconfig(account.0, account.1).await?;
     let url = stage.simulator.base_url();
@@ -60,7 +60,7 @@ async fn a_forbidden_namespace_holds_up_no_other(scene: Scene) -> Result<()> {
     let log = operator.log()?;
     let told: Vec<_> = log.lines().filter(|line| line.contains("not allowed to") && line.contains(&forbidden)).collect();
     ensure!((1..=2).contains(&told.len()), "the forbidden namespace is told of in {} lines, not once for each of two watches", told.len());
-    ensure!(told.iter().all(|line| line.contains("deploy/rbac")), "the log doesn't say what to do: {told:?}");
+    ensure!(told.iter().all(|line| line.contains("deploy/manifests/role")), "the log doesn't say what to do: {told:?}");
 
     let user = service_account_user(account.0, account.1);
     let asked = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })?;
@@ -85,7 +85,7 @@ async fn without_a_role_it_is_not_ready_and_says_why(scene: Scene) -> Result<()>
     ensure!(operator.get("/readyz").await? == (503, "[-] requests\n[-] secrets\n".to_owned()), "{:?}", operator.get("/readyz").await?);
     ensure!(operator.get("/livez").await?.0 == 200, "it isn't alive for want of a Role");
     // Once it has its rights, it is ready by itself.
-    let role = std::fs::read_to_string(in_project("deploy/rbac/namespaced.yaml"))?.replace("playback-grant-system", &stage.namespace);
+    let role = std::fs::read_to_string(in_project("deploy/manifests/role/role.yaml"))?.replace("playback-grant-system", &stage.namespace);
     stage.plane.apply(&role, &stage.namespace).await?;
     let ready = async || operator.get("/readyz").await;
     let all_open = (200, "[+] requests\n[+] secrets\n".to_owned());

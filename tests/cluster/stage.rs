@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::harness::Scene;
 use crate::leaks::planted;
 
-/// The operator's namespace and account, as `deploy/rbac` names them.
+/// The operator's namespace and account, as `deploy/manifests` names them.
 pub const ACCOUNT: (&str, &str) = ("playback-grant-system", "playback-grant-operator");
 
 /// How long a state may take that must come. It takes a second or so; a busy machine may need many times that.

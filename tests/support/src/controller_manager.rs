@@ -1,4 +1,4 @@
-//! How kube-controller-manager is started, where deletion is under test: the garbage collector and the end of namespaces.
+//! How kube-controller-manager is started: what is under test is deletion (the garbage collector, the end of namespaces) and roles that others add to.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use crate::certificates::Authority;
 use crate::kubeconfig::{self, Proof};
 use crate::process::{Launch, ManagedProcess};
 
-/// The controllers that delete: dependents of what is gone, and what is left in a namespace that goes.
-const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller";
+/// The controllers that delete, dependents of what is gone, and what is left in a namespace that goes; and the one that adds up roles.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,clusterrole-aggregation-controller";
 
 /// Starts kube-controller-manager against the API server at `server`.
 pub(crate) async fn start(tools: &Path, folder: &Path, server: &str, authority: &Authority) -> Result<ManagedProcess> {
@@ -21,7 +21,7 @@ pub(crate) async fn start(tools: &Path, folder: &Path, server: &str, authority: 
         .arg(&kubeconfig)
         .arg(format!("--controllers={CONTROLLERS}"))
         // It serves nobody, and there is no other to take turns with.
-        .args(["--secure-port=0", "--leader-elect=false", "--concurrent-gc-syncs=5", "--use-service-account-credentials=false"])
+        .args(["--secure-port=0", "--leader-elect=false", "--concurrent-gc-syncs=5", "--use-service-account-credentials=true"])
         .start()
         .await
 }

@@ -1,0 +1,191 @@
+//! Each right is needed: without it, something of the promise breaks, and the log or the status says what.
+
+use anyhow::{Context, Result, ensure};
+use playback_grant_testbed::{AuditQuery, service_account_user};
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use crate::harness::{ClusterTest, Scene, in_project, test};
+use crate::stage::{A_WHILE, ACCOUNT, Operator, Stage, conditions, eventually, message, status};
+
+pub fn tests() -> Vec<ClusterTest> {
+    vec![
+        test("access::without_list_of_requests_none_is_served", |scene| {
+            broken(scene, ("playbackgrantrequests", "list"), async |stage, operator| {
+                not_ready(operator, "[-] requests\n[+] secrets\n").await?;
+                says(operator, "not allowed to list (403)").await?;
+                unserved(stage, "lobby").await
+            })
+        }),
+        test("access::without_watch_of_requests_no_later_one_is_served", |scene| {
+            broken(scene, ("playbackgrantrequests", "watch"), async |stage, operator| {
+                says(operator, "not allowed to watch (403)").await?;
+                stage.request("later", 2, &json!({})).await?;
+                unserved(stage, "later").await
+            })
+        }),
+        test("access::without_patch_of_status_nothing_is_reported", |scene| {
+            broken(scene, ("playbackgrantrequests/status", "patch"), async |stage, operator| {
+                stage.holds("lobby", "there", |secret| secret.data.is_some()).await?;
+                says(operator, "playbackgrantrequests/status").await?;
+                let request = stage.requests.get("lobby").await?;
+                ensure!(request.status.is_none(), "there is a status: {:?}", request.status);
+                Ok(())
+            })
+        }),
+        test("access::without_get_of_secrets_there_are_no_credentials", |scene| {
+            broken(scene, ("secrets", "get"), async |stage, _| {
+                refused(stage, "lobby", "get").await?;
+                ensure!(stage.calls(1) == 0, "the Media API was called");
+                Ok(())
+            })
+        }),
+        test("access::without_list_of_secrets_none_is_known", |scene| {
+            broken(scene, ("secrets", "list"), async |_, operator| {
+                // Requests are looked at only once the Secrets are known.
+                not_ready(operator, "[-] requests\n[-] secrets\n").await?;
+                says(operator, "not allowed to list (403)").await
+            })
+        }),
+        test("access::without_watch_of_secrets_a_deleted_one_is_not_restored", |scene| {
+            broken(scene, ("secrets", "watch"), async |stage, operator| {
+                says(operator, "not allowed to watch (403)").await?;
+                let secret = stage.holds("lobby", "there", |secret| secret.data.is_some()).await?;
+                stage.delete_secret("lobby").await?;
+                tokio::time::sleep(A_WHILE).await;
+                let restored = stage.secrets.get_opt("lobby").await?.filter(|found| found.data == secret.data);
+                ensure!(restored.is_none(), "it was restored without a watch");
+                Ok(())
+            })
+        }),
+        test("access::without_create_of_secrets_there_is_no_grant", |scene| {
+            broken(scene, ("secrets", "create"), async |stage, _| refused(stage, "lobby", "create").await)
+        }),
+        test("access::without_patch_of_secrets_none_is_refreshed", |scene| {
+            broken(scene, ("secrets", "patch"), async |stage, _| {
+                stage.reaches("lobby", "RefreshFailing", |request| failing(request, "patch")).await.map(drop)
+            })
+        }),
+        test("access::without_delete_of_secrets_a_renamed_one_stays", |scene| {
+            broken(scene, ("secrets", "delete"), async |stage, operator| {
+                stage.ready("lobby").await?;
+                stage.change("lobby", &json!({"secret": {"name": "renamed"}})).await?;
+                stage.holds("renamed", "there", |secret| secret.data.is_some()).await?;
+                says(operator, "could not delete the Secret that an earlier spec named: the API server refused").await?;
+                ensure!(stage.secrets.get_opt("lobby").await?.is_some(), "the old one is gone");
+                Ok(())
+            })
+        }),
+        test("access::the_role_has_no_right_that_no_test_takes_away", every_right_has_its_test),
+    ]
+}
+
+/// The rights that the tests above take away, one each.
+const NEEDED: [(&str, &str); 9] = [
+    ("playbackgrantrequests", "list"),
+    ("playbackgrantrequests", "watch"),
+    ("playbackgrantrequests/status", "patch"),
+    ("secrets", "create"),
+    ("secrets", "delete"),
+    ("secrets", "get"),
+    ("secrets", "list"),
+    ("secrets", "patch"),
+    ("secrets", "watch"),
+];
+
+async fn every_right_has_its_test(_: Scene) -> Result<()> {
+    for file in ["deploy/manifests/role/role.yaml", "deploy/manifests/base/cluster-role.yaml"] {
+        let mut found = Vec::new();
+        for rule in role(file, |_, _| true)?.0["rules"].as_array().context("no rules")? {
+            for resource in texts(&rule["resources"]) {
+                found.extend(texts(&rule["verbs"]).map(|verb| (resource.to_owned(), verb.to_owned())));
+            }
+        }
+        found.sort();
+        let needed = NEEDED.map(|(resource, verb)| (resource.to_owned(), verb.to_owned()));
+        ensure!(found == needed, "{file} gives {found:?}");
+    }
+    Ok(())
+}
+
+/// Runs an operator that lacks one right in its one namespace, with one request of TTL 4 s, and checks what `breaks`.
+async fn broken(scene: Scene, right: (&str, &str), breaks: impl AsyncFnOnce(&Stage, &Operator) -> Result<()>) -> Result<()> {
+    ensure!(NEEDED.contains(&right), "{right:?} isn't among the rights");
+    let stage = Stage::set(&scene).await?;
+    let (namespace, account) = (stage.namespace.clone(), ACCOUNT.1);
+    stage.plane.create_service_account(&namespace, account).await?;
+    let (lessened, binding) = role("deploy/manifests/role/role.yaml", |resource, verb| (resource, verb) != right)?;
+    for object in [lessened, binding] {
+        stage.plane.apply(&object.to_string().replace(ACCOUNT.0, &namespace), &namespace).await?;
+    }
+    let kubeconfig = stage.plane.service_account_kubeconfig(&namespace, account).await?;
+    let launch = Operator::launch(&stage.plane, &namespace).env("KUBECONFIG", kubeconfig);
+    let launch = launch.args(["--namespace", &namespace, "--media-api-url", &stage.simulator.base_url()]);
+    stage.request("lobby", 1, &json!({"ttlSeconds": 4})).await?;
+    let operator = Operator::start(launch).await?;
+    breaks(&stage, &operator).await?;
+
+    // It broke for want of this right, and of no other.
+    let user = service_account_user(&namespace, account);
+    let asked = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })?;
+    let refusals: Vec<_> = asked.iter().filter(|request| request.code == 403).collect();
+    let (resource, subresource) = right.0.split_once('/').unwrap_or((right.0, ""));
+    let expected = |verb: &str| verb == right.1;
+    ensure!(!refusals.is_empty(), "the API server refused nothing");
+    for refusal in refusals {
+        let is_this = refusal.resource == resource && refusal.subresource == subresource && expected(&refusal.verb);
+        ensure!(is_this, "refused for want of another right: {refusal:?}");
+    }
+    Ok(())
+}
+
+/// The role in a file, with those rights that `stay`; and its binding.
+fn role(file: &str, stay: impl Fn(&str, &str) -> bool) -> Result<(Value, Value)> {
+    let text = std::fs::read_to_string(in_project(file))?;
+    let documents: Result<Vec<Value>, _> = serde_yaml_ng::Deserializer::from_str(&text).map(Value::deserialize).collect();
+    let [mut role, binding] = <[Value; 2]>::try_from(documents?).ok().with_context(|| format!("{file} isn't a role and a binding"))?;
+    for rule in role["rules"].as_array_mut().context("no rules")? {
+        let resources: Vec<String> = texts(&rule["resources"]).map(str::to_owned).collect();
+        if let Some(verbs) = rule["verbs"].as_array_mut() {
+            verbs.retain(|verb| resources.iter().all(|resource| stay(resource, verb.as_str().unwrap_or_default())));
+        }
+    }
+    if let Some(rules) = role["rules"].as_array_mut() {
+        rules.retain(|rule| rule["verbs"].as_array().is_some_and(|verbs| !verbs.is_empty()));
+    }
+    Ok((role, binding))
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+async fn says(operator: &Operator, words: &str) -> Result<()> {
+    let log = async || operator.log();
+    eventually(&format!("the log has \"{words}\""), log, |log| log.contains(words), |_| ()).await.map(drop)
+}
+
+async fn not_ready(operator: &Operator, expected: &str) -> Result<()> {
+    let get = async || operator.get("/readyz").await;
+    eventually("it says what it lacks", get, |answer| *answer == (503, expected.to_owned()), Clone::clone).await.map(drop)
+}
+
+/// Nothing is done for the request.
+async fn unserved(stage: &Stage, name: &str) -> Result<()> {
+    tokio::time::sleep(A_WHILE).await;
+    let request = stage.requests.get(name).await?;
+    ensure!(request.status.is_none() && stage.secrets.get_opt(name).await?.is_none(), "{name} is served: {:?}", request.status);
+    Ok(())
+}
+
+/// The request is not Ready, and its status has the API server's words for the verb.
+async fn refused(stage: &Stage, name: &str, verb: &str) -> Result<()> {
+    let words = format!("cannot {verb} resource \"secrets\"");
+    stage.reaches(name, &format!("refused: {words}"), |request| message(request, "Ready").contains(&words)).await.map(drop)
+}
+
+fn failing(request: &playback_grant_operator::api::PlaybackGrantRequest, verb: &str) -> bool {
+    let told = message(request, "RefreshFailing").contains(&format!("cannot {verb} resource \"secrets\""));
+    told && status(request).grant.is_some()
+        && conditions(request).iter().any(|found| found.starts_with("RefreshFailing=True SecretWriteFailed"))
+}
