@@ -31,7 +31,7 @@ const OURS: &str = "playback-grant-operator";
 pub async fn stands(plane: &ControlPlane) -> Result<()> {
     let secrets = Api::<Secret>::namespaced(operator(plane).await?, "default");
     let (stopwatch, dry) = (Stopwatch::start(), PostParams { dry_run: true, ..PostParams::default() });
-    while secrets.create(&dry, &secret("fenced", json!({}))?).await.is_ok() {
+    while secrets.create(&dry, &secret("fenced", &json!({}))?).await.is_ok() {
         ensure!(stopwatch.elapsed() < PATIENCE, "the admission policy doesn't act");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -42,7 +42,7 @@ async fn operator(plane: &ControlPlane) -> Result<Client> {
     plane.service_account_client(ACCOUNT.0, ACCOUNT.1).await
 }
 
-fn secret(name: &str, metadata: Value) -> Result<Secret> {
+fn secret(name: &str, metadata: &Value) -> Result<Secret> {
     let mut secret: Secret = serde_json::from_value(json!({"metadata": metadata}))?;
     secret.metadata.name = Some(name.to_owned());
     Ok(secret)
@@ -120,9 +120,9 @@ fn label(value: Option<&str>) -> Patch<Value> {
 async fn the_account_makes_no_secret_without_the_label(scene: Scene) -> Result<()> {
     let (account, _) = sides(&scene).await?;
     for metadata in Owners::make(&scene).await?.strangers() {
-        ensure_fenced(&format!("making {metadata}"), account.create(&PostParams::default(), &secret("made", metadata.clone())?).await)?;
+        ensure_fenced(&format!("making {metadata}"), account.create(&PostParams::default(), &secret("made", &metadata)?).await)?;
     }
-    account.create(&PostParams::default(), &secret("made", json!({"labels": {LABEL: OURS}}))?).await?;
+    account.create(&PostParams::default(), &secret("made", &json!({"labels": {LABEL: OURS}}))?).await?;
     Ok(())
 }
 
@@ -131,7 +131,7 @@ async fn the_account_takes_no_secret_by_labelling_it(scene: Scene) -> Result<()>
     let owners = Owners::make(&scene).await?;
     for (n, metadata) in owners.strangers().into_iter().enumerate() {
         let name = format!("foreign-{n}");
-        admin.create(&PostParams::default(), &secret(&name, metadata.clone())?).await?;
+        admin.create(&PostParams::default(), &secret(&name, &metadata)?).await?;
         let params = PatchParams::default();
         ensure_fenced(&format!("labelling {metadata}"), account.patch(&name, &params, &label(Some(OURS))).await)?;
         let both = json!({"metadata": {"labels": {LABEL: OURS}, "ownerReferences": owners.ours()["ownerReferences"]}});
@@ -145,7 +145,7 @@ async fn the_account_takes_no_secret_by_labelling_it(scene: Scene) -> Result<()>
 
 async fn the_account_restores_a_label_that_was_taken_off(scene: Scene) -> Result<()> {
     let (account, admin) = sides(&scene).await?;
-    admin.create(&PostParams::default(), &secret("stripped", Owners::make(&scene).await?.ours())?).await?;
+    admin.create(&PostParams::default(), &secret("stripped", &Owners::make(&scene).await?.ours())?).await?;
     let unlabelled = Patch::Merge(json!({"metadata": {"annotations": {"written": "without the label"}}}));
     ensure_fenced("writing it without the label", account.patch("stripped", &PatchParams::default(), &unlabelled).await)?;
     account.patch("stripped", &PatchParams::default(), &label(Some(OURS))).await?;
@@ -154,7 +154,7 @@ async fn the_account_restores_a_label_that_was_taken_off(scene: Scene) -> Result
 
 async fn the_account_takes_no_label_off(scene: Scene) -> Result<()> {
     let (account, _) = sides(&scene).await?;
-    account.create(&PostParams::default(), &secret("ours", json!({"labels": {LABEL: OURS}}))?).await?;
+    account.create(&PostParams::default(), &secret("ours", &json!({"labels": {LABEL: OURS}}))?).await?;
     for taken in [None, Some("somebody-else")] {
         ensure_fenced("taking the label off", account.patch("ours", &PatchParams::default(), &label(taken)).await)?;
     }
@@ -165,12 +165,12 @@ async fn the_account_deletes_only_what_is_its_own(scene: Scene) -> Result<()> {
     let (account, admin) = sides(&scene).await?;
     let owners = Owners::make(&scene).await?;
     for metadata in owners.strangers() {
-        admin.create(&PostParams::default(), &secret("foreign", metadata.clone())?).await?;
+        admin.create(&PostParams::default(), &secret("foreign", &metadata)?).await?;
         ensure_fenced(&format!("deleting {metadata}"), account.delete("foreign", &DeleteParams::default()).await)?;
         admin.delete("foreign", &DeleteParams::default()).await?;
     }
     for metadata in [json!({"labels": {LABEL: OURS}}), owners.ours()] {
-        admin.create(&PostParams::default(), &secret("ours", metadata)?).await?;
+        admin.create(&PostParams::default(), &secret("ours", &metadata)?).await?;
         account.delete("ours", &DeleteParams::default()).await?;
     }
     Ok(())
@@ -183,7 +183,7 @@ async fn others_are_not_fenced(scene: Scene) -> Result<()> {
     scene.plane.apply(&role.replace(ACCOUNT.0, &scene.namespace), &scene.namespace).await?;
     let other = scene.plane.service_account_client(&scene.namespace, ACCOUNT.1).await?;
     let secrets = Api::<Secret>::namespaced(other, &scene.namespace);
-    secrets.create(&PostParams::default(), &secret("others", json!({}))?).await?;
+    secrets.create(&PostParams::default(), &secret("others", &json!({}))?).await?;
     secrets.patch("others", &PatchParams::default(), &label(Some(OURS))).await?;
     secrets.patch("others", &PatchParams::default(), &label(None)).await?;
     secrets.delete("others", &DeleteParams::default()).await?;
