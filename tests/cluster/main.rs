@@ -3,6 +3,7 @@
 //! A module of tests has a function `tests` that lists them; see `smoke.rs` for the pattern.
 
 mod access;
+mod admitted;
 mod corrupting_proxy;
 mod credentials;
 mod door;
@@ -38,6 +39,7 @@ fn tests() -> Vec<ClusterTest> {
         quiet::tests(),
         reasons::tests(),
         access::tests(),
+        admitted::tests(),
         credentials::tests(),
         door::tests(),
         malformed::tests(),

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# What the manifests and the chart make is valid for the oldest and the newest supported Kubernetes, and good by kube-score.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+tools=$(tools/build.sh kubectl helm kubeconform kube-score)
+PATH=$tools:$PATH
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+for folder in crds deploy/manifests/base deploy/manifests/role deploy/manifests/overlays/* deploy/sample; do
+  kubectl kustomize "$folder" >"$out/${folder//\//-}.yaml" || fail "kubectl kustomize $folder"
+done
+for values in deploy/chart/ci/*.yaml; do
+  name=$(basename "$values" .yaml)
+  helm template playback-grant-operator deploy/chart --namespace playback-grant-system --values "$values" >"$out/chart-$name.yaml" \
+    || fail "helm template with $values"
+done
+
+# --- Each object is what its kind allows, in both versions. Kinds of the Prometheus operator are described nowhere here.
+tests/deploy/schemas.sh "$out/schemas"
+conform() { # VERSION FILE…
+  kubeconform -strict -summary -skip ServiceMonitor,PodMonitor,PrometheusRule \
+    -schema-location "$out/schemas/$1/{{.ResourceKind}}{{.KindSuffix}}.json" "${@:2}"
+}
+for version in 1.33 1.37; do
+  echo "kubeconform, Kubernetes $version:"
+  conform "$version" "$out"/*.yaml || fail "something isn't what Kubernetes $version allows"
+done
+
+spoil() { # WHAT SED-EXPRESSION: a spoilt manifest must be refused
+  sed "$2" "$out/deploy-manifests-overlays-simulator.yaml" >"$out/spoilt"
+  sed "$2" "$out/deploy-sample.yaml" >>"$out/spoilt"
+  cp "$out/spoilt" "$out/spoilt.yml"
+  ! conform 1.37 "$out/spoilt.yml" >/dev/null || fail "kubeconform takes $1"
+}
+cat "$out/deploy-manifests-overlays-simulator.yaml" "$out/deploy-sample.yaml" >"$out/whole.yml"
+conform 1.37 "$out/whole.yml" >/dev/null || fail 'the unspoilt manifest is refused'
+spoil 'a field that is unknown' 's/replicas: 1/replicaz: 1/'
+spoil 'a value of another type' 's/containerPort: 8080/containerPort: eighty/'
+spoil 'a request with an unknown field' 's/ttlSeconds: 15/ttlSecond: 15/'
+spoil 'a request without its streamer' '/playerStreamerSid:/d'
+
+# --- kube-score, with the exceptions that are meant, each of which is needed.
+exceptions=(
+  --ignore-container-cpu-limit                               # a refresh that is held back for want of CPU time is a late one
+  --ignore-test=container-image-pull-policy                  # a released tag never moves; a node goes on without the registry
+  --ignore-test=container-security-context-user-group-id     # the image has its number, and OpenShift gives its own
+  --ignore-test=container-ephemeral-storage-request-and-limit # nothing is written but the log, which the kubelet rotates
+)
+score() { kube-score score --kubernetes-version v1.33 --output-format ci "$@"; }
+echo 'kube-score:'
+for file in "$out"/deploy-manifests-base.yaml "$out"/deploy-manifests-overlays-*.yaml "$out"/chart-*.yaml; do
+  score "${exceptions[@]}" "$file" >"$out/score" || { grep '^\[CRITICAL\]' "$out/score" >&2; fail "kube-score finds fault with $(basename "$file")"; }
+  echo "  $(basename "$file"): $(grep -c '^\[OK\]' "$out/score") checks"
+done
+for exception in "${exceptions[@]}"; do
+  others=()
+  for other in "${exceptions[@]}"; do [ "$other" = "$exception" ] || others+=("$other"); done
+  ! score "${others[@]}" "$out/deploy-manifests-base.yaml" >/dev/null || fail "kube-score needs no exception $exception"
+done
+
+# --- One version everywhere.
+version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+for file in deploy/manifests/base/kustomization.yaml deploy/manifests/overlays/simulator/kustomization.yaml; do
+  grep -q "newTag: $version\$" "$file" || fail "$file has another version than Cargo.toml: $version"
+done
+for key in version appVersion; do
+  grep -Eq "^$key: \"?$version\"?\$" deploy/chart/Chart.yaml || fail "deploy/chart/Chart.yaml has another $key than Cargo.toml: $version"
+done
+echo "one version everywhere: $version"
