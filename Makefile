@@ -16,9 +16,9 @@ help:
 	'make interop       others accept our Access Tokens: the vendor'"'"'s libraries for Python and Node, and its Player SDK' \
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
-	'make lint          format, clippy with warnings denied, sizes of files, generated files current   needs: Rust, a C compiler' \
+	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart   needs: Rust, a C compiler, Go' \
 	'make build         the operator and the simulator, for development                   needs: Rust, a C compiler' \
-	'make crd           writes crds/ anew from the resource'"'"'s types                       needs: Rust, a C compiler' \
+	'make crd           writes crds/ and the chart'"'"'s copy anew from the resource'"'"'s types  needs: Rust, a C compiler' \
 	'make tools         etcd, kube-apiserver, kube-controller-manager, kubectl, once      needs: Go; about 10 minutes on two cores' \
 	'make clean-tools   removes them, and the packages of make interop, from the cache folder' \
 	'' \
@@ -54,11 +54,13 @@ lint:
 	$(CARGO) run --quiet -- crd >target/playbackgrantrequests.yaml
 	@diff -u crds/playbackgrantrequests.yaml target/playbackgrantrequests.yaml \
 	  || { echo 'error: crds/playbackgrantrequests.yaml is not what the types say: run `make crd` and commit it' >&2; exit 1; }
+	@tests/deploy/chart.sh
 
 crd:
 	@mkdir -p crds target
 	$(CARGO) run --quiet -- crd >target/playbackgrantrequests.yaml
 	mv target/playbackgrantrequests.yaml crds/playbackgrantrequests.yaml
+	cp crds/playbackgrantrequests.yaml deploy/chart/files/playbackgrantrequests.yaml
 
 build:
 	$(CARGO) build --bins
