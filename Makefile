@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test interop bench-token lint crd build tools clean-tools
+.PHONY: help demo test e2e interop bench-token lint crd manifests build tools clean-tools
 
 help:
 	@printf '%s\n' \
@@ -13,10 +13,13 @@ help:
 	'                     needs: Rust, a C compiler, Go (once, to build the tools)' \
 	'make test          all tests: the pure core, the Media API client, and the operator on a real API server' \
 	'                     needs: the same' \
+	'make e2e           image, chart and manifests on a real single-node Kubernetes: installs, upgrades, kills, uninstalls' \
+	'                     needs: the same, root, and what tests/e2e/node/README.md says' \
 	'make interop       others accept our Access Tokens: the vendor'"'"'s libraries for Python and Node, and its Player SDK' \
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart   needs: Rust, a C compiler, Go' \
+	'make manifests     writes target/install.yaml, all manifests in one file            needs: Go' \
 	'make build         the operator and the simulator, for development                   needs: Rust, a C compiler' \
 	'make crd           writes crds/ and the chart'"'"'s copy anew from the resource'"'"'s types  needs: Rust, a C compiler' \
 	'make tools         etcd, kube-apiserver, kube-controller-manager, kubectl, once      needs: Go; about 10 minutes on two cores' \
@@ -37,6 +40,9 @@ test:
 	'with the shipped RBAC. Nothing is skipped: without a control plane they fail.'
 	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl >/dev/null
 	@$(CARGO) test --workspace
+
+e2e:
+	@tests/e2e/run.sh
 
 interop:
 	@tests/interop/run.sh
@@ -61,6 +67,11 @@ crd:
 	$(CARGO) run --quiet -- crd >target/playbackgrantrequests.yaml
 	mv target/playbackgrantrequests.yaml crds/playbackgrantrequests.yaml
 	cp crds/playbackgrantrequests.yaml deploy/chart/files/playbackgrantrequests.yaml
+
+manifests:
+	@mkdir -p target
+	@"$$(tools/build.sh kubectl)/kubectl" kustomize deploy/manifests/base >target/install.yaml
+	@echo 'target/install.yaml: everything for all namespaces in one file'
 
 build:
 	$(CARGO) build --bins

@@ -29,14 +29,13 @@ for version in 1.33 1.37; do
   conform "$version" "$out"/*.yaml || fail "something isn't what Kubernetes $version allows"
 done
 
+{ cat "$out/deploy-manifests-overlays-simulator.yaml"; echo ---; cat "$out/deploy-sample.yaml"; } >"$out/whole.yml"
+conform 1.37 "$out/whole.yml" >/dev/null || fail 'the unspoilt manifest is refused'
 spoil() { # WHAT SED-EXPRESSION: a spoilt manifest must be refused
-  sed "$2" "$out/deploy-manifests-overlays-simulator.yaml" >"$out/spoilt"
-  sed "$2" "$out/deploy-sample.yaml" >>"$out/spoilt"
-  cp "$out/spoilt" "$out/spoilt.yml"
+  sed "$2" "$out/whole.yml" >"$out/spoilt.yml"
+  ! cmp -s "$out/whole.yml" "$out/spoilt.yml" || fail "nothing was spoilt by $2"
   ! conform 1.37 "$out/spoilt.yml" >/dev/null || fail "kubeconform takes $1"
 }
-cat "$out/deploy-manifests-overlays-simulator.yaml" "$out/deploy-sample.yaml" >"$out/whole.yml"
-conform 1.37 "$out/whole.yml" >/dev/null || fail 'the unspoilt manifest is refused'
 spoil 'a field that is unknown' 's/replicas: 1/replicaz: 1/'
 spoil 'a value of another type' 's/containerPort: 8080/containerPort: eighty/'
 spoil 'a request with an unknown field' 's/ttlSeconds: 15/ttlSecond: 15/'

@@ -1,0 +1,247 @@
+#!/usr/bin/env bash
+# Installs, uses, troubles and uninstalls the operator, in the node's namespaces: run.sh calls it.
+#
+#   E2E_SCRATCH=FOLDER E2E_AUDIT=FILE inside.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+scratch=$E2E_SCRATCH rows=$E2E_SCRATCH/rows chart=deploy/chart
+export HELM_CACHE_HOME=$scratch/helm HELM_CONFIG_HOME=$scratch/helm HELM_DATA_HOME=$scratch/helm HOME=$scratch
+# shellcheck source=tests/e2e/lib.sh
+. tests/e2e/lib.sh
+
+images=ghcr.io/playback-grant-operator
+version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
+for name in playback-grant-operator media-api-simulator; do
+  ctr --namespace k8s.io images tag "$images/$name:$version" "$images/$name:previous" >/dev/null 2>&1 || fail "the node has no image $name:$version"
+done
+definition=CustomResourceDefinition/playbackgrantrequests.playbackgrant.dev
+
+new_namespace() { # NAME…
+  local name
+  for name in "$@"; do
+    kubectl create namespace "$name" >/dev/null
+    kubectl label namespace "$name" pod-security.kubernetes.io/enforce=restricted >/dev/null
+  done
+}
+
+remove_namespace() { # NAME…: nothing of ours may hold it up
+  timeout 60 kubectl delete namespace "$@" --ignore-not-found >/dev/null || fail "namespace $* does not go"
+}
+
+# The requests go with it, and then their Secrets; nothing waits for an operator.
+remove_definition() { documented delete-crd; }
+
+# A request without credentials is told of, and how soon.
+without_credentials() { # NAMESPACE
+  local since
+  kubectl apply --namespace "$1" --filename deploy/sample/requests.yaml >/dev/null
+  since=$(date +%s%N)
+  within 30 'the request says CredentialsNotFound' has_reason "$1" lobby CredentialsNotFound
+  elapsed "$since"
+}
+
+the_observer_can_complain() {
+  new_namespace stale
+  local url='https://playback.example.com/?token=sim1.1700000000000.15000.00000000000000000000000000000000'
+  kubectl create secret generic stale --namespace stale --from-literal=playbackUrl="$url" >/dev/null
+  observe 3 stale stale
+  ! observed 'the observer, shown an expired grant' stale || fail 'the observer has no complaint about an expired grant'
+  grep -q 'stale: expired 2\.[5-9] s\|stale: expired 3\.[0-9] s' "$rows" || fail 'the observer measures wrong'
+  remove_namespace stale
+}
+
+with_default_values() {
+  documented helm-install
+  new_namespace web
+  local took
+  took=$(without_credentials web)
+  printf an-example >"$scratch/key"
+  API_KEY_SID=SK00000000000000000000000000000000 FILE=$scratch/key documented credentials
+  # With credentials it calls the Media API, of which there is none here.
+  within 20 'with credentials, the Media API is called' has_reason web lobby MediaApiUnavailable
+  row 'helm install, default values' "pod Ready under restricted; CredentialsNotFound after $took s"
+  awk -v took="$took" 'BEGIN {exit !(took <= 2)}' || fail "CredentialsNotFound took $took s, more than 2"
+  documented helm-uninstall
+  within 60 'only the definition is left' is_left "$definition "
+  row 'helm uninstall' "left: $(left)"
+  remove_namespace web
+  remove_definition
+}
+
+# Ready in the node's images, then two minutes under trouble that must not show.
+steady() { # WHAT TROUBLE…
+  local what=$1 since trouble
+  shift
+  observe 120 web lobby kiosk keynote-grant
+  since=$(date +%s%N)
+  for trouble in "$@"; do
+    sleep 5
+    $trouble
+    row "$what" "$trouble, $(elapsed "$since") s into the observation"
+  done
+  observes web || fail 'the observation ended before the trouble did'
+  observed "$what" web || fail 'a Secret held an expired grant, or was not refreshed'
+}
+
+helm_upgrade() {
+  documented helm-upgrade
+}
+
+with_helm() {
+  helm install playback-grant-operator "$scratch/previous/deploy/chart" --namespace $system --wait \
+    --set simulator.enabled=true --set image.tag=previous --set simulator.image.tag=previous >/dev/null
+  # What the chart says after the installation is what people paste.
+  helm get notes playback-grant-operator --namespace $system | sed -n '/^kubectl/,$p' >"$scratch/notes"
+  bash -euo pipefail "$scratch/notes" >/dev/null || fail 'the commands in NOTES.txt fail'
+  has_reason default keynote GrantIssued || fail 'the sample in NOTES.txt is not Ready'
+  row 'simulator.enabled=true' 'the sample that NOTES.txt prints is Ready'
+  documented sample
+  kubectl label namespace web pod-security.kubernetes.io/enforce=restricted >/dev/null
+  # The chart before says `previous`; the new one takes its own version.
+  helm_upgrade() {
+    local block
+    documented helm-upgrade
+    helm upgrade playback-grant-operator "$chart" --namespace $system --reset-then-reuse-values --wait \
+      --set image.tag=,simulator.image.tag= >/dev/null
+    block=$(operator_pods --output 'jsonpath={.items[*].spec.containers[0].image}')
+    [ "$block" = "$images/playback-grant-operator:$version" ] || fail "after the upgrade the image is $block"
+  }
+  steady 'helm' helm_upgrade restart_rolling delete_pod kill_container
+  REGISTRY=$images documented helm-images
+  documented fault
+  within 20 'the fault is told' shows_failing
+  within 60 'and its end' ready web lobby kiosk keynote
+  documented helm-uninstall
+  within 60 'only the definition is left' is_left "$definition "
+  [ "$(kubectl get secrets --namespace web --selector app.kubernetes.io/managed-by=playback-grant-operator --output name | wc -l)" = 3 ] \
+    || fail 'the Secrets went with the operator'
+  row 'helm uninstall' "left: $(left), the requests and their Secrets"
+  remove_namespace web
+  kubectl delete playbackgrantrequest/keynote secret/media-api >/dev/null
+  remove_definition
+}
+
+shows_failing() {
+  kubectl get playbackgrantrequests --namespace web --output 'jsonpath={.items[*].status.conditions[?(@.type=="RefreshFailing")].status}' | grep -q True
+}
+
+certificate() { # NAME HOST: an authority, and a certificate of it for the host, in $scratch/NAME
+  mkdir "$scratch/$1"
+  (
+    cd "$scratch/$1"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout ca.key -out ca.crt -days 2 -subj "/CN=$1" \
+      -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout tls.key -out tls.csr -subj /CN=simulator
+    printf 'basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:%s\n' "$2" >tls.ext
+    openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile tls.ext -out tls.crt
+  ) >/dev/null 2>&1
+}
+
+tls_secret() { # NAMESPACE NAME
+  kubectl create secret generic simulator-tls --namespace "$1" --type kubernetes.io/tls --from-file=tls.crt="$scratch/$2/tls.crt" \
+    --from-file=tls.key="$scratch/$2/tls.key" --from-file=ca.crt="$scratch/$2/ca.crt" >/dev/null
+}
+
+# Over https, by names, from an image that has nothing but the program: the authority is the file's.
+with_tls() {
+  local host=simulator.media-api.svc message
+  certificate right "$host"
+  certificate wrong "$host"
+  new_namespace media-api web
+  tls_secret media-api right
+  sed "s|VERSION|$version|" tests/e2e/tls-simulator.yaml | kubectl apply --namespace media-api --filename - >/dev/null
+  kubectl rollout status deployment/simulator --namespace media-api --timeout=60s >/dev/null || fail 'the simulator does not start'
+  helm install playback-grant-operator "$chart" --namespace $system --wait >/dev/null
+  export MEDIA_API_URL=https://$host:8181
+  # At first another authority than the one that signed: no grant, and it is told why.
+  CA_FILE=$scratch/wrong/ca.crt documented helm-ca
+  kubectl apply --namespace web --kustomize deploy/sample >/dev/null
+  within 30 'a certificate of an unknown authority is told of' has_reason web lobby MediaApiUnavailable
+  message=$(kubectl get playbackgrantrequest lobby --namespace web --output 'jsonpath={.status.conditions[?(@.type=="Ready")].message}')
+  grep -qi 'certificate' <<<"$message" || fail "the message tells of no certificate: $message"
+  row 'https, another authority' "no grant: ${message:0:90}…"
+  kubectl create configmap media-api-ca --namespace $system --from-file=ca.crt="$scratch/right/ca.crt" --dry-run=client --output yaml \
+    | kubectl apply --server-side --force-conflicts --filename - >/dev/null
+  restart_rolling
+  ready web lobby kiosk keynote
+  row 'https, --media-api-ca-file' "Ready, by the name $host"
+  documented helm-uninstall
+  kubectl delete configmap media-api-ca --namespace $system >/dev/null
+  remove_namespace web media-api
+  # The chart's own simulator, over https.
+  certificate chart "media-api-simulator.$system.svc"
+  tls_secret $system chart
+  new_namespace web
+  helm install playback-grant-operator "$chart" --namespace $system --wait --set simulator.enabled=true \
+    --set simulator.tls.secretName=simulator-tls >/dev/null
+  kubectl apply --namespace web --kustomize deploy/sample >/dev/null
+  ready web lobby kiosk keynote
+  row 'simulator.tls' 'Ready'
+  documented helm-uninstall
+  kubectl delete secret simulator-tls --namespace $system >/dev/null
+  remove_namespace web
+  remove_definition
+}
+
+with_manifests() {
+  remove_namespace $system
+  documented kustomize-simulator
+  documented sample
+  kubectl label namespace web pod-security.kubernetes.io/enforce=restricted >/dev/null
+  steady 'manifests' restart_rolling delete_pod kill_container
+  timeout 90 kubectl delete --kustomize deploy/manifests/overlays/simulator >/dev/null || fail 'the manifests do not go: an object hangs'
+  within 60 'nothing is left' is_left ''
+  row 'kubectl delete --kustomize' 'left: nothing'
+  remove_namespace web
+  # The single file of a release, and the folder that it is made of.
+  documented install-yaml
+  documented kustomize
+  row 'install.yaml' 'applied; the folder that it is made of changes nothing'
+  documented kustomize-delete
+  within 60 'nothing is left' is_left ''
+}
+
+# What the operator's account has asked that concerns no namespace.
+cluster_wide() {
+  grep -F "\"username\":\"system:serviceaccount:$system:playback-grant-operator\"" "$E2E_AUDIT" | tail -n "+$((1 + $1))" | grep -vF '"namespace":"' || :
+}
+
+asked_by_account() { grep -cF "\"username\":\"system:serviceaccount:$system:playback-grant-operator\"" "$E2E_AUDIT" || :; }
+
+namespaced() {
+  local before asked beyond
+  new_namespace web kiosk other
+  before=$(asked_by_account)
+  helm install playback-grant-operator "$chart" --namespace $system --create-namespace --wait --set 'namespaces={web,kiosk}' \
+    --set simulator.enabled=true >/dev/null
+  for name in web kiosk other; do kubectl apply --namespace $name --kustomize deploy/sample >/dev/null; done
+  ready web lobby kiosk keynote
+  ready kiosk lobby kiosk keynote
+  sleep 15
+  ready web lobby kiosk keynote
+  [ -z "$(kubectl get playbackgrantrequests --namespace other --output 'jsonpath={.items[*].status}')" ] || fail 'the third namespace is served'
+  [ "$(kubectl get secrets --namespace other --output name)" = secret/media-api ] || fail 'the third namespace has Secrets of the operator'
+  asked=$(($(asked_by_account) - before))
+  [ "$asked" -gt 20 ] || fail "the audit log knows $asked requests of the account"
+  beyond=$(cluster_wide "$before")
+  [ -z "$beyond" ] || fail "cluster-wide requests of the account: $(cut -c 1-300 <<<"$beyond" | head -n 3)"
+  row 'namespaced, two of three' "six requests Ready, the third namespace untouched; of $asked requests of the account 0 cluster-wide"
+  helm uninstall playback-grant-operator --namespace $system --wait >/dev/null
+  documented helm-namespaced
+  documented helm-uninstall
+  remove_namespace web kiosk other $system
+  remove_definition
+  new_namespace web
+  documented kustomize-namespaced
+  row 'overlay namespaced' "CredentialsNotFound after $(without_credentials web) s"
+  kubectl delete --kustomize deploy/manifests/overlays/namespaced >/dev/null
+  within 60 'nothing is left' is_left ''
+  remove_namespace web
+}
+
+the_observer_can_complain
+with_default_values
+with_helm
+with_tls
+with_manifests
+namespaced
