@@ -61,6 +61,7 @@ lint:
 	@diff -u crds/playbackgrantrequests.yaml target/playbackgrantrequests.yaml \
 	  || { echo 'error: crds/playbackgrantrequests.yaml is not what the types say: run `make crd` and commit it' >&2; exit 1; }
 	@tests/deploy/chart.sh
+	@tests/deploy/argocd.sh
 
 crd:
 	@mkdir -p crds target

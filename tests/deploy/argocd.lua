@@ -45,7 +45,8 @@ local cases = {
   {"a grant without the token that is asked for", "Degraded", "CredentialsCannotSign: why",
     request({issued, condition("Stalled", "True", "CredentialsCannotSign", "why")})},
   {"a refusal that isn't slow yet", "Progressing", "PlayerStreamerNotFound: why",
-    request({ready_false("PlayerStreamerNotFound"), failing("PlayerStreamerNotFound"), condition("Reconciling", "True", "PlayerStreamerNotFound", "why")})},
+    request({ready_false("PlayerStreamerNotFound"), failing("PlayerStreamerNotFound"),
+      condition("Reconciling", "True", "PlayerStreamerNotFound", "why")})},
   {"no grant, and nothing is done about it", "Degraded", "Suspended: why", request({ready_false("Suspended")})},
   {"suspended under a live grant", "Suspended", "GrantIssued: Secret web/keynote holds an unexpired grant", request({issued}, {suspend = true})},
   {"suspended for longer", "Suspended", "Suspended: why", request({ready_false("Suspended")}, {suspend = true})},
@@ -73,7 +74,8 @@ for _, case in ipairs(cases) do
   local health = check()
   if health.status ~= status or health.message ~= message then
     wrong = wrong + 1
-    print(string.format("error: argocd: %s: expected %s (%s), found %s (%s)", name, status, message, tostring(health.status), tostring(health.message)))
+    local found = tostring(health.status) .. " (" .. tostring(health.message) .. ")"
+    print(string.format("error: argocd: %s: expected %s (%s), found %s", name, status, message, found))
   end
 end
 print(string.format("argocd: %d passed, %d failed", #cases - wrong, wrong))

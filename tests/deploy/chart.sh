@@ -41,7 +41,8 @@ lints() {
   local values helm
   for helm in helm helm3; do
     for values in "$chart"/ci/*-values.yaml; do
-      "$tools/$helm" lint --strict --quiet "$chart" --values "$values" >"$work/lint" 2>&1 || { cat "$work/lint" >&2; die "$helm lint --strict with $values"; }
+      "$tools/$helm" lint --strict --quiet "$chart" --values "$values" >"$work/lint" 2>&1 ||
+        { cat "$work/lint" >&2; die "$helm lint --strict with $values"; }
     done
   done
 }
@@ -109,9 +110,11 @@ refuses() {
 }
 
 definition_is_current() {
-  cmp crds/playbackgrantrequests.yaml "$chart/files/playbackgrantrequests.yaml" || die 'the chart holds another CustomResourceDefinition than crds/: run `make crd` and commit it'
+  cmp crds/playbackgrantrequests.yaml "$chart/files/playbackgrantrequests.yaml" ||
+    die 'the chart holds another CustomResourceDefinition than crds/: run `make crd` and commit it'
   # But for the labels that are put to the end of its metadata, it is installed as it is.
-  render helm --set crds.keep=false --show-only templates/crd.yaml | sed -e '/^---$/d' -e '/^# Source: /d' -e '/^  labels:$/,/^spec:$/{/^spec:$/!d}' >"$work/definition"
+  render helm --set crds.keep=false --show-only templates/crd.yaml |
+    sed -e '/^---$/d' -e '/^# Source: /d' -e '/^  labels:$/,/^spec:$/{/^spec:$/!d}' >"$work/definition"
   diff -u -B crds/playbackgrantrequests.yaml "$work/definition" || die 'the chart installs another CustomResourceDefinition than crds/ holds'
 }
 
@@ -162,7 +165,8 @@ dashboards_have_a_place() {
   mkdir -p "$work/with-dashboard/files/dashboards"
   printf '{"title": "{{ .Values }}"}\n' >"$work/with-dashboard/files/dashboards/one.json"
   "$tools/helm" template one "$work/with-dashboard" --set grafanaDashboard.enabled=true --show-only templates/grafanadashboard.yaml >"$work/dashboard"
-  grep -qF '{"title": "{{ .Values }}"}' "$work/dashboard" || { cat "$work/dashboard" >&2; die 'a dashboard in files/dashboards isn'"'"'t installed as it is'; }
+  grep -qF '{"title": "{{ .Values }}"}' "$work/dashboard" ||
+    { cat "$work/dashboard" >&2; die 'a dashboard in files/dashboards is not installed as it is'; }
 }
 
 suites_pass() {
@@ -173,10 +177,11 @@ suites_pass() {
 # A suite in which the value LEAF is given nowhere. With LEAF empty all is given still, beside a value that nothing reads.
 without() { # LEAF FILE
   awk -v leaf="$1" '
+    function within(a, b) { return a == b || index(a, b ".") == 1 || index(b, a ".") == 1 }
     function indent(line) { match(line, /^ */); return RLENGTH }
     /^    set:$/ { print; print "      global: {}"; inside = 1; next }
     inside && /[^ ]/ && indent($0) <= 4 { inside = 0 }
-    inside && indent($0) == 6 { key = $1; sub(/:$/, "", key); gone = key == "global" || leaf != "" && (key == leaf || index(leaf, key ".") == 1 || index(key, leaf ".") == 1) }
+    inside && indent($0) == 6 { key = $1; sub(/:$/, "", key); gone = key == "global" || leaf != "" && within(key, leaf) }
     inside && gone { next }
     { print }' "$2"
 }

@@ -182,7 +182,7 @@ true
 {{- end -}}
 {{- $loopback := regexMatch "^http://(localhost|127\\.[0-9.]+|\\[::1\\])(:[0-9]+)?(/.*)?$" $media.url -}}
 {{- if and (hasPrefix "http:" $media.url) (not $loopback) (not $media.allowInsecure) -}}
-{{- fail "mediaApi.url is plain http, by which credentials and grants cross the network readable: give an https address, or set mediaApi.allowInsecure" -}}
+{{- fail "mediaApi.url is plain http: credentials and grants would cross the network readable. Give an https address, or set mediaApi.allowInsecure" -}}
 {{- end -}}
 {{- if and .Values.serviceMonitor.enabled (not .Values.metrics.service.enabled) -}}
 {{- fail "serviceMonitor.enabled: it needs metrics.service.enabled; podMonitor does without" -}}
