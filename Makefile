@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e interop bench-token lint crd manifests build tools clean-tools
+.PHONY: help demo test e2e interop bench-token lint crd docs manifests build tools clean-tools
 
 help:
 	@printf '%s\n' \
@@ -19,6 +19,7 @@ help:
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart   needs: Rust, a C compiler, Go' \
+	'make docs          writes docs/reference.md and docs/configuration.md anew           needs: Rust, a C compiler' \
 	'make manifests     writes target/install.yaml, all manifests in one file            needs: Go' \
 	'make build         the operator and the simulator, for development                   needs: Rust, a C compiler' \
 	'make crd           writes crds/ and the chart'"'"'s copy anew from the resource'"'"'s types  needs: Rust, a C compiler' \
@@ -60,7 +61,13 @@ lint:
 	$(CARGO) run --quiet -- crd >target/playbackgrantrequests.yaml
 	@diff -u crds/playbackgrantrequests.yaml target/playbackgrantrequests.yaml \
 	  || { echo 'error: crds/playbackgrantrequests.yaml is not what the types say: run `make crd` and commit it' >&2; exit 1; }
+	@mkdir -p target/docs
+	$(CARGO) run --quiet --example docs -- target/docs
+	@for name in reference.md configuration.md; do diff -u docs/$$name target/docs/$$name \
+	  || { echo "error: docs/$$name is not what the types say: run \`make docs\` and commit it" >&2; exit 1; }; done
+	@tests/deploy/docs.sh
 	@tests/deploy/chart.sh
+	@tests/deploy/manifests.sh
 	@tests/deploy/argocd.sh
 
 crd:
@@ -68,6 +75,9 @@ crd:
 	$(CARGO) run --quiet -- crd >target/playbackgrantrequests.yaml
 	mv target/playbackgrantrequests.yaml crds/playbackgrantrequests.yaml
 	cp crds/playbackgrantrequests.yaml deploy/chart/files/playbackgrantrequests.yaml
+
+docs:
+	$(CARGO) run --quiet --example docs -- docs
 
 manifests:
 	@mkdir -p target
