@@ -27,7 +27,7 @@ fi
 
 describe() { # NAME: sets module (the folder that pins it), package, and how long it takes on two cores with Go's build cache empty
   local kubernetes=kubernetes
-  cgo=0 tags='' minutes=1
+  cgo=0 tags='' link='' minutes=1
   [ "${K8S:-}" = 1.33 ] && kubernetes=kubernetes-1.33
   case $1 in
     etcd) module=kubernetes package=go.etcd.io/etcd/server/v3 ;;
@@ -36,8 +36,8 @@ describe() { # NAME: sets module (the folder that pins it), package, and how lon
     kube-scheduler | kubelet | kube-proxy | kubectl) module=kubernetes package=k8s.io/kubernetes/cmd/$1 ;;
     coredns) module=coredns package=github.com/coredns/coredns minutes=3 ;;
     containerd | containerd-shim-runc-v2 | ctr) module=containerd package=github.com/containerd/containerd/v2/cmd/$1 ;;
-    # Its first steps in a new namespace are C. Without libseccomp: no header is needed, and no filter is applied.
-    runc) module=containerd package=github.com/opencontainers/runc cgo=1 tags=runc_nodmz ;;
+    # Its first steps in a new namespace are C. Without libseccomp it starts no container that has a seccomp profile.
+    runc) module=containerd package=github.com/opencontainers/runc cgo=1 tags='seccomp netgo osusergo' link=' -linkmode external -extldflags -static' ;;
     bridge | loopback) module=containerd package=github.com/containernetworking/plugins/plugins/main/$1 ;;
     host-local) module=containerd package=github.com/containernetworking/plugins/plugins/ipam/$1 ;;
     portmap) module=containerd package=github.com/containernetworking/plugins/plugins/meta/$1 ;;
@@ -51,8 +51,8 @@ describe() { # NAME: sets module (the folder that pins it), package, and how lon
     glua) module=checks package=github.com/yuin/gopher-lua/cmd/glua ;;
     *) die "tools/build.sh knows no program '$1'" ;;
   esac
-  # Every set of pins has a folder of its own, so that a change of version never meets an old program.
-  bin=$cache/tools/$module-$(cat "$here/$module/go.mod" "$here/$module/go.sum" | cksum | tr ' ' -)
+  # Every set of pins (and of tags) has a folder of its own, so that a change of version never meets an old program.
+  bin=$cache/tools/$module-$(printf %s "$tags" | cat "$here/$module/go.mod" "$here/$module/go.sum" - | cksum | tr ' ' -)
 }
 
 case ${K8S:-} in '' | 1.37 | 1.33) ;; *) die "K8S=$K8S isn't pinned here: 1.37 (the default) and 1.33 are" ;; esac
@@ -69,8 +69,9 @@ find_missing() { # of the names given, those that are neither supplied nor built
 }
 
 build() { # NAME PLACE: builds one program, with its place in the row for the progress
-  local name=$1 place=$2 start part log pid code
+  local name=$1 place=$2 start part log pid code packages=''
   describe "$name"
+  [ "$cgo" = 0 ] || packages=$("$here/debian.sh" libseccomp)
   mkdir -p "$bin"
   rm -f "$bin/.$name".[0-9]* # what a killed build left; the lock is held, so nobody is writing there
   start=$SECONDS
@@ -78,8 +79,8 @@ build() { # NAME PLACE: builds one program, with its place in the row for the pr
   log=$bin/$name.log
   # Job control gives Go a process group of its own, in which SIGINT isn't ignored and reaches the compilers too.
   set -m
-  (cd "$here/$module" && exec env CGO_ENABLED=$cgo GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false -tags "$tags" \
-    -ldflags "$(stamp "$module")" -o "$part" "$package") \
+  (cd "$here/$module" && exec env CGO_ENABLED=$cgo PKG_CONFIG_PATH="$packages" GOFLAGS=-mod=readonly \
+    go build -trimpath -buildvcs=false -tags "$tags" -ldflags "$(stamp "$module")$link" -o "$part" "$package") \
     >"$log" 2>&1 9>&- &
   pid=$!
   set +m
