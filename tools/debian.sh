@@ -18,7 +18,7 @@ unpack() { # NAME REMEDY PACKAGE…: sets root, the folder that holds them
   shift 2
   root=$cache/tools/debian-$name
   [ ! -d "$root" ] || return 0
-  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "$name is missing: $remedy"
+  command -v apt-get >/dev/null || die "$name is missing: $remedy"
   say "unpacking $* into $root, once"
   part=$root.$$
   mkdir -p "$part/packages" "$part/root"
