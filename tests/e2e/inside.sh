@@ -51,7 +51,9 @@ the_observer_can_complain() {
 }
 
 with_default_values() {
-  documented helm-install
+  kubectl create namespace $system >/dev/null
+  documented restricted
+  documented helm-plain
   new_namespace web
   local took
   took=$(without_credentials web)
