@@ -6,6 +6,7 @@ pub mod clock;
 pub mod controller;
 pub mod lifecycle;
 pub mod media;
+pub mod names;
 pub mod parts_hash;
 pub mod simulator;
 pub mod telemetry;

@@ -7,6 +7,7 @@
 mod act;
 mod answers;
 pub mod api;
+mod client;
 mod contents;
 mod credentials;
 mod decoding;
@@ -23,12 +24,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::client::ClientBuilder;
-use kube::{Client, Config};
+use kube::Client;
 use tokio_util::sync::CancellationToken;
-use tower::timeout::TimeoutLayer;
 
 use self::api::ApiServer;
+pub use self::client::client;
 use self::credentials::CredentialsStore;
 use self::registry::{ObjectName, Registry};
 use self::scope::Scope;
@@ -131,14 +131,4 @@ impl Controller {
         }
         parts.join_next().await;
     }
-}
-
-/// A client of the API server whose calls end: the library's own waits without bound, and repeats a failing call for minutes.
-pub fn client(mut config: Config) -> Result<Client, kube::Error> {
-    config.default_retry = false;
-    // The environment's proxies are for the Media API: the library would take HTTPS_PROXY for the API server too, without NO_PROXY.
-    config.proxy_url = None;
-    config.read_timeout = Some(SILENCE_LIMIT);
-    config.reset_reader_on_write = true;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(API_SERVER_LIMIT)).build())
 }

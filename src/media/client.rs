@@ -19,6 +19,7 @@ use super::credentials::Credentials;
 use super::error::{AnswerHead, CallError, CallFailure};
 use super::retry_after::parse_retry_after;
 use super::transport_error::failure_of;
+use crate::names::Names;
 
 const USER_AGENT: &str = concat!("playback-grant-operator/", env!("CARGO_PKG_VERSION"));
 
@@ -60,6 +61,7 @@ impl MediaClient {
             .pool_max_idle_per_host(0)
             .referer(false)
             .connection_verbose(false)
+            .dns_resolver(Names::default())
             .connector_layer(ConnectLimitLayer);
         if let Some(path) = ca_file {
             builder = builder.tls_certs_merge(read_certificates(path)?);

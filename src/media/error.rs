@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::vendor_errors;
+use crate::names::NameProblem;
 
 /// What a failed call means for the calls to come. The table of `docs/media-api.md`, as a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +84,12 @@ pub struct AnswerHead {
 /// The ways in which a call fails, each with what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CallFailure {
-    /// The name service knows no address of the host.
-    #[error("the host's name does not resolve: check the Media API's URL (or the proxy's) and the name service")]
-    NameNotResolved,
+    /// The name service gives no address of the host.
+    #[error("the host's name in the Media API's URL (or the proxy's) does not resolve, {problem}")]
+    NameNotResolved {
+        /// Why, and what to do.
+        problem: NameProblem,
+    },
     /// Nothing listens there.
     #[error("the connection was refused: check the Media API's URL and port (or the proxy's), and that something listens there")]
     ConnectionRefused,
@@ -185,7 +189,7 @@ impl CallFailure {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::NameNotResolved
+            Self::NameNotResolved { .. }
             | Self::ConnectionRefused
             | Self::ConnectTimedOut { .. }
             | Self::ConnectFailed { .. }
@@ -218,7 +222,7 @@ impl CallFailure {
             Self::NotJson { .. } | Self::GrantMissing | Self::WrongType { .. } | Self::OtherPlayerStreamer => {
                 Some(AnswerHead { status: 201, retry_after: None })
             }
-            Self::NameNotResolved
+            Self::NameNotResolved { .. }
             | Self::ConnectionRefused
             | Self::ConnectTimedOut { .. }
             | Self::ConnectFailed { .. }

@@ -9,14 +9,15 @@ use rustls::CertificateError;
 
 use super::call_progress::{CallProgress, ConnectLimitPassed};
 use super::error::{CallFailure, CertificateProblem};
+use crate::names::NameProblem;
 
 /// What became of a call that failed below HTTP.
 pub(super) fn failure_of(error: &reqwest::Error, progress: &CallProgress) -> CallFailure {
     if let Some(ConnectLimitPassed(limit)) = find(error) {
         return CallFailure::ConnectTimedOut { limit: *limit };
     }
-    if error.is_dns() {
-        return CallFailure::NameNotResolved;
+    if let Some(problem) = find::<NameProblem>(error) {
+        return CallFailure::NameNotResolved { problem: *problem };
     }
     if let Some(tls) = find::<rustls::Error>(error) {
         return match tls {

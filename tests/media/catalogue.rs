@@ -30,7 +30,7 @@ const ALL: [&str; 16] = [
 /// A variant that is new doesn't compile here, and then belongs into [`ALL`]; but for the one that no client makes: the dispatcher does.
 fn name(failure: &CallFailure) -> &'static str {
     let place = match failure {
-        CallFailure::NameNotResolved => 0,
+        CallFailure::NameNotResolved { .. } => 0,
         CallFailure::ConnectionRefused => 1,
         CallFailure::ConnectTimedOut { .. } => 2,
         CallFailure::ConnectFailed { .. } => 3,

@@ -19,6 +19,13 @@ pub struct Outcome {
     pub text: String,
 }
 
+impl Outcome {
+    /// Whatever this machine's own name service makes of a name that nobody has.
+    fn is_unresolved(&self) -> bool {
+        self.failure.starts_with("NameNotResolved ")
+    }
+}
+
 /// Two roles: in the process that another test has started it makes the call; in any other it has it made, without a proxy.
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_named() {
@@ -30,7 +37,7 @@ async fn a_name_that_does_not_resolve_is_named() {
         println!("\nOUTCOME\t{failure}\t{text}");
         return;
     }
-    assert_eq!(unresolved().await.failure, "NameNotResolved");
+    assert!(unresolved().await.is_unresolved());
 }
 
 async fn call_in_own_process(base_url: &str, variables: &[(&str, &str)]) -> Outcome {
@@ -102,7 +109,7 @@ async fn no_proxy_is_heeded() {
     let variables = [("HTTP_PROXY", format!("http://{}", proxy.address)), ("NO_PROXY", "invalid".to_owned())];
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let outcome = call_in_own_process("http://media.invalid", &variables).await;
-    assert_eq!((outcome.failure.as_str(), proxy.seen().connections), ("NameNotResolved", 0));
+    assert!(outcome.is_unresolved() && proxy.seen().connections == 0, "{outcome:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,40 @@
+//! The client of the API server.
+
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ClientBuilder, ConfigExt};
+use kube::{Client, Config};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tower::timeout::TimeoutLayer;
+use tower::{BoxError, ServiceBuilder};
+
+use super::{API_SERVER_LIMIT, SILENCE_LIMIT};
+use crate::names::Names;
+
+/// A client of the API server whose calls end: the library's own waits without bound, and repeats a failing call for minutes.
+///
+/// Put together here from the library's parts, because its own whole looks names up through the C library. The environment's proxies, which
+/// are for the Media API, have no place in it: the library would take `HTTPS_PROXY` for the API server too, without `NO_PROXY`.
+pub fn client(config: Config) -> Result<Client, kube::Error> {
+    if CryptoProvider::get_default().is_none() {
+        // An error only says that another has just done the same.
+        let _ = aws_lc_rs::default_provider().install_default();
+    }
+    let mut connector = HttpConnector::new_with_resolver(Names::default());
+    connector.enforce_http(false);
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(Some(SILENCE_LIMIT));
+    connector.set_reset_reader_on_write(true);
+    let http: HttpClient<_, Body> = HttpClient::builder(TokioExecutor::new()).build(connector);
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::new(API_SERVER_LIMIT))
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(ClientBuilder::new(service, config.default_namespace).build())
+}

@@ -1,0 +1,149 @@
+//! Host names, looked up without the C library: its way to the name service needs shared objects at run time, which a static program
+//! in an image of its own doesn't have.
+//!
+//! As everywhere on Linux `/etc/hosts` and `/etc/resolv.conf` decide; both are read anew for each look-up. A failure is never remembered:
+//! a Service that has just been made is found by the next call.
+
+mod look_up;
+mod problem;
+mod search;
+
+#[cfg(test)]
+mod tests;
+
+pub use problem::NameProblem;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use hyper_util::client::legacy::connect::dns::Name;
+use reqwest::dns::{Addrs, Resolve, Resolving};
+use tower::Service;
+
+use look_up::{Found, look_up};
+
+use crate::clock::Clock;
+use crate::time::Instant;
+
+/// The port that name servers listen on.
+const PORT: u16 = 53;
+
+/// How long an address is used without asking again, whatever its record says: who moves a host waits no longer than this.
+const LONGEST_KEPT: Duration = Duration::from_secs(5);
+
+/// For how long an address that was found still serves where no name server answers: their outage need not be ours.
+const LONGEST_STALE: Duration = Duration::from_mins(1);
+
+/// Looks host names up. A clone shares what is known.
+///
+/// However many ask for a name at once, it is looked up once.
+#[derive(Clone, Debug)]
+pub struct Names(Arc<Shelf>);
+
+#[derive(Debug)]
+struct Shelf {
+    places: Places,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug)]
+struct Places {
+    resolv_conf: PathBuf,
+    hosts: PathBuf,
+    port: u16,
+}
+
+type LookUp = Shared<BoxFuture<'static, Result<Found, NameProblem>>>;
+
+#[derive(Debug, Default)]
+struct Known {
+    last: Option<LookUp>,
+    /// What was found last, and when.
+    found: Option<(Instant, Arc<[IpAddr]>)>,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self::at(Places { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into(), port: PORT })
+    }
+}
+
+impl Names {
+    fn at(places: Places) -> Self {
+        Self(Arc::new(Shelf { places, known: Mutex::default() }))
+    }
+
+    /// The addresses of a host, in the order in which to try them.
+    pub async fn addresses(&self, host: &str) -> Result<Arc<[IpAddr]>, NameProblem> {
+        let host = host.to_ascii_lowercase();
+        match self.look_up(&host).await {
+            Ok(found) => {
+                self.known().entry(host).or_default().found = Some((found.at, Arc::clone(&found.addresses)));
+                Ok(found.addresses)
+            }
+            Err(problem) if problem.is_of_the_servers() => self.stale(&host).ok_or(problem),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// The look-up to wait for: one that is under way or still holds, or else a new one.
+    fn look_up(&self, host: &str) -> LookUp {
+        let mut known = self.known();
+        let known = known.entry(host.to_owned()).or_default();
+        let usable = |last: &&LookUp| last.peek().is_none_or(|last| last.as_ref().is_ok_and(|found| Clock.instant() < found.until));
+        if let Some(last) = known.last.as_ref().filter(usable) {
+            return last.clone();
+        }
+        // In a task of its own: it goes on when who asked first is gone, and its time runs while nobody waits.
+        let task = tokio::spawn(look_up(self.0.places.clone(), host.to_owned()));
+        let new = task.map(|found| found.unwrap_or(Err(NameProblem::NoAnswer))).boxed().shared();
+        known.last = Some(new.clone());
+        new
+    }
+
+    fn stale(&self, host: &str) -> Option<Arc<[IpAddr]>> {
+        let known = self.known();
+        let (at, addresses) = known.get(host)?.found.as_ref()?;
+        (Clock.instant().since(*at) < LONGEST_STALE).then(|| Arc::clone(addresses))
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        // Each change is whole in itself.
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn sockets(addresses: &[IpAddr]) -> std::vec::IntoIter<SocketAddr> {
+    // The port is the client's business: it puts its own in place of 0.
+    addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect::<Vec<_>>().into_iter()
+}
+
+impl Resolve for Names {
+    fn resolve(&self, name: reqwest::dns::Name) -> Resolving {
+        let names = self.clone();
+        Box::pin(async move { Ok(Box::new(sockets(&names.addresses(name.as_str()).await?)) as Addrs) })
+    }
+}
+
+impl Service<Name> for Names {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = NameProblem;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NameProblem>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NameProblem>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let names = self.clone();
+        Box::pin(async move { Ok(sockets(&names.addresses(name.as_str()).await?)) })
+    }
+}
