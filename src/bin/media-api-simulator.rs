@@ -1,7 +1,9 @@
 //! The Media API simulator's command line.
 
 use clap::Parser;
-use playback_grant_operator::simulator::{Fault, KnownCredentials, Simulator, SimulatorConfig, parse_credentials_lines, parse_duration};
+use playback_grant_operator::simulator::{
+    Fault, KnownCredentials, Simulator, SimulatorConfig, TlsFiles, parse_credentials_lines, parse_duration,
+};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +20,14 @@ struct Arguments {
     /// Where to listen, as ADDRESS:PORT; port 0 takes any free one. The first line of output ends with the URL.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]
     listen: SocketAddr,
+
+    /// Serve https with the certificate in this PEM file, for clients that trust its issuer.
+    #[arg(long, value_name = "FILE", requires = "tls_key_file")]
+    tls_certificate_file: Option<PathBuf>,
+
+    /// The certificate's private key, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate_file")]
+    tls_key_file: Option<PathBuf>,
 
     /// How much later each call is answered: 250ms, 4s.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = read_duration)]
@@ -94,10 +104,11 @@ fn known_credentials(arguments: &Arguments) -> Result<Vec<KnownCredentials>, Pro
 
 #[tokio::main]
 async fn serve(arguments: Arguments, credentials: Vec<KnownCredentials>) -> anyhow::Result<()> {
-    let Arguments { listen, latency, fault: faults, .. } = arguments;
+    let Arguments { listen, tls_certificate_file, tls_key_file, latency, fault: faults, .. } = arguments;
+    let tls = tls_certificate_file.zip(tls_key_file).map(|(certificate, key)| TlsFiles { certificate, key });
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
-    let simulator = Simulator::start(SimulatorConfig { listen, latency, credentials, faults, ..SimulatorConfig::default() }).await?;
+    let simulator = Simulator::start(SimulatorConfig { listen, tls, latency, credentials, faults, ..SimulatorConfig::default() }).await?;
     writeln!(std::io::stdout(), "media-api-simulator listens on {}", simulator.base_url())?;
     tokio::select! {
         _ = terminated.recv() => {}

@@ -11,9 +11,12 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::tls::Stream;
 
 /// Ends the connection that a request came on.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ impl ResetSwitch {
 /// Accepts connections; all of them end when `stop` is cancelled.
 pub(crate) struct Connections {
     pub(crate) listener: TcpListener,
+    /// What puts them within TLS; none: they aren't.
+    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) stop: CancellationToken,
     /// Tells when all connections have ended.
     pub(crate) open: TaskTracker,
@@ -48,6 +53,7 @@ impl Listener for Connections {
         let _ = stream.set_nodelay(true);
         let switch = ResetSwitch { ended: self.stop.child_token(), with_reset: Arc::default() };
         let ended = Box::pin(switch.ended.clone().cancelled_owned());
+        let stream = Stream::new(stream, self.tls.as_ref());
         (Connection { stream, switch, ended, _open: self.open.token() }, peer)
     }
 
@@ -58,7 +64,7 @@ impl Listener for Connections {
 
 /// A connection. The HTTP server reads from it all the time, also while a request is being answered, and so learns of its end at once.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     switch: ResetSwitch,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _open: TaskTrackerToken,
@@ -83,7 +89,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         if self.switch.with_reset.load(Ordering::SeqCst) {
             // Lingering for no time makes the kernel answer with RST in place of FIN when the socket is closed, which happens next.
-            let _ = self.stream.set_zero_linger();
+            let _ = self.stream.tcp().map(TcpStream::set_zero_linger);
         }
     }
 }

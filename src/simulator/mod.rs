@@ -16,6 +16,7 @@ mod rate_bucket;
 mod routes;
 mod shared;
 mod tally;
+mod tls;
 mod token;
 mod vendor_error;
 
@@ -28,6 +29,7 @@ pub use fault::{
     AnswerFault, ErrorBody, Fault, FaultError, FaultId, FaultKind, FaultReport, RetryAfter, Scope, StatusFault, parse_duration,
 };
 pub use tally::{CallCounters, CallOutcome, CallRecord, Counters};
+pub use tls::{TlsFiles, TlsFilesError};
 pub use token::PlaybackToken;
 
 use accounts::Accounts;
@@ -47,6 +49,7 @@ use tokio_util::task::TaskTracker;
 /// A running simulator. Dropping it ends it, with all its connections, at once.
 pub struct Simulator {
     address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     stop: CancellationToken,
     open: TaskTracker,
@@ -58,6 +61,8 @@ pub struct Simulator {
 pub struct SimulatorConfig {
     /// Where it listens; port 0: any free port.
     pub listen: SocketAddr,
+    /// The certificate to serve https with; none: http.
+    pub tls: Option<TlsFiles>,
     /// How much later it answers each call.
     pub latency: Duration,
     /// The credentials that are accepted; none: any.
@@ -75,6 +80,7 @@ impl Default for SimulatorConfig {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            tls: None,
             latency: Duration::ZERO,
             credentials: Vec::new(),
             faults: Vec::new(),
@@ -95,13 +101,18 @@ pub enum SimulatorError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsFilesError),
 }
 
 impl Simulator {
     /// Starts a simulator; it answers from the moment this returns.
     pub async fn start(config: SimulatorConfig) -> Result<Self, SimulatorError> {
-        let SimulatorConfig { listen, latency, credentials, faults, remembered_calls, clock } = config;
+        let SimulatorConfig { listen, tls, latency, credentials, faults, remembered_calls, clock } = config;
         let failed = |source| SimulatorError::Listen { listen, source };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let tls = tls.as_ref().map(tls::acceptor).transpose()?;
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let now = clock.now();
@@ -112,13 +123,13 @@ impl Simulator {
         let state = State { accounts: Accounts::new(credentials), faults: board, tally: Tally::new(remembered_calls) };
         let shared = Arc::new(Shared { clock, base_latency: latency, started_unix_ms: now.unix_ms, state: Mutex::new(state) });
         let (stop, open) = (CancellationToken::new(), TaskTracker::new());
-        let connections = Connections { listener, stop: stop.clone(), open: open.clone() };
+        let connections = Connections { listener, tls, stop: stop.clone(), open: open.clone() };
         let service = routes::router(Arc::clone(&shared)).into_make_service_with_connect_info::<ResetSwitch>();
         let server = tokio::spawn(async move {
             // It serves until it is aborted and has no error to return.
             let _ = axum::serve(connections, service).await;
         });
-        Ok(Self { address, shared, stop, open, server })
+        Ok(Self { address, scheme, shared, stop, open, server })
     }
 
     /// Where it listens.
@@ -127,10 +138,10 @@ impl Simulator {
         self.address
     }
 
-    /// The base URL for a client: `http://` and the address.
+    /// The base URL for a client: `http://` or `https://`, and the address.
     #[must_use]
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Switches a fault on, from now.

@@ -8,6 +8,7 @@ mod environment;
 mod refusals;
 mod request;
 mod server;
+mod simulator;
 mod statuses;
 mod support;
 mod tls;

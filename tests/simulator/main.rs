@@ -109,6 +109,39 @@ fn wrong_usage_is_2_and_at_most_three_lines_without_a_password() {
 }
 
 #[test]
+fn a_certificate_and_its_key_come_together() {
+    for [given, missing] in [["--tls-certificate-file", "--tls-key-file"], ["--tls-key-file", "--tls-certificate-file"]] {
+        let output = run(&[given, "/nonexistent/file"]);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(missing) && message.lines().count() <= 3, "{message}");
+    }
+}
+
+#[test]
+fn a_certificate_that_can_not_be_used_is_1_and_the_file_is_named() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/media/certificates");
+    let (good, key, text) = (format!("{folder}/good.pem"), format!("{folder}/server.key"), format!("{folder}/make.sh"));
+    let other_key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(other_key.path(), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let other_key = other_key.path().to_str().unwrap();
+    for (certificate, key, named) in [
+        ("/nonexistent/certificate", key.as_str(), "/nonexistent/certificate"),
+        (&good, "/nonexistent/key", "/nonexistent/key"),
+        (&text, &key, "make.sh holds no certificate"),
+        (&good, &text, "make.sh holds no private key"),
+        (&good, &good, "good.pem holds no private key"),
+        (&good, other_key, "check that the key is the certificate's own"),
+    ] {
+        let output = run(&["--listen", "127.0.0.1:0", "--tls-certificate-file", certificate, "--tls-key-file", key]);
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.starts_with("error: ") && message.contains(named), "{message}");
+        assert!(!message.contains("PRIVATE KEY-----"), "{message}");
+    }
+}
+
+#[test]
 fn what_fails_is_1_and_says_what_to_do() {
     let (_running, address) = start(&[]);
     let in_use = run(&["--listen", &address]);
