@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Builds the static release binaries of this machine's architecture, and the authorities' certificates beside them:
+#
+#   target/dist/<amd64|arm64>/{playback-grant-operator,media-api-simulator}   target/dist/ca-certificates.crt
+#
+# They need no file of the system they run on: the C library is linked in, names are looked up by the program itself. The same commit gives
+# the same bytes, wherever it is built: no path of this machine goes into them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+case $(uname -m) in
+  x86_64) arch=amd64 triple=x86_64-unknown-linux-gnu ;;
+  aarch64 | arm64) arch=arm64 triple=aarch64-unknown-linux-gnu ;;
+  *) die "images are for amd64 and arm64, and this machine is $(uname -m)" ;;
+esac
+[ "$(uname -s)" = Linux ] || die "the release binaries are built on Linux"
+
+cargo=${CARGO:-cargo}
+home=${CARGO_HOME:-$HOME/.cargo}
+sysroot=$(rustc --print sysroot)
+remap="--remap-path-prefix=$PWD=/src --remap-path-prefix=$home=/cargo --remap-path-prefix=$sysroot=/rust"
+# Flags for a named target leave build scripts and macros as they are: those can't be static.
+variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_RUSTFLAGS
+export "$variable=-C target-feature=+crt-static $remap"
+export CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$home=/cargo"
+"$cargo" build --release --locked --bins --target "$triple"
+
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "target/dist/$arch"
+for name in playback-grant-operator media-api-simulator; do
+  said=$(ldd "$target/$triple/release/$name" 2>&1 || :)
+  [[ $said =~ "statically linked"|"not a dynamic executable" ]] || die "$name is not static: $said"
+  install -m 0755 "$target/$triple/release/$name" "target/dist/$arch/$name"
+done
+"$cargo" run --quiet --locked --package ca-bundle >target/dist/ca-certificates.crt.part
+mv target/dist/ca-certificates.crt.part target/dist/ca-certificates.crt
+chmod 0644 target/dist/ca-certificates.crt
