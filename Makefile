@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e interop bench-token lint crd docs manifests build tools clean-tools
+.PHONY: help demo test e2e interop bench-token lint crd docs manifests build image tools clean-tools
 
 help:
 	@printf '%s\n' \
@@ -22,6 +22,9 @@ help:
 	'make docs          writes docs/reference.md and docs/configuration.md anew           needs: Rust, a C compiler' \
 	'make manifests     writes target/install.yaml, all manifests in one file            needs: Go' \
 	'make build         the operator and the simulator, for development                   needs: Rust, a C compiler' \
+	'make image         static binaries as OCI archives in target/image; exit 1 above 15 MB' \
+	'                     IMAGE_TAG=next    their tag, by default the version' \
+	'                     needs: Rust, a C compiler, buildah (on Debian, as root, fetched by itself)' \
 	'make crd           writes crds/ and the chart'"'"'s copy anew from the resource'"'"'s types  needs: Rust, a C compiler' \
 	'make tools         etcd, kube-apiserver, kube-controller-manager, kubectl, once      needs: Go; about 10 minutes on two cores' \
 	'make clean-tools   removes them, and the packages of make interop, from the cache folder' \
@@ -86,6 +89,9 @@ manifests:
 
 build:
 	$(CARGO) build --bins
+
+image:
+	@tools/image.sh
 
 tools:
 	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl
