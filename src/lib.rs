@@ -5,6 +5,7 @@ pub mod cli;
 pub mod clock;
 pub mod controller;
 pub mod lifecycle;
+pub mod listen;
 pub mod media;
 pub mod names;
 pub mod parts_hash;

@@ -3,6 +3,9 @@
 #
 #   target/dist/<amd64|arm64>/{playback-grant-operator,media-api-simulator}   target/dist/ca-certificates.crt
 #
+#   tools/dist.sh --package NAME   builds the program of that package of the tests likewise, and nothing else
+#   tools/dist.sh --arch           prints this machine's architecture, as images name it, and builds nothing
+#
 # They need no file of the system they run on: the C library is linked in, names are looked up by the program itself. The same commit gives
 # the same bytes, wherever it is built: no path of this machine goes into them.
 set -euo pipefail
@@ -16,6 +19,15 @@ case $(uname -m) in
   *) die "images are for amd64 and arm64, and this machine is $(uname -m)" ;;
 esac
 [ "$(uname -s)" = Linux ] || die "the release binaries are built on Linux"
+case ${1:-} in
+  '') wanted=(--bins) names=(playback-grant-operator media-api-simulator) ;;
+  --package) wanted=(--package "${2:?a package}") names=("$2") ;;
+  --arch)
+    echo "$arch"
+    exit 0
+    ;;
+  *) die 'usage: tools/dist.sh [--package NAME | --arch]' ;;
+esac
 
 cargo=${CARGO:-cargo}
 home=${CARGO_HOME:-$HOME/.cargo}
@@ -25,15 +37,16 @@ remap="--remap-path-prefix=$PWD=/src --remap-path-prefix=$home=/cargo --remap-pa
 variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_RUSTFLAGS
 export "$variable=-C target-feature=+crt-static $remap"
 export CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$home=/cargo"
-"$cargo" build --release --locked --bins --target "$triple"
+"$cargo" build --release --locked "${wanted[@]}" --target "$triple"
 
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "target/dist/$arch"
-for name in playback-grant-operator media-api-simulator; do
+for name in "${names[@]}"; do
   said=$(ldd "$target/$triple/release/$name" 2>&1 || :)
   [[ $said =~ "statically linked"|"not a dynamic executable" ]] || die "$name is not static: $said"
   install -m 0755 "$target/$triple/release/$name" "target/dist/$arch/$name"
 done
+[ -z "${1:-}" ] || exit 0
 "$cargo" run --quiet --locked --package ca-bundle >target/dist/ca-certificates.crt.part
 mv target/dist/ca-certificates.crt.part target/dist/ca-certificates.crt
 chmod 0644 target/dist/ca-certificates.crt

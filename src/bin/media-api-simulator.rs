@@ -17,7 +17,7 @@ const HELP: &str = include_str!("media-api-simulator.help");
 #[derive(Parser)]
 #[command(name = "media-api-simulator", version, after_help = HELP)]
 struct Arguments {
-    /// Where to listen, as ADDRESS:PORT; port 0 takes any free one. The first line of output ends with the URL.
+    /// Where to listen, as ADDRESS:PORT; [::]: all addresses, also where there is no IPv6; port 0: any free one. The first line of output ends with the URL.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]
     listen: SocketAddr,
 

@@ -1,6 +1,6 @@
 //! Runs the controller until it is told to end.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::cluster;
 use super::controller::ControllerArgs;
 use crate::clock::Clock;
 use crate::controller::Controller;
+use crate::listen::on_all_addresses;
 use crate::media::dispatcher::IssueGrants;
 use crate::media::{CallError, CallLimits, Credentials, Grant, GrantCall, MediaApiUrl, MediaClient, MediaClientConfig};
 use crate::telemetry::{self, Gates, Metrics};
@@ -101,11 +102,7 @@ async fn told_to_end() -> anyhow::Result<()> {
 async fn bind(address: Option<SocketAddr>) -> anyhow::Result<TcpListener> {
     let bound = match address {
         Some(address) => TcpListener::bind(address).await,
-        None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT)).await {
-            // A machine without IPv6.
-            Err(error) if error.kind() != std::io::ErrorKind::AddrInUse => TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)).await,
-            bound => bound,
-        },
+        None => on_all_addresses(PORT).await,
     };
     let address = address.map_or_else(|| format!("port {PORT}"), |address| address.to_string());
     bound.with_context(|| format!("can't listen on {address} for /livez, /readyz and /metrics: choose another with --bind-address"))

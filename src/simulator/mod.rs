@@ -32,13 +32,14 @@ pub use tally::{CallCounters, CallOutcome, CallRecord, Counters};
 pub use tls::{TlsFiles, TlsFilesError};
 pub use token::PlaybackToken;
 
+use crate::listen::on_all_addresses;
 use accounts::Accounts;
 use connection::{Connections, ResetSwitch};
 use fault::FaultBoard;
 use shared::{Shared, State};
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tally::Tally;
@@ -113,7 +114,8 @@ impl Simulator {
         let failed = |source| SimulatorError::Listen { listen, source };
         let scheme = if tls.is_some() { "https" } else { "http" };
         let tls = tls.as_ref().map(tls::acceptor).transpose()?;
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let everywhere = listen.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let listener = if everywhere { on_all_addresses(listen.port()).await } else { TcpListener::bind(listen).await }.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let now = clock.now();
         let mut board = FaultBoard::default();
