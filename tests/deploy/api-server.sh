@@ -21,25 +21,25 @@ start_api_server() {
     try_api_server "$tools" "$folder" && return
     stop_api_server
   done
-  tail -n 5 "$folder"/etcd.log "$folder"/kube-apiserver.log >&2
+  tail -n 5 "$folder/kube-apiserver.log" >&2
   echo 'error: kube-apiserver did not become ready' >&2
   return 1
 }
 
 try_api_server() {
-  local tools=$1 folder=$2 client peer port
+  local tools=$1 folder=$2 client peer port pid
+  local key=$folder/certificates/apiserver.key # kube-apiserver makes it for itself; nobody asks for a token here
   client=$(free_port) peer=$(free_port) port=$(free_port)
   rm -rf "$folder"
   mkdir -p "$folder"
-  openssl genrsa -out "$folder/account.key" 2048 2>/dev/null || { echo 'error: openssl is needed, to make a key' >&2; return 1; }
   printf 'administrator,administrator,administrator,system:masters\n' >"$folder/tokens.csv"
   "$tools/etcd" --data-dir "$folder/etcd" --listen-client-urls "http://127.0.0.1:$client" --advertise-client-urls "http://127.0.0.1:$client" \
     --listen-peer-urls "http://127.0.0.1:$peer" --unsafe-no-fsync >"$folder/etcd.log" 2>&1 &
   api_server_pids+=($!)
   "$tools/kube-apiserver" --etcd-servers "http://127.0.0.1:$client" --bind-address 127.0.0.1 --advertise-address 127.0.0.1 --secure-port "$port" \
     --cert-dir "$folder/certificates" --token-auth-file "$folder/tokens.csv" --authorization-mode RBAC --endpoint-reconciler-type none \
-    --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$folder/account.key" \
-    --service-account-signing-key-file "$folder/account.key" --service-cluster-ip-range 10.0.0.0/24 --profiling=false \
+    --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$key" \
+    --service-account-signing-key-file "$key" --service-cluster-ip-range 10.0.0.0/24 --profiling=false \
     >"$folder/kube-apiserver.log" 2>&1 &
   api_server_pids+=($!)
   export KUBECONFIG=$folder/kubeconfig
@@ -52,7 +52,7 @@ contexts: [{name: it, context: {cluster: it, user: it}}]
 current-context: it
 END
   for _ in {1..240}; do
-    kill -0 "${api_server_pids[@]}" 2>/dev/null || return 1
+    for pid in "${api_server_pids[@]}"; do kill -0 "$pid" 2>/dev/null || return 1; done
     if "$tools/kubectl" get --raw /readyz >/dev/null 2>&1; then return; fi
     sleep 0.25
   done

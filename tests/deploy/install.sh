@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Helm chart into a real API server, with Helm 4 and with Helm 3: what it takes and refuses under Pod Security `restricted`, what
 # the admission policy keeps the operator's account from, what it may do in namespaced mode, and what an uninstallation leaves. Nothing runs
-# here: `make e2e` does that. Needs Go once, to build the tools, and openssl.
+# here: `make e2e` does that. Needs Go once, to build the tools. With K8S=1.33 on the oldest supported Kubernetes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/deploy/api-server.sh
