@@ -12,6 +12,8 @@ mod cause;
 mod decide;
 mod hand;
 mod hash;
+#[cfg(test)]
+mod kstatus_tests;
 mod memory;
 mod order;
 mod ownership;

@@ -156,6 +156,15 @@ installs() { # HELM
   [ -z "$(left)" ] || die "$helm uninstall with crds.keep=false leaves: $(left)"
 }
 
+# Who goes over to Helm 4 goes on with what Helm 3 has installed.
+helm_4_takes_over() {
+  taken 'helm3 install' helm3 install "$name" "$chart" --namespace "$system" --set crds.keep=false
+  taken "helm upgrade of Helm 3's release" helm upgrade "$name" "$chart" --namespace "$system" --reset-then-reuse-values --set replicaCount=2
+  [ "$(kubectl --namespace "$system" get deployment "$name" --output 'jsonpath={.spec.replicas}')" = 2 ] || die 'Helm 4 has changed nothing'
+  taken "helm uninstall of Helm 3's release" helm uninstall "$name" --namespace "$system" --wait
+  [ -z "$(left)" ] || die "helm uninstall of Helm 3's release leaves: $(left)"
+}
+
 argocd_takes_its_check() { # by the command in deploy/argocd/README.md
   kubectl create namespace argocd >/dev/null
   kubectl --namespace argocd create configmap argocd-cm --from-literal=other=kept >/dev/null
@@ -176,5 +185,6 @@ for helm in helm helm3; do
   installs "$helm"
   say "$("$helm" version --short): $cases cases passed"
 done
+helm_4_takes_over
 argocd_takes_its_check
 say 'all is well'
