@@ -26,7 +26,7 @@ help:
 	'                     IMAGE_TAG=next    their tag, by default the version' \
 	'                     needs: Rust, a C compiler, buildah (on Debian, as root, fetched by itself)' \
 	'make crd           writes crds/ and the chart'"'"'s copy anew from the resource'"'"'s types  needs: Rust, a C compiler' \
-	'make tools         etcd, kube-apiserver, kube-controller-manager, kubectl, once      needs: Go; about 10 minutes on two cores' \
+	'make tools         every program that the other targets build from pinned Go modules, once   needs: Go, a C compiler; about 20 minutes on two cores' \
 	'make clean-tools   removes them, and the packages of make interop, from the cache folder' \
 	'' \
 	'Tools and packages go to $$PLAYBACK_GRANT_CACHE (by default playback-grant-operator in your cache folder), once; tools' \
@@ -44,6 +44,7 @@ test:
 	'with the shipped RBAC. Nothing is skipped: without a control plane they fail.'
 	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl >/dev/null
 	@$(CARGO) test --workspace
+	@tests/deploy/install.sh
 
 e2e:
 	@tests/e2e/run.sh
@@ -93,8 +94,12 @@ build:
 image:
 	@tools/image.sh
 
+# All that the other targets build for themselves: those of tests and checks, those of make e2e, and what packs images.
 tools:
-	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl
+	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl helm helm3 helm-unittest helm-docs kubeconform kube-score actionlint \
+	  glua kube-scheduler kubelet kube-proxy coredns containerd containerd-shim-runc-v2 ctr runc bridge host-local loopback portmap >/dev/null
+	@tools/debian.sh nft >/dev/null
+	@tools/buildah.sh >/dev/null
 
 clean-tools:
 	@tools/build.sh --clean

@@ -26,7 +26,7 @@ while IFS=: read -r file number _; do
     '<!-- run by: '*' -->')
       runner=${mark#'<!-- run by: '} runner=${runner%' -->'}
       while read -r line; do
-        line=${line%%  #*}
+        line=${line%%  #*} line=${line%"${line##*[! ]}"}
         [ -z "$line" ] || grep -qF -- "$line" "$runner" || fail "$file:$number: $runner doesn't run: $line"
       done < <(block_after "$file" $((number - 1)))
       ;;

@@ -60,6 +60,22 @@ for exception in "${exceptions[@]}"; do
   ! score "${others[@]}" "$out/deploy-manifests-base.yaml" >/dev/null || fail "kube-score needs no exception $exception"
 done
 
+# --- The chart and the manifests give the same rights, and fence them in the same way.
+mkdir "$out/chart" "$out/base"
+cp "$out/chart-default-values.yaml" "$out/chart/all.yaml"
+cp "$out/deploy-manifests-base.yaml" "$out/base/all.yaml"
+for from in chart base; do
+  printf 'resources: [all.yaml]\n' >"$out/$from/kustomization.yaml"
+  kubectl kustomize "$out/$from" | awk -v RS='---\n' '/(^|\n)kind: (ClusterRole|ClusterRoleBinding|ValidatingAdmissionPolicy|ValidatingAdmissionPolicyBinding)\n/ {
+      match($0, /\n  name: [^\n]*/); name = substr($0, RSTART + 9, RLENGTH - 9)
+      match($0, /kind: [^\n]*/); kind = substr($0, RSTART, RLENGTH)
+      sub(/metadata:\n(  [^\n]*\n)*/, ""); print kind, name; print
+    }' >"$out/$from.rights"
+done
+[ "$(grep -c '^kind: .* ' "$out/base.rights")" -eq 6 ] || fail 'the manifests have not the six objects that are about rights'
+diff -u "$out/base.rights" "$out/chart.rights" || fail 'the chart and the manifests give different rights'
+echo 'the chart and the manifests give the same rights'
+
 # --- One version everywhere.
 version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 for file in deploy/manifests/base/kustomization.yaml deploy/manifests/overlays/simulator/kustomization.yaml; do

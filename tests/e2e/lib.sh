@@ -116,7 +116,7 @@ observed() { # WHAT NAMESPACE: waits for its end, and puts what it saw into the 
 left() {
   local kinds
   kinds=$(kubectl api-resources --verbs=list,delete --output name | grep -v '^events' | paste -sd, -)
-  kubectl get "$kinds" --all-namespaces --selector app.kubernetes.io/name=playback-grant-operator --ignore-not-found \
+  kubectl get "$kinds" --all-namespaces 2>/dev/null --selector app.kubernetes.io/name=playback-grant-operator --ignore-not-found \
     --output 'jsonpath={range .items[*]}{.kind}/{.metadata.name}{"\n"}{end}' | grep -v '^Namespace/' | sort || :
 }
 

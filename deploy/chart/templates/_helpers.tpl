@@ -145,9 +145,6 @@ true
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [events.k8s.io]
-  resources: [events]
-  verbs: [create, patch]
 {{- end }}
 
 {{/* The endpoint of a ServiceMonitor or PodMonitor, from its values. */}}

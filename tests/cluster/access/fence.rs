@@ -106,7 +106,8 @@ fn ensure_fenced<T>(what: &str, outcome: Result<T, Error>) -> Result<()> {
         Ok(_) => bail!("{what} was allowed"),
         Err(Error::Api(status)) => {
             let by_policy = status.message.contains("ValidatingAdmissionPolicy 'playback-grant-operator-secrets'");
-            ensure!(by_policy && status.message.contains(&format!("{LABEL}={OURS}")), "{what}: {}", status.message);
+            let told = status.message.contains(&format!("{LABEL}={OURS}"));
+            ensure!(status.code == 403 && by_policy && told, "{what}: {}", status.message);
             Ok(())
         }
         Err(error) => Err(error).context(what.to_owned()),
