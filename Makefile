@@ -26,7 +26,8 @@ help:
 	'                     IMAGE_TAG=next    their tag, by default the version' \
 	'                     needs: Rust, a C compiler, buildah (on Debian, as root, fetched by itself)' \
 	'make crd           writes crds/ and the chart'"'"'s copy anew from the resource'"'"'s types  needs: Rust, a C compiler' \
-	'make tools         every program that the other targets build from pinned Go modules, once   needs: Go, a C compiler; about 20 minutes on two cores' \
+	'make tools         the programs of pinned Go modules that test, demo and lint build for themselves, once  needs: Go; about 15 minutes' \
+	'make tools-e2e     those of make e2e, once                                           needs: Go, a C compiler; 5 minutes more' \
 	'make clean-tools   removes them, and the packages of make interop, from the cache folder' \
 	'' \
 	'Tools and packages go to $$PLAYBACK_GRANT_CACHE (by default playback-grant-operator in your cache folder), once; tools' \
@@ -94,10 +95,13 @@ build:
 image:
 	@tools/image.sh
 
-# All that the other targets build for themselves: those of tests and checks, those of make e2e, and what packs images.
 tools:
 	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl helm helm3 helm-unittest helm-docs kubeconform kube-score actionlint \
-	  glua kube-scheduler kubelet kube-proxy coredns containerd containerd-shim-runc-v2 ctr runc bridge host-local loopback portmap >/dev/null
+	  glua >/dev/null
+
+tools-e2e:
+	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl helm kube-scheduler kubelet kube-proxy coredns containerd \
+	  containerd-shim-runc-v2 ctr runc bridge host-local loopback portmap >/dev/null
 	@tools/debian.sh nft >/dev/null
 	@tools/buildah.sh >/dev/null
 

@@ -127,6 +127,10 @@ shows_failing() {
   kubectl get playbackgrantrequests --namespace web --output 'jsonpath={.items[*].status.conditions[?(@.type=="RefreshFailing")].status}' | grep -q True
 }
 
+answered_refresh() { # NAMESPACE NAME VALUE
+  [ "$(kubectl get playbackgrantrequest --namespace "$1" "$2" --output 'jsonpath={.status.lastHandledRefreshRequest}')" = "$3" ]
+}
+
 certificate() { # NAME HOST: an authority, and a certificate of it for the host, in $scratch/NAME
   mkdir "$scratch/$1"
   (
@@ -174,11 +178,14 @@ with_tls() {
   certificate chart "media-api-simulator.$system.svc"
   tls_secret $system chart
   new_namespace web
-  helm install playback-grant-operator "$chart" --namespace $system --wait --set simulator.enabled=true \
-    --set simulator.tls.secretName=simulator-tls >/dev/null
+  documented helm-simulator
   kubectl apply --namespace web --kustomize deploy/sample >/dev/null
   ready web lobby kiosk keynote
-  row 'simulator.tls' 'Ready'
+  helm upgrade playback-grant-operator "$chart" --namespace $system --reuse-values --wait --set simulator.tls.secretName=simulator-tls >/dev/null
+  kubectl annotate playbackgrantrequests --namespace web --all playbackgrant.dev/refresh-requested-at=now >/dev/null
+  within 20 'a grant is asked for over https' answered_refresh web lobby now
+  ready web lobby kiosk keynote
+  row 'simulator.enabled, then simulator.tls' 'Ready, and refreshed over https'
   documented helm-uninstall
   kubectl delete secret simulator-tls --namespace $system >/dev/null
   remove_namespace web
