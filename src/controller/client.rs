@@ -38,3 +38,34 @@ pub fn client(config: Config) -> Result<Client, kube::Error> {
         .service(http);
     Ok(ClientBuilder::new(service, config.default_namespace).build())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn the_server_is_found_by_name_and_never_through_a_proxy() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+            String::from_utf8(request[..length].to_vec()).unwrap()
+        });
+        let mut config = Config::new(format!("http://localhost:{port}/prefix").parse().unwrap());
+        config.auth_info.token = Some("planted".to_owned().into());
+        config.proxy_url = Some("http://127.0.0.1:1".parse().unwrap());
+        let request = http::Request::get("/version").body(Vec::new()).unwrap();
+        assert_eq!(client(config).unwrap().request_text(request).await.unwrap(), "{}");
+        let request = server.await.unwrap();
+        assert!(request.starts_with("GET /prefix/version HTTP/1.1\r\n"), "{request}");
+        assert!(
+            request.contains(&format!("host: localhost:{port}\r\n")) && request.contains("authorization: Bearer planted\r\n"),
+            "{request}"
+        );
+    }
+}
