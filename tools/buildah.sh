@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prints the path of a buildah: the one on the PATH, or else, on Debian as root, one unpacked into the cache folder with what it needs.
-# Nothing is installed into the system: the packages are only unpacked.
+# Nothing is installed into the system: the packages are only unpacked. With --clean they are removed.
 set -euo pipefail
 
 cache=${PLAYBACK_GRANT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/playback-grant-operator}
@@ -8,6 +8,11 @@ cache=${PLAYBACK_GRANT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/playback-grant-ope
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
+if [ "${1:-}" = --clean ]; then
+  rm -rf "$cache/buildah"
+  say "removed $cache/buildah"
+  exit 0
+fi
 if found=$(command -v buildah); then
   printf '%s\n' "$found"
   exit 0

@@ -6,8 +6,8 @@
 #   tools/dist.sh --package NAME   builds the program of that package of the tests likewise, and nothing else
 #   tools/dist.sh --arch           prints this machine's architecture, as images name it, and builds nothing
 #
-# They need no file of the system they run on: the C library is linked in, names are looked up by the program itself. The same commit gives
-# the same bytes, wherever it is built: no path of this machine goes into them.
+# They need no file of the system they run on: the C library is linked in, names are looked up by the program itself. The same commit and the
+# same compilers give the same bytes, wherever it is built: no path of this machine goes into them (tools/reproducible.sh).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -33,11 +33,17 @@ cargo=${CARGO:-cargo}
 home=${CARGO_HOME:-$HOME/.cargo}
 sysroot=$(rustc --print sysroot)
 remap="--remap-path-prefix=$PWD=/src --remap-path-prefix=$home=/cargo --remap-path-prefix=$sysroot=/rust"
+# Random numbers by the system call: the default looks the C library's function up at run time, finds none in a static program, and then
+# wants /dev/urandom.
+random='--cfg getrandom_backend="linux_getrandom"'
 # Flags for a named target leave build scripts and macros as they are: those can't be static.
 variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_RUSTFLAGS
-export "$variable=-C target-feature=+crt-static $remap"
+export "$variable=-C target-feature=+crt-static $random $remap"
 export CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$home=/cargo"
-"$cargo" build --release --locked "${wanted[@]}" --target "$triple"
+# cargo-auditable puts the list of dependencies into the binaries, for scanners and `make sbom`.
+PATH=$(tools/cargo-tools.sh cargo-auditable):$PATH
+export PATH
+"$cargo" auditable build --release --locked "${wanted[@]}" --target "$triple"
 
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "target/dist/$arch"
