@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e interop bench-token lint crd docs manifests build image tools clean-tools
+.PHONY: help demo test e2e interop bench-token lint crd docs manifests build image sbom reproducible tools clean-tools
 
 help:
 	@printf '%s\n' \
@@ -18,13 +18,15 @@ help:
 	'make interop       others accept our Access Tokens: the vendor'"'"'s libraries for Python and Node, and its Player SDK' \
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
-	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart   needs: Rust, a C compiler, Go' \
+	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart, dependencies   needs: Rust, a C compiler, Go' \
 	'make docs          writes docs/reference.md and docs/configuration.md anew           needs: Rust, a C compiler' \
 	'make manifests     writes target/install.yaml, all manifests in one file            needs: Go' \
 	'make build         the operator and the simulator, for development                   needs: Rust, a C compiler' \
 	'make image         static binaries as OCI archives in target/image; exit 1 above 15 MB' \
 	'                     IMAGE_TAG=next    their tag, by default the version' \
 	'                     needs: Rust, a C compiler, buildah (on Debian, as root, fetched by itself)' \
+	'make sbom          what the binaries of make image are made of, in CycloneDX          needs: the same' \
+	'make reproducible  builds the images twice in two folders and compares: one digest    needs: the same; about 10 minutes' \
 	'make crd           writes crds/ and the chart'"'"'s copy anew from the resource'"'"'s types  needs: Rust, a C compiler' \
 	'make tools         the programs of pinned Go modules that test, demo and lint build for themselves, once  needs: Go; about 15 minutes' \
 	'make tools-e2e     those of make e2e, once                                           needs: Go, a C compiler; 5 minutes more' \
@@ -74,6 +76,9 @@ lint:
 	@tests/deploy/chart.sh
 	@tests/deploy/manifests.sh
 	@tests/deploy/argocd.sh
+	@tests/deploy/workflows.sh
+	@tools=$$(tools/cargo-tools.sh cargo-deny) && $(CARGO) fetch --locked --quiet \
+	  && "$$tools/cargo-deny" --workspace --locked --offline --log-level error check --hide-inclusion-graph licenses bans sources
 
 crd:
 	@mkdir -p crds target
@@ -95,6 +100,12 @@ build:
 image:
 	@tools/image.sh
 
+sbom:
+	@tools/sbom.sh
+
+reproducible:
+	@tools/reproducible.sh
+
 tools:
 	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl helm helm3 helm-unittest helm-docs kubeconform kube-score actionlint \
 	  glua >/dev/null
@@ -107,4 +118,6 @@ tools-e2e:
 
 clean-tools:
 	@tools/build.sh --clean
+	@tools/cargo-tools.sh --clean
+	@tools/buildah.sh --clean
 	@tests/interop/setup.sh --clean
