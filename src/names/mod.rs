@@ -25,6 +25,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 use hyper_util::client::legacy::connect::dns::Name;
 use reqwest::dns::{Addrs, Resolve, Resolving};
+use tokio::time::timeout;
 use tower::Service;
 
 use look_up::{Found, look_up};
@@ -40,6 +41,9 @@ const LONGEST_KEPT: Duration = Duration::from_secs(5);
 
 /// For how long an address that was found still serves where no name server answers: their outage need not be ours.
 const LONGEST_STALE: Duration = Duration::from_mins(1);
+
+/// How long a new answer is waited for while such an address is at hand: the call needs the rest of its time for the connection.
+const STALE_AFTER: Duration = Duration::from_millis(300);
 
 /// Looks host names up. A clone shares what is known.
 ///
@@ -84,12 +88,20 @@ impl Names {
     /// The addresses of a host, in the order in which to try them.
     pub async fn addresses(&self, host: &str) -> Result<Arc<[IpAddr]>, NameProblem> {
         let host = host.to_ascii_lowercase();
-        match self.look_up(&host).await {
+        let (look_up, stale) = (self.look_up(&host), self.stale(&host));
+        let found = match &stale {
+            Some(addresses) => match timeout(STALE_AFTER, look_up).await {
+                Ok(found) => found,
+                Err(_) => return Ok(Arc::clone(addresses)),
+            },
+            None => look_up.await,
+        };
+        match found {
             Ok(found) => {
                 self.known().entry(host).or_default().found = Some((found.at, Arc::clone(&found.addresses)));
                 Ok(found.addresses)
             }
-            Err(problem) if problem.is_of_the_servers() => self.stale(&host).ok_or(problem),
+            Err(problem) if problem.is_of_the_servers() => stale.ok_or(problem),
             Err(problem) => Err(problem),
         }
     }
@@ -102,9 +114,10 @@ impl Names {
         if let Some(last) = known.last.as_ref().filter(usable) {
             return last.clone();
         }
-        // In a task of its own: it goes on when who asked first is gone, and its time runs while nobody waits.
+        // In a task of its own, and driven to its end by another: it goes on when who asked is gone, and is then known to have ended.
         let task = tokio::spawn(look_up(self.0.places.clone(), host.to_owned()));
         let new = task.map(|found| found.unwrap_or(Err(NameProblem::NoAnswer))).boxed().shared();
+        tokio::spawn(new.clone());
         known.last = Some(new.clone());
         new
     }

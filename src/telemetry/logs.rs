@@ -20,8 +20,9 @@ pub enum LogFormat {
 const NEVER_LOGGED: &str = "kube_client::client=off";
 
 /// kube's runtime would put its own words around each line, and logs each reconcile; its watches warn at each attempt, of which the operator
-/// tells once. `--log-level` may ask for them by these names.
-const QUIETER: &str = "kube_runtime=warn,kube_runtime::watcher=error";
+/// tells once. The look-up of names warns at each about a line of /etc/resolv.conf that it doesn't know. `--log-level` may ask for them by
+/// these names.
+const QUIETER: &str = "kube_runtime=warn,kube_runtime::watcher=error,hickory_resolver=error,hickory_net=error";
 
 /// Starts logging to standard error.
 pub fn init(format: LogFormat, level: &str) -> Result<(), ParseError> {
