@@ -17,6 +17,7 @@ tests/e2e/node/check.sh "$scratch/node" || exit 1
 
 helm=$(tools/build.sh helm)
 tools/image.sh
+tests/deploy/image.sh
 tools/dist.sh --package observer
 python3 tests/e2e/node/pack.py "$scratch/observer.tar" e2e.test/observer:e2e "target/dist/$(tools/dist.sh --arch)/observer" 65532
 make --no-print-directory manifests
