@@ -33,22 +33,23 @@ unpack() { # NAME: its layers into $work/NAME; what its configuration says is co
   diff <(cd "$root" && find . -type f | sort) <(printf '%s\n' ./etc/ssl/certs/ca-certificates.crt "./$name") || die "$archive holds other files than these"
 }
 
-inside() { # NAME ARGUMENT…
-  local name=$1
-  shift
-  env -i ${KUBECONFIG:+KUBECONFIG="$KUBECONFIG"} "$(command -v chroot)" --userspec=65532:65532 "$work/$name" "/$name" "$@"
+# NAME ARGUMENT…: into `inside`, the command that runs it in its folder. One process, so that its id is the program's.
+prepare() {
+  inside=(env -i ${KUBECONFIG:+KUBECONFIG="$KUBECONFIG"} "$(command -v chroot)" --userspec=65532:65532 "$work/$1" "/$1" "${@:2}")
 }
 
 version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Cargo.toml)
 for name in playback-grant-operator media-api-simulator; do
   unpack "$name"
-  said=$(inside "$name" --version)
+  prepare "$name" --version
+  said=$("${inside[@]}")
   [[ $said == "$name $version"* ]] || die "$name --version says: $said"
   printf '%s: %s\n' "target/image/$name-$arch.tar" "$said"
 done
 
 # The simulator serves.
-inside media-api-simulator --listen 127.0.0.1:0 >"$work/simulator.out" &
+prepare media-api-simulator --listen 127.0.0.1:0
+"${inside[@]}" >"$work/simulator.out" &
 pids+=($!)
 url=
 for _ in {1..50}; do
@@ -72,7 +73,8 @@ clusters: [{name: none, cluster: {server: "https://localhost:1"}}]
 users: [{name: none, user: {token: none}}]
 CONFIG
 port=$((20000 + RANDOM % 10000))
-KUBECONFIG=/kubeconfig inside playback-grant-operator controller --bind-address "127.0.0.1:$port" 2>"$work/controller.log" &
+KUBECONFIG=/kubeconfig prepare playback-grant-operator controller --bind-address "127.0.0.1:$port"
+"${inside[@]}" 2>"$work/controller.log" &
 pids+=($!)
 live=
 for _ in {1..50}; do
@@ -91,7 +93,8 @@ echo 'the controller starts, is live, and is not ready without an API server'
 # Without authorities it says so, and starts not at all.
 rm "$root/etc/ssl/certs/ca-certificates.crt"
 code=0
-KUBECONFIG=/kubeconfig inside playback-grant-operator controller --bind-address 127.0.0.1:0 2>"$work/untrusting.log" || code=$?
+KUBECONFIG=/kubeconfig prepare playback-grant-operator controller --bind-address 127.0.0.1:0
+"${inside[@]}" 2>"$work/untrusting.log" || code=$?
 if [ "$code" -ne 1 ] || ! grep -q 'no certificate authorities to trust' "$work/untrusting.log"; then
   cat "$work/untrusting.log" >&2
   die "without authorities the controller exits $code"
