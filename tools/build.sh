@@ -71,6 +71,7 @@ find_missing() { # of the names given, those that are neither supplied nor built
 build() { # NAME PLACE: builds one program, with its place in the row for the progress
   local name=$1 place=$2 start part log pid code packages=''
   describe "$name"
+  # Go remembers a C library's place by CGO_LDFLAGS, and not by what pkg-config said when it was last asked.
   [ "$cgo" = 0 ] || packages=$("$here/debian.sh" libseccomp)
   mkdir -p "$bin"
   rm -f "$bin/.$name".[0-9]* # what a killed build left; the lock is held, so nobody is writing there
@@ -79,7 +80,7 @@ build() { # NAME PLACE: builds one program, with its place in the row for the pr
   log=$bin/$name.log
   # Job control gives Go a process group of its own, in which SIGINT isn't ignored and reaches the compilers too.
   set -m
-  (cd "$here/$module" && exec env CGO_ENABLED=$cgo PKG_CONFIG_PATH="$packages" GOFLAGS=-mod=readonly \
+  (cd "$here/$module" && exec env CGO_ENABLED=$cgo PKG_CONFIG_PATH="$packages" CGO_LDFLAGS="${packages:+-L${packages%/pkgconfig}}" GOFLAGS=-mod=readonly \
     go build -trimpath -buildvcs=false -tags "$tags" -ldflags "$(stamp "$module")$link" -o "$part" "$package") \
     >"$log" 2>&1 9>&- &
   pid=$!
