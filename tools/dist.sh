@@ -30,6 +30,12 @@ case ${1:-} in
 esac
 
 cargo=${CARGO:-cargo}
+# cargo-auditable puts the list of dependencies into the binaries, for scanners and `make sbom`. Itself it is built as everything is: before
+# the flags below are set.
+PATH=$(tools/cargo-tools.sh cargo-auditable):$PATH
+export PATH
+# These would take the place of the flags for the target.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 home=${CARGO_HOME:-$HOME/.cargo}
 sysroot=$(rustc --print sysroot)
 remap="--remap-path-prefix=$PWD=/src --remap-path-prefix=$home=/cargo --remap-path-prefix=$sysroot=/rust"
@@ -40,9 +46,6 @@ random='--cfg getrandom_backend="linux_getrandom"'
 variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_RUSTFLAGS
 export "$variable=-C target-feature=+crt-static $random $remap"
 export CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$home=/cargo"
-# cargo-auditable puts the list of dependencies into the binaries, for scanners and `make sbom`.
-PATH=$(tools/cargo-tools.sh cargo-auditable):$PATH
-export PATH
 "$cargo" auditable build --release --locked "${wanted[@]}" --target "$triple"
 
 target=${CARGO_TARGET_DIR:-target}

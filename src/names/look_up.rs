@@ -1,11 +1,13 @@
 //! One look-up: `/etc/hosts`, then the name servers.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::{Either, select};
+use futures::stream::FuturesOrdered;
 use hickory_resolver::config::{ResolveHosts, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -28,8 +30,11 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 /// How long they have for all the names that one may stand for: less than a call has for its connection, so that its failure can be named.
 const LIMIT: Duration = Duration::from_millis(1900);
 
-/// Once addresses of one family are there, how long is waited for the other's: some name servers never answer for IPv6.
+/// Once addresses of one family are there that can be reached, how long is waited for the other's: some name servers never answer for IPv6.
 const OTHER_FAMILY_LIMIT: Duration = Duration::from_millis(50);
+
+/// A port to ask the kernel for a way to; nothing is sent there.
+const ANY_PORT: u16 = 9;
 
 /// What a look-up found.
 #[derive(Clone, Debug)]
@@ -88,11 +93,13 @@ async fn resolver(places: &Places) -> Result<(TokioResolver, Vec<Name>), NamePro
     Ok((resolver.map_err(|_| NameProblem::NoServers)?, search))
 }
 
-/// Asks for one name after the other. One that fails doesn't hide the next: a search domain's own name server may be away.
+/// Asks for all names at once, and takes the first of them, in their order, that is there. One that fails doesn't hide the next, and one that is slow
+/// doesn't use up its time: a search domain's own name server may be far or away.
 async fn first_found(resolver: &TokioResolver, names: Vec<Name>) -> Result<Found, NameProblem> {
     let mut problem = NameProblem::Unknown;
-    for name in names {
-        match both_families(resolver, name).await {
+    let mut answers: FuturesOrdered<_> = names.into_iter().map(|name| both_families(resolver, name)).collect();
+    while let Some(answer) = answers.next().await {
+        match answer {
             Ok(found) => return Ok(found),
             Err(other) => problem = problem.or(other),
         }
@@ -106,11 +113,11 @@ async fn both_families(resolver: &TokioResolver, name: Name) -> Result<Found, Na
     // IPv4 comes first: where it has no route, the connection fails over at once.
     let (v4, v6) = match select(v4, v6).await {
         Either::Left((v4, other)) => {
-            let v6 = if v4.is_ok() { timeout(OTHER_FAMILY_LIMIT, other).await.unwrap_or(Err(NameProblem::NoAnswer)) } else { other.await };
+            let v6 = the_other(&v4, other).await;
             (v4, v6)
         }
         Either::Right((v6, other)) => {
-            let v4 = if v6.is_ok() { timeout(OTHER_FAMILY_LIMIT, other).await.unwrap_or(Err(NameProblem::NoAnswer)) } else { other.await };
+            let v4 = the_other(&v6, other).await;
             (v4, v6)
         }
     };
@@ -119,12 +126,34 @@ async fn both_families(resolver: &TokioResolver, name: Name) -> Result<Found, Na
             addresses.extend(more);
             Ok(Found::now(addresses, kept.min(other)))
         }
+        // What lacks a family only because it came late isn't kept: the next call may find it whole.
+        (Ok((addresses, _)), Err(NameProblem::NoAnswer)) | (Err(NameProblem::NoAnswer), Ok((addresses, _))) => {
+            Ok(Found::now(addresses, Duration::ZERO))
+        }
         (Ok((addresses, kept)), Err(_)) | (Err(_), Ok((addresses, kept))) => Ok(Found::now(addresses, kept)),
         (Err(one), Err(other)) => Err(one.or(other)),
     }
 }
 
-async fn one_family(resolver: &TokioResolver, name: Name, family: RecordType) -> Result<(Vec<IpAddr>, Duration), NameProblem> {
+type Family = Result<(Vec<IpAddr>, Duration), NameProblem>;
+
+/// The answer for the other family, for which there is little time once the first can be reached. An address without a way to it is as good as
+/// none: in a network of IPv6 alone a name's IPv4 address often comes first.
+async fn the_other(first: &Family, other: impl Future<Output = Family>) -> Family {
+    if first.as_ref().is_ok_and(|(addresses, _)| addresses.iter().any(|address| has_route(*address))) {
+        timeout(OTHER_FAMILY_LIMIT, other).await.unwrap_or(Err(NameProblem::NoAnswer))
+    } else {
+        other.await
+    }
+}
+
+/// Whether the kernel knows a way to the address.
+fn has_route(address: IpAddr) -> bool {
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    UdpSocket::bind((any, 0)).is_ok_and(|socket| socket.connect((address, ANY_PORT)).is_ok())
+}
+
+async fn one_family(resolver: &TokioResolver, name: Name, family: RecordType) -> Family {
     let answer = resolver.lookup(name, family).await.map_err(|error| problem_of(&error))?;
     let addresses: Vec<_> = answer.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
     if addresses.is_empty() {

@@ -97,10 +97,7 @@ impl Names {
             None => look_up.await,
         };
         match found {
-            Ok(found) => {
-                self.known().entry(host).or_default().found = Some((found.at, Arc::clone(&found.addresses)));
-                Ok(found.addresses)
-            }
+            Ok(found) => Ok(found.addresses),
             Err(problem) if problem.is_of_the_servers() => stale.ok_or(problem),
             Err(problem) => Err(problem),
         }
@@ -115,7 +112,15 @@ impl Names {
             return last.clone();
         }
         // In a task of its own, and driven to its end by another: it goes on when who asked is gone, and is then known to have ended.
-        let task = tokio::spawn(look_up(self.0.places.clone(), host.to_owned()));
+        let (shelf, host) = (self.clone(), host.to_owned());
+        let task = tokio::spawn(async move {
+            let found = look_up(shelf.0.places.clone(), host.clone()).await;
+            // Also when nobody waits for it any more.
+            if let Ok(found) = &found {
+                shelf.known().entry(host).or_default().found = Some((found.at, Arc::clone(&found.addresses)));
+            }
+            found
+        });
         let new = task.map(|found| found.unwrap_or(Err(NameProblem::NoAnswer))).boxed().shared();
         tokio::spawn(new.clone());
         known.last = Some(new.clone());

@@ -14,13 +14,18 @@ use tokio::task::JoinHandle;
 use super::{NameProblem, Names, Places};
 use crate::clock::Clock;
 
-const V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
-const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+/// Addresses to which the kernel knows a way on every machine.
+const V4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 7);
+const V6: Ipv6Addr = Ipv6Addr::LOCALHOST;
+
+/// An address to which it never knows one for an ordinary socket.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::BROADCAST);
 
 /// What the name server does with a name and a family.
 #[derive(Clone, Copy)]
 enum Does {
     Tells(IpAddr),
+    TellsLate(IpAddr),
     Fails,
     KeepsSilent,
 }
@@ -78,41 +83,50 @@ impl Drop for Stage {
     }
 }
 
+/// How long the server takes for what it tells late.
+const LATE: Duration = Duration::from_millis(400);
+
 async fn serve(socket: UdpSocket, zone: Arc<Mutex<Zone>>) {
+    let socket = Arc::new(socket);
     let mut buffer = [0; 4096];
     loop {
         let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
         let question = Message::from_vec(&buffer[..length]).unwrap();
-        let answer = answer(&question, &mut zone.lock().unwrap());
+        let (answer, late) = answer(&question, &mut zone.lock().unwrap());
         if let Some(answer) = answer {
-            socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            let socket = Arc::clone(&socket);
+            tokio::spawn(async move {
+                tokio::time::sleep(if late { LATE } else { Duration::ZERO }).await;
+                socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            });
         }
     }
 }
 
-fn answer(question: &Message, zone: &mut Zone) -> Option<Message> {
+fn answer(question: &Message, zone: &mut Zone) -> (Option<Message>, bool) {
     let query = question.queries[0].clone();
     let (name, family) = (query.name().to_ascii().to_ascii_lowercase(), query.query_type());
     zone.asked.push((name.clone(), family));
     let mut answer = Message::error_msg(question.metadata.id, question.metadata.op_code, ResponseCode::NoError);
     answer.add_query(query.clone());
     let data = match zone.names.get(&(name.clone(), family)) {
-        Some(Does::KeepsSilent) => return None,
+        Some(Does::KeepsSilent) => return (None, false),
         Some(Does::Fails) => {
             answer.metadata.response_code = ResponseCode::ServFail;
-            return Some(answer);
+            return (Some(answer), false);
         }
-        Some(Does::Tells(IpAddr::V4(address))) => RData::A((*address).into()),
-        Some(Does::Tells(IpAddr::V6(address))) => RData::AAAA((*address).into()),
+        Some(Does::Tells(IpAddr::V4(address)) | Does::TellsLate(IpAddr::V4(address))) => RData::A((*address).into()),
+        Some(Does::Tells(IpAddr::V6(address)) | Does::TellsLate(IpAddr::V6(address))) => RData::AAAA((*address).into()),
         None => {
             if !zone.names.keys().any(|(known, _)| *known == name) {
                 answer.metadata.response_code = ResponseCode::NXDomain;
             }
-            return Some(answer);
+            return (Some(answer), false);
         }
     };
     answer.add_answer(Record::from_rdata(query.name().clone(), zone.ttl, data));
-    Some(answer)
+    let late = matches!(zone.names.get(&(name, family)), Some(Does::TellsLate(_)));
+    (Some(answer), late)
 }
 
 const A: RecordType = RecordType::A;
@@ -130,7 +144,21 @@ async fn both_families_are_found_and_ipv4_comes_first() {
 async fn a_service_is_found_by_the_search_list() {
     let stage = Stage::new([("media.web.svc.cluster.local.", A, TELLS_V4), ("media.", A, Does::Fails)]).await;
     assert_eq!(stage.find("media").await, Ok(vec![V4.into()]));
-    assert!(!stage.asked().iter().any(|(name, _)| name == "media." || name == "media.cluster.local."), "{:?}", stage.asked());
+}
+
+#[tokio::test]
+async fn of_several_that_are_there_the_first_of_the_search_list_counts_however_late_it_comes() {
+    let (first, second) = ("media.web.svc.cluster.local.", "media.cluster.local.");
+    let stage = Stage::new([(first, A, Does::TellsLate(V4.into())), (second, A, Does::Tells(Ipv4Addr::new(127, 0, 0, 8).into()))]).await;
+    assert_eq!(stage.find("media").await, Ok(vec![V4.into()]));
+}
+
+#[tokio::test]
+async fn search_domains_that_keep_silent_leave_time_for_the_name_itself() {
+    let silent = ["media.web.svc.cluster.local.", "media.cluster.local."]
+        .map(|name| [(name, A, Does::KeepsSilent), (name, AAAA, Does::KeepsSilent)]);
+    let stage = Stage::new(silent.into_iter().flatten().chain([("media.", A, TELLS_V4)])).await;
+    assert_eq!(stage.find("media").await, Ok(vec![V4.into()]));
 }
 
 #[tokio::test]
@@ -149,6 +177,35 @@ async fn one_family_is_enough_whatever_becomes_of_the_other() {
         assert_eq!(stage.find("tv.").await, Ok(vec![V4.into()]));
         assert!(Clock.instant().since(start) < Duration::from_secs(1), "{:?}", Clock.instant().since(start));
     }
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_reached_leaves_the_other_family_its_time() {
+    let stage = Stage::new([("media.", A, Does::Tells(NOWHERE)), ("media.", AAAA, Does::TellsLate(V6.into()))]).await;
+    assert_eq!(stage.find("media.").await, Ok(vec![NOWHERE, V6.into()]));
+}
+
+#[tokio::test]
+async fn what_lacks_a_family_that_came_late_is_not_kept() {
+    let stage = Stage::new([("media.", A, TELLS_V4), ("media.", AAAA, Does::TellsLate(V6.into()))]).await;
+    assert_eq!(stage.find("media.").await, Ok(vec![V4.into()]));
+    stage.set("media.", AAAA, TELLS_V6);
+    assert_eq!(stage.find("media.").await, Ok(vec![V4.into(), V6.into()]));
+}
+
+#[tokio::test]
+async fn what_came_when_nobody_waited_any_more_is_known_too() {
+    let stage = Stage::new([("media.", A, TELLS_V4)]).await;
+    stage.zone.lock().unwrap().ttl = 0;
+    stage.find("media.").await.unwrap();
+    let moved: IpAddr = Ipv4Addr::new(127, 0, 0, 8).into();
+    stage.set("media.", A, Does::TellsLate(moved));
+    assert_eq!(stage.find("media.").await, Ok(vec![V4.into()]), "the old address, since the new one is late");
+    tokio::time::sleep(2 * LATE).await;
+    for family in [A, AAAA] {
+        stage.set("media.", family, Does::KeepsSilent);
+    }
+    assert_eq!(stage.find("media.").await, Ok(vec![moved]));
 }
 
 #[tokio::test]
@@ -222,7 +279,10 @@ async fn an_address_serves_on_where_no_name_server_answers() {
 async fn the_hosts_file_comes_before_every_server_and_is_read_anew() {
     let stage = Stage::new([("media.web.svc.cluster.local.", A, TELLS_V4)]).await;
     stage.write("hosts", "# a comment\nnot-an-address media\n192.0.2.99 tv Media\n2001:db8::7 media\n");
-    assert_eq!(stage.find("media").await, Ok(vec![Ipv4Addr::new(192, 0, 2, 99).into(), V6.into()]));
+    assert_eq!(
+        stage.find("media").await,
+        Ok(vec![Ipv4Addr::new(192, 0, 2, 99).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7).into()])
+    );
     assert!(stage.asked().is_empty());
     stage.write("hosts", "");
     assert_eq!(stage.find("media").await, Ok(vec![V4.into()]));

@@ -57,6 +57,9 @@ policy_keeps_to_its_own() {
   policy_is_in_force
   refused 'to create a Secret without our label' "$lacks" create "$(secret mine '' '')" --as "$account"
   refused 'to create one with the label of another' "$lacks" create "$(secret mine "\"$label\": \"Helm\"" '')" --as "$account"
+  refused 'to create one that gives access of its own' 'no Secret of type kubernetes.io/service-account-token' create --as "$account" \
+    "{\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"type\": \"kubernetes.io/service-account-token\", \"metadata\": {\"name\": \"token\",
+    \"labels\": {$ours}, \"annotations\": {\"kubernetes.io/service-account.name\": \"default\"}}}"
   taken 'to create one with our label' create "$(secret mine "$ours" '')" --as "$account"
   taken 'to change our own' as_operator patch secret mine --patch "$data"
   refused 'to take our label off our own' "$lacks" as_operator patch secret mine --patch "$bare"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs, uses, troubles and uninstalls the operator, in the node's namespaces: run.sh calls it.
 #
-#   E2E_SCRATCH=FOLDER E2E_AUDIT=FILE inside.sh
+#   E2E_SCRATCH=FOLDER E2E_AUDIT=FILE E2E_PREVIOUS=WHICH inside.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 scratch=$E2E_SCRATCH rows=$E2E_SCRATCH/rows chart=deploy/chart
@@ -64,9 +64,13 @@ with_default_values() {
   row 'helm install, default values' "pod Ready under restricted; CredentialsNotFound after $took s"
   awk -v took="$took" 'BEGIN {exit !(took <= 2)}' || fail "CredentialsNotFound took $took s, more than 2"
   documented helm-uninstall
-  within 60 'only the definition is left' is_left "$definition "
+  within 60 'only the definition is left' is_left "$definition"
   row 'helm uninstall' "left: $(left)"
   remove_namespace web
+  documented take-ownership
+  row 'another name and namespace' 'installed over the definition that was left'
+  helm uninstall grants --namespace media-grants --wait >/dev/null
+  remove_namespace media-grants
   remove_definition
 }
 
@@ -92,29 +96,31 @@ helm_upgrade() {
 with_helm() {
   helm install playback-grant-operator "$scratch/previous/deploy/chart" --namespace $system --wait \
     --set simulator.enabled=true --set image.tag=previous --set simulator.image.tag=previous >/dev/null
+  runs_image "$images/playback-grant-operator:previous"
   # What the chart says after the installation is what people paste.
   helm get notes playback-grant-operator --namespace $system | sed -n '/^kubectl/,$p' >"$scratch/notes"
   bash -euo pipefail "$scratch/notes" >/dev/null || fail 'the commands in NOTES.txt fail'
   has_reason default keynote GrantIssued || fail 'the sample in NOTES.txt is not Ready'
   row 'simulator.enabled=true' 'the sample that NOTES.txt prints is Ready'
+  # And what README says of a refresh.
+  bash -euo pipefail -c "$(grep -o 'kubectl annotate pgr keynote [^`]*' README.md)" >/dev/null || fail 'the command in README that asks for a refresh fails'
+  within 20 'the refresh is handled' has_handled default keynote
   documented sample
   kubectl label namespace web pod-security.kubernetes.io/enforce=restricted >/dev/null
   # The chart before says `previous`; the new one takes its own version.
   helm_upgrade() {
-    local block
     documented helm-upgrade
     helm upgrade playback-grant-operator "$chart" --namespace $system --reset-then-reuse-values --wait \
       --set image.tag=,simulator.image.tag= >/dev/null
-    block=$(operator_pods --output 'jsonpath={.items[*].spec.containers[0].image}')
-    [ "$block" = "$images/playback-grant-operator:$version" ] || fail "after the upgrade the image is $block"
+    runs_image "$images/playback-grant-operator:$version"
+    row 'helm upgrade' "from the chart $E2E_PREVIOUS, with the same image under another tag"
   }
   steady 'helm' helm_upgrade restart_rolling delete_pod kill_container
-  REGISTRY=$images documented helm-images
   documented fault
   within 20 'the fault is told' shows_failing
   within 60 'and its end' ready web lobby kiosk keynote
   documented helm-uninstall
-  within 60 'only the definition is left' is_left "$definition "
+  within 60 'only the definition is left' is_left "$definition"
   [ "$(kubectl get secrets --namespace web --selector app.kubernetes.io/managed-by=playback-grant-operator --output name | wc -l)" = 3 ] \
     || fail 'the Secrets went with the operator'
   row 'helm uninstall' "left: $(left), the requests and their Secrets"
@@ -127,8 +133,11 @@ shows_failing() {
   kubectl get playbackgrantrequests --namespace web --output 'jsonpath={.items[*].status.conditions[?(@.type=="RefreshFailing")].status}' | grep -q True
 }
 
-answered_refresh() { # NAMESPACE NAME VALUE
-  [ "$(kubectl get playbackgrantrequest --namespace "$1" "$2" --output 'jsonpath={.status.lastHandledRefreshRequest}')" = "$3" ]
+has_handled() { # NAMESPACE NAME: the refresh that was asked for
+  local both
+  both=$(kubectl get playbackgrantrequest --namespace "$1" "$2" \
+    --output 'jsonpath={.metadata.annotations.playbackgrant\.dev/refresh-requested-at}|{.status.lastHandledRefreshRequest}')
+  [ "${both%%|*}" = "${both#*|}" ] && [ "$both" != '|' ]
 }
 
 certificate() { # NAME HOST: an authority, and a certificate of it for the host, in $scratch/NAME
@@ -168,7 +177,7 @@ with_tls() {
   row 'https, another authority' "no grant: ${message:0:90}…"
   kubectl create configmap media-api-ca --namespace $system --from-file=ca.crt="$scratch/right/ca.crt" --dry-run=client --output yaml \
     | kubectl apply --server-side --force-conflicts --filename - >/dev/null
-  restart_rolling
+  documented restart
   ready web lobby kiosk keynote
   row 'https, --media-api-ca-file' "Ready, by the name $host"
   documented helm-uninstall
@@ -183,7 +192,7 @@ with_tls() {
   ready web lobby kiosk keynote
   helm upgrade playback-grant-operator "$chart" --namespace $system --reuse-values --wait --set simulator.tls.secretName=simulator-tls >/dev/null
   kubectl annotate playbackgrantrequests --namespace web --all playbackgrant.dev/refresh-requested-at=now >/dev/null
-  within 20 'a grant is asked for over https' answered_refresh web lobby now
+  within 20 'a grant is asked for over https' has_handled web lobby
   ready web lobby kiosk keynote
   row 'simulator.enabled, then simulator.tls' 'Ready, and refreshed over https'
   documented helm-uninstall
@@ -240,12 +249,39 @@ namespaced() {
   documented helm-uninstall
   remove_namespace web kiosk other $system
   remove_definition
+  # By manifests, after the operator had served all namespaces.
+  documented kustomize
   new_namespace web
+  may_everywhere || fail 'the base gives no right in all namespaces'
   documented kustomize-namespaced
+  documented drop-cluster-role
+  ! may_everywhere || fail 'the overlay leaves rights in all namespaces'
+  documented restart
+  before=$(asked_by_account)
   row 'overlay namespaced' "CredentialsNotFound after $(without_credentials web) s"
-  kubectl delete --kustomize deploy/manifests/overlays/namespaced >/dev/null
+  documented restart
+  beyond=$(cluster_wide "$before")
+  [ -z "$beyond" ] || fail "cluster-wide requests of the account: $(cut -c 1-300 <<<"$beyond" | head -n 3)"
+  [ "$(asked_by_account)" -gt "$before" ] || fail 'the audit log knows no request of the account'
+  documented kustomize-namespaced-delete
   within 60 'nothing is left' is_left ''
   remove_namespace web
+}
+
+may_everywhere() {
+  [ "$(kubectl auth can-i list secrets --all-namespaces --as "system:serviceaccount:$system:playback-grant-operator" 2>/dev/null)" = yes ]
+}
+
+# From a file, with the images of another registry: as where the published ones can't be reached.
+offline() {
+  helm package "$chart" --destination "$scratch/offline" >/dev/null
+  ctr --namespace k8s.io images tag "$images/playback-grant-operator:$version" "registry.example.com/playback-grant-operator:$version" >/dev/null 2>&1
+  CHART=$(echo "$scratch"/offline/*.tgz) REGISTRY=registry.example.com documented helm-offline
+  runs_image "registry.example.com/playback-grant-operator:$version"
+  row 'without a registry' 'pod Ready, from a file and by an image of another name'
+  documented helm-uninstall
+  remove_namespace $system
+  remove_definition
 }
 
 the_observer_can_complain
@@ -254,3 +290,4 @@ with_helm
 with_tls
 with_manifests
 namespaced
+offline

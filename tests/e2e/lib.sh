@@ -60,8 +60,18 @@ reason() { # NAMESPACE NAME: of the condition Ready
 
 has_reason() { [ "$(reason "$1" "$2")" = "$3" ]; }
 
+# The operator's pods, but those that are about to end: a line each of name, image and the container's ID.
 operator_pods() {
-  kubectl get pods --namespace $system --selector app.kubernetes.io/component=controller --field-selector status.phase=Running "$@"
+  kubectl get pods --namespace $system --selector app.kubernetes.io/component=controller --field-selector status.phase=Running \
+    --output 'jsonpath={range .items[*]}{.metadata.deletionTimestamp} {.metadata.name} {.spec.containers[0].image} {.status.containerStatuses[0].containerID}{"\n"}{end}' \
+    | sed -n 's/^ //p'
+}
+
+one_pod() { [ "$(operator_pods | wc -l)" = 1 ]; }
+
+runs_image() { # IMAGE: one pod, of that image
+  within 30 'there is one pod of the operator' one_pod
+  [ "$(operator_pods | cut -d ' ' -f 2)" = "$1" ] || fail "the operator's image is $(operator_pods | cut -d ' ' -f 2), not $1"
 }
 
 # --- What troubles an operator: each leaves it Ready again.
@@ -72,17 +82,24 @@ restart_rolling() {
 }
 
 delete_pod() {
-  kubectl delete --namespace $system --wait=false "$(operator_pods --output name | head -n 1)" >/dev/null
-  sleep 2
-  kubectl rollout status deployment/playback-grant-operator --namespace $system --timeout=60s >/dev/null || fail 'no pod takes the deleted one'"'"'s place'
+  local before
+  within 30 'there is one pod of the operator' one_pod
+  before=$(operator_pods | cut -d ' ' -f 1)
+  kubectl delete pod --namespace $system --wait=false "$before" >/dev/null
+  another_pod() { one_pod && [ "$(operator_pods | cut -d ' ' -f 1)" != "$before" ]; }
+  within 60 "another pod takes the deleted one's place" another_pod
+  kubectl rollout status deployment/playback-grant-operator --namespace $system --timeout=60s >/dev/null || fail 'the other pod does not get ready'
 }
 
 kill_container() {
-  local pod container
-  pod=$(operator_pods --output 'jsonpath={.items[0].metadata.name}')
-  container=$(kubectl get pod --namespace $system "$pod" --output 'jsonpath={.status.containerStatuses[0].containerID}')
-  ctr --namespace k8s.io tasks kill --signal KILL "${container#containerd://}" 2>/dev/null
-  killed_is_back() { [ "$(kubectl get pod --namespace $system "$pod" --output 'jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}')" = '1 true' ]; }
+  local pod container before
+  within 30 'there is one pod of the operator' one_pod
+  read -r pod _ container < <(operator_pods)
+  restarts() { kubectl get pod --namespace $system "$pod" --output 'jsonpath={.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}'; }
+  before=$(restarts)
+  [ "$before" = '0 true' ] || fail "the container that is to be killed has restarted, or is not ready: $before"
+  ctr --namespace k8s.io tasks kill --signal KILL "${container#containerd://}" >"$scratch/said" 2>&1 || { cat "$scratch/said" >&2; fail 'the container was not killed'; }
+  killed_is_back() { [ "$(restarts)" = '1 true' ]; }
   within 60 'the killed container is back' killed_is_back
 }
 
@@ -114,10 +131,15 @@ observed() { # WHAT NAMESPACE: waits for its end, and puts what it saw into the 
 # --- What is left of an installation, but its namespaces and what the garbage collector is at: a line an object.
 
 left() {
-  local kinds
-  kinds=$(kubectl api-resources --verbs=list,delete --output name | grep -v '^events' | paste -sd, -)
-  kubectl get "$kinds" --all-namespaces 2>/dev/null --selector app.kubernetes.io/name=playback-grant-operator --ignore-not-found \
-    --output 'jsonpath={range .items[*]}{.kind}/{.metadata.name}{"\n"}{end}' | grep -v '^Namespace/' | sort || :
+  local kinds found
+  kinds=$(kubectl api-resources --verbs=list,delete --output name | grep -v '^events' | paste -sd, -) || return 1
+  found=$(kubectl get "$kinds" --all-namespaces --selector app.kubernetes.io/name=playback-grant-operator --ignore-not-found \
+    --output 'jsonpath={range .items[*]}{.kind}/{.metadata.name}{"\n"}{end}' 2>"$scratch/said") || return 1
+  sed '/^$/d; /^Namespace\//d' <<<"$found" | sort
 }
 
-is_left() { [ "$(left | tr '\n' ' ')" = "$1" ]; }
+is_left() { # OBJECT…: these and no others; a question that isn't answered is no answer
+  local found
+  found=$(left) || return 1
+  [ "$(printf %s "$found")" = "$(printf '%s\n' "$@" | sed '/^$/d')" ]
+}

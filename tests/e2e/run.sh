@@ -9,7 +9,16 @@ began=$SECONDS
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 node=tests/e2e/node/node.sh
 scratch=$(mktemp -d)
-trap '"$node" down "$scratch/node"; rm -rf "$scratch"' EXIT
+finish() {
+  local code=$?
+  if [ $code -ne 0 ] && [ -d "$scratch/node/log" ]; then
+    mkdir -p target && rm -rf target/e2e && cp -r "$scratch/node/log" target/e2e && cp "$scratch/node/audit.log" target/e2e/
+    echo "the node's logs are in target/e2e" >&2
+  fi
+  "$node" down "$scratch/node"
+  rm -rf "$scratch"
+}
+trap finish EXIT
 trap 'exit 130' INT TERM HUP
 
 # Says in one line what it lacks, before anything is built.
@@ -24,8 +33,10 @@ make --no-print-directory manifests
 # The chart that is upgraded from: the last commit's, where there is one.
 mkdir "$scratch/previous"
 if git cat-file -e 'HEAD^:deploy/chart' 2>/dev/null; then
+  previous="of commit $(git rev-parse --short 'HEAD^')"
   git archive 'HEAD^' deploy/chart | tar -x -C "$scratch/previous"
 else
+  previous='this one, for want of a commit before it'
   mkdir "$scratch/previous/deploy" && cp -r deploy/chart "$scratch/previous/deploy/"
 fi
 echo "built in $((SECONDS - began)) s"
@@ -34,7 +45,7 @@ echo "built in $((SECONDS - began)) s"
 "$node" load "$scratch/node" target/image/*-"$(tools/dist.sh --arch)".tar "$scratch/observer.tar"
 
 code=0
-PATH=$helm:$PATH "$node" run "$scratch/node" env E2E_SCRATCH="$scratch" E2E_AUDIT="$scratch/node/audit.log" tests/e2e/inside.sh || code=$?
+PATH=$helm:$PATH "$node" run "$scratch/node" env E2E_SCRATCH="$scratch" E2E_PREVIOUS="$previous" E2E_AUDIT="$scratch/node/audit.log" tests/e2e/inside.sh || code=$?
 if [ -s "$scratch/rows" ]; then
   printf '\n'
   awk -F '\t' '{printf "| %-34s | %s\n", $1, $2}' "$scratch/rows"

@@ -20,6 +20,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("access::the_account_restores_a_label_that_was_taken_off", the_account_restores_a_label_that_was_taken_off),
         test("access::the_account_takes_no_label_off", the_account_takes_no_label_off),
         test("access::the_account_deletes_only_what_is_its_own", the_account_deletes_only_what_is_its_own),
+        test("access::the_account_makes_no_secret_that_gives_access_of_its_own", the_account_makes_no_secret_that_gives_access_of_its_own),
         test("access::others_are_not_fenced", others_are_not_fenced),
     ]
 }
@@ -173,6 +174,24 @@ async fn the_account_deletes_only_what_is_its_own(scene: Scene) -> Result<()> {
     for metadata in [json!({"labels": {LABEL: OURS}}), owners.ours()] {
         admin.create(&PostParams::default(), &secret("ours", &metadata)?).await?;
         account.delete("ours", &DeleteParams::default()).await?;
+    }
+    Ok(())
+}
+
+async fn the_account_makes_no_secret_that_gives_access_of_its_own(scene: Scene) -> Result<()> {
+    let (account, admin) = sides(&scene).await?;
+    scene.plane.create_service_account(&scene.namespace, "boss").await?;
+    let annotations = json!({"kubernetes.io/service-account.name": "boss"});
+    for type_ in ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "example.com/any"] {
+        let mut wanted = secret("token", &json!({"labels": {LABEL: OURS}, "annotations": annotations}))?;
+        wanted.type_ = Some(type_.to_owned());
+        let Err(Error::Api(status)) = account.create(&PostParams::default(), &wanted).await else { bail!("a Secret of type {type_} was made") };
+        ensure!(status.code == 403 && status.message.contains(&format!("type {type_}")), "{type_}: {}", status.message);
+        // One that somebody else made can't be written either, only deleted: so the operator replaces one of another type.
+        admin.create(&PostParams::default(), &wanted).await?;
+        let params = PatchParams::default();
+        ensure!(account.patch("token", &params, &label(Some(OURS))).await.is_err(), "a Secret of type {type_} was written");
+        account.delete("token", &DeleteParams::default()).await?;
     }
     Ok(())
 }
