@@ -112,12 +112,12 @@ impl Names {
             return last.clone();
         }
         // In a task of its own, and driven to its end by another: it goes on when who asked is gone, and is then known to have ended.
-        let (shelf, host) = (self.clone(), host.to_owned());
+        let (names, host) = (self.clone(), host.to_owned());
         let task = tokio::spawn(async move {
-            let found = look_up(shelf.0.places.clone(), host.clone()).await;
+            let found = look_up(names.0.places.clone(), host.clone()).await;
             // Also when nobody waits for it any more.
             if let Ok(found) = &found {
-                shelf.known().entry(host).or_default().found = Some((found.at, Arc::clone(&found.addresses)));
+                names.known().entry(host).or_default().found = Some((found.at, Arc::clone(&found.addresses)));
             }
             found
         });

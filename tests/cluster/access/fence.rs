@@ -185,7 +185,9 @@ async fn the_account_makes_no_secret_that_gives_access_of_its_own(scene: Scene) 
     for type_ in ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "example.com/any"] {
         let mut wanted = secret("token", &json!({"labels": {LABEL: OURS}, "annotations": annotations}))?;
         wanted.type_ = Some(type_.to_owned());
-        let Err(Error::Api(status)) = account.create(&PostParams::default(), &wanted).await else { bail!("a Secret of type {type_} was made") };
+        let Err(Error::Api(status)) = account.create(&PostParams::default(), &wanted).await else {
+            bail!("a Secret of type {type_} was made")
+        };
         ensure!(status.code == 403 && status.message.contains(&format!("type {type_}")), "{type_}: {}", status.message);
         // One that somebody else made can't be written either, only deleted: so the operator replaces one of another type.
         admin.create(&PostParams::default(), &wanted).await?;
