@@ -48,6 +48,7 @@ local cases = {
     request({ready_false("PlayerStreamerNotFound"), failing("PlayerStreamerNotFound"),
       condition("Reconciling", "True", "PlayerStreamerNotFound", "why")})},
   {"no grant, and nothing is done about it", "Degraded", "Suspended: why", request({ready_false("Suspended")})},
+  {"a condition that tells no generation", "Healthy", "GrantIssued: told", request({{type = "Ready", status = "True", reason = "GrantIssued", message = "told"}})},
   {"suspended under a live grant", "Suspended", "GrantIssued: Secret web/keynote holds an unexpired grant", request({issued}, {suspend = true})},
   {"suspended for longer", "Suspended", "Suspended: why", request({ready_false("Suspended")}, {suspend = true})},
   {"suspended, and nobody has seen it", "Suspended", "Refreshing is suspended", request(nil, {suspend = true})},

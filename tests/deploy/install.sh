@@ -121,10 +121,11 @@ rights() { # yes or no for each NAMESPACE: may the account list Secrets there?
   done | tr '\n' ' '
 }
 
-left() { # all objects of the release
+left() { # sets rest: all objects of the release. A question that isn't answered is no answer.
   local kinds
-  kinds=$(kubectl api-resources --verbs=list --output name | grep -vE '^(events|componentstatuses)' | paste -sd,)
-  kubectl get "$kinds" --all-namespaces --selector app.kubernetes.io/instance=$name --output name --ignore-not-found 2>/dev/null
+  kinds=$(kubectl api-resources --verbs=list --output name | grep -vE '^(events|componentstatuses)' | paste -sd,) || die 'the kinds are not told'
+  rest=$(kubectl get "$kinds" --all-namespaces --selector app.kubernetes.io/instance=$name --output name --ignore-not-found 2>"$work/err") \
+    || die "what is left is not told: $(cat "$work/err")"
 }
 
 installs() { # HELM
@@ -153,10 +154,12 @@ installs() { # HELM
   policy_keeps_to_its_own
 
   taken "$helm uninstall" "$helm" uninstall "$name" --namespace "$system"
-  [ "$(left)" = "customresourcedefinition.apiextensions.k8s.io/playbackgrantrequests.playbackgrant.dev" ] || die "$helm uninstall leaves: $(left)"
+  left
+  [ "$rest" = "customresourcedefinition.apiextensions.k8s.io/playbackgrantrequests.playbackgrant.dev" ] || die "$helm uninstall leaves: $rest"
   taken "$helm install over the definition that was kept" "$helm" install "$name" "$chart" --namespace "$system" --set crds.keep=false
   taken "$helm uninstall of all" "$helm" uninstall "$name" --namespace "$system" --wait
-  [ -z "$(left)" ] || die "$helm uninstall with crds.keep=false leaves: $(left)"
+  left
+  [ -z "$rest" ] || die "$helm uninstall with crds.keep=false leaves: $rest"
 }
 
 # Who goes over to Helm 4 goes on with what Helm 3 has installed.
@@ -165,7 +168,8 @@ helm_4_takes_over() {
   taken "helm upgrade of Helm 3's release" helm upgrade "$name" "$chart" --namespace "$system" --reset-then-reuse-values --set replicaCount=2
   [ "$(kubectl --namespace "$system" get deployment "$name" --output 'jsonpath={.spec.replicas}')" = 2 ] || die 'Helm 4 has changed nothing'
   taken "helm uninstall of Helm 3's release" helm uninstall "$name" --namespace "$system" --wait
-  [ -z "$(left)" ] || die "helm uninstall of Helm 3's release leaves: $(left)"
+  left
+  [ -z "$rest" ] || die "helm uninstall of Helm 3's release leaves: $rest"
 }
 
 argocd_takes_its_check() { # by the command in deploy/argocd/README.md

@@ -34,12 +34,18 @@ conform 1.37 "$out/whole.yml" >/dev/null || fail 'the unspoilt manifest is refus
 spoil() { # WHAT SED-EXPRESSION: a spoilt manifest must be refused
   sed "$2" "$out/whole.yml" >"$out/spoilt.yml"
   ! cmp -s "$out/whole.yml" "$out/spoilt.yml" || fail "nothing was spoilt by $2"
-  ! conform 1.37 "$out/spoilt.yml" >/dev/null || fail "kubeconform takes $1"
+  for version in 1.33 1.37; do
+    ! conform $version "$out/spoilt.yml" >/dev/null || fail "kubeconform takes $1 for Kubernetes $version"
+  done
 }
 spoil 'a field that is unknown' 's/replicas: 1/replicaz: 1/'
 spoil 'a value of another type' 's/containerPort: 8080/containerPort: eighty/'
 spoil 'a request with an unknown field' 's/ttlSeconds: 15/ttlSecond: 15/'
 spoil 'a request without its streamer' '/playerStreamerSid:/d'
+# The two descriptions are of two versions.
+! diff -rq "$out/schemas/1.33" "$out/schemas/1.37" >/dev/null || fail 'the descriptions of Kubernetes 1.33 and 1.37 are the same'
+only_new=$(cd "$out/schemas" && comm -13 <(ls 1.33) <(ls 1.37) | wc -l)
+[ "$only_new" -gt 0 ] || fail 'Kubernetes 1.37 has no kind that 1.33 has not'
 
 # --- kube-score, with the exceptions that are meant, each of which is needed.
 exceptions=(
@@ -60,21 +66,36 @@ for exception in "${exceptions[@]}"; do
   ! score "${others[@]}" "$out/deploy-manifests-base.yaml" >/dev/null || fail "kube-score needs no exception $exception"
 done
 
-# --- The chart and the manifests give the same rights, and fence them in the same way.
+# --- The chart and the manifests make the same of what matters: rights and their fence, the Deployment's way to be replaced, the pod, the ports.
 mkdir "$out/chart" "$out/base"
 cp "$out/chart-default-values.yaml" "$out/chart/all.yaml"
 cp "$out/deploy-manifests-base.yaml" "$out/base/all.yaml"
 for from in chart base; do
   printf 'resources: [all.yaml]\n' >"$out/$from/kustomization.yaml"
-  kubectl kustomize "$out/$from" | awk -v RS='---\n' '/(^|\n)kind: (ClusterRole|ClusterRoleBinding|ValidatingAdmissionPolicy|ValidatingAdmissionPolicyBinding)\n/ {
+  # Labels of the chart alone are left out, and what is said by values in the chart and by the program's own defaults in the manifests.
+  kubectl kustomize "$out/$from" | sed -E '/^ *(app.kubernetes.io\/(instance|managed-by|version|component|part-of)|helm.sh\/chart): /d' \
+    | awk -v RS='---\n' '/(^|\n)kind: (ClusterRole|ClusterRoleBinding|ServiceAccount|Service|NetworkPolicy|PodDisruptionBudget|ValidatingAdmissionPolicy|ValidatingAdmissionPolicyBinding)\n/ {
       match($0, /\n  name: [^\n]*/); name = substr($0, RSTART + 9, RLENGTH - 9)
       match($0, /kind: [^\n]*/); kind = substr($0, RSTART, RLENGTH)
       sub(/metadata:\n(  [^\n]*\n)*/, ""); print kind, name; print
-    }' >"$out/$from.rights"
+    }' >"$out/$from.objects"
+  kubectl kustomize "$out/$from" | awk -v RS='---\n' '/(^|\n)kind: Deployment\n/' | awk '
+    /^      (containers|labels|annotations):/ {next}
+    /^  (strategy|replicas|revisionHistoryLimit):/ {show = 1} /^  [a-z]/ && !/^  (strategy|replicas|revisionHistoryLimit):/ {show = 0}
+    /^ *(allowPrivilegeEscalation|readOnlyRootFilesystem|runAsNonRoot|automountServiceAccountToken|enableServiceLinks|serviceAccountName|terminationGracePeriodSeconds|containerPort|image|imagePullPolicy|path|memory|cpu): / {print; next}
+    /- (ALL|controller)$/ || /type: RuntimeDefault/ || show {print}' >"$out/$from.deployment"
 done
-[ "$(grep -c '^kind: .* ' "$out/base.rights")" -eq 6 ] || fail 'the manifests have not the six objects that are about rights'
-diff -u "$out/base.rights" "$out/chart.rights" || fail 'the chart and the manifests give different rights'
-echo 'the chart and the manifests give the same rights'
+[ "$(grep -c '^kind: .* ' "$out/base.objects")" -eq 10 ] || fail 'the manifests have not the ten objects that are compared'
+diff -u "$out/base.objects" "$out/chart.objects" || fail 'the chart and the manifests differ in what they install'
+[ "$(wc -l <"$out/base.deployment")" -gt 20 ] || fail 'too little of the Deployment is compared'
+diff -u "$out/base.deployment" "$out/chart.deployment" || fail 'the chart and the manifests differ in the Deployment'
+echo 'the chart and the manifests install the same'
+
+# --- The overlay for some namespaces gives no right in all of them.
+everywhere() { awk -v RS='---\n' '/(^|\n)kind: ClusterRole(Binding)?\n/ && /\n  name: playback-grant-operator\n/' "$1"; }
+[ -n "$(everywhere "$out/deploy-manifests-base.yaml")" ] || fail 'the search for the cluster role finds none'
+[ -z "$(everywhere "$out/deploy-manifests-overlays-namespaced.yaml")" ] || fail 'the overlay for some namespaces gives a right in all'
+[ -z "$(everywhere "$out/chart-namespaced-values.yaml")" ] || fail 'the chart for some namespaces gives a right in all'
 
 # --- One version everywhere.
 version=$(sed -n '/^\[package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)

@@ -40,6 +40,7 @@ documented() { # NAME
   local block
   block=$(awk -v mark="<!-- e2e: $1 -->" '$0 == mark {found = 1; next} found && /^```sh$/ {inside = 1; next} inside && /^```$/ {exit} inside' docs/install.md)
   [ -n "$block" ] || fail "docs/install.md has no block $1"
+  echo "$1" >>"$scratch/documented"
   block=${block//oci:\/\/ghcr.io\/playback-grant-operator\/charts\/playback-grant-operator/$chart}
   block=${block//https:\/\/github.com\/playback-grant-operator\/playback-grant-operator\/releases\/latest\/download\/install.yaml/target\/install.yaml}
   # Nothing of it waits for long; what hangs is a failure.
@@ -123,19 +124,22 @@ observed() { # WHAT NAMESPACE: waits for its end, and puts what it saw into the 
     [[ $finished != *Complete* && $finished != *Failed* ]] || break
     sleep 0.5
   done
-  local line
-  while read -r line; do row "$1" "$line"; done < <(kubectl logs --namespace "$2" job/observer)
-  [[ $finished = *Complete* ]] || return 1
+  local line said
+  said=$(kubectl logs --namespace "$2" job/observer) || fail 'the observer has no log'
+  while read -r line; do row "$1" "$line"; done <<<"$said"
+  [[ $finished = *Complete* ]]
 }
 
-# --- What is left of an installation, but its namespaces and what the garbage collector is at: a line an object.
+# --- What is left of an installation, but its namespaces: a line an object, and the definition among them.
 
 left() {
   local kinds found
   kinds=$(kubectl api-resources --verbs=list,delete --output name | grep -v '^events' | paste -sd, -) || return 1
   found=$(kubectl get "$kinds" --all-namespaces --selector app.kubernetes.io/name=playback-grant-operator --ignore-not-found \
     --output 'jsonpath={range .items[*]}{.kind}/{.metadata.name}{"\n"}{end}' 2>"$scratch/said") || return 1
-  sed '/^$/d; /^Namespace\//d' <<<"$found" | sort
+  found+=$'\n'$(kubectl get customresourcedefinitions --output 'jsonpath={range .items[?(@.spec.group=="playbackgrant.dev")]}{.kind}/{.metadata.name}{"\n"}{end}') \
+    || return 1
+  sed '/^$/d; /^Namespace\//d' <<<"$found" | sort -u
 }
 
 is_left() { # OBJECT…: these and no others; a question that isn't answered is no answer

@@ -11,12 +11,14 @@ node=tests/e2e/node/node.sh
 scratch=$(mktemp -d)
 finish() {
   local code=$?
+  # Whatever fails here, the node is ended.
   if [ $code -ne 0 ] && [ -d "$scratch/node/log" ]; then
-    mkdir -p target && rm -rf target/e2e && cp -r "$scratch/node/log" target/e2e && cp "$scratch/node/audit.log" target/e2e/
-    echo "the node's logs are in target/e2e" >&2
+    { mkdir -p target && rm -rf target/e2e && cp -r "$scratch/node/log" target/e2e && echo "the node's logs are in target/e2e" >&2; } || :
+    [ ! -e "$scratch/node/audit.log" ] || cp "$scratch/node/audit.log" target/e2e/ || :
   fi
-  "$node" down "$scratch/node"
-  rm -rf "$scratch"
+  "$node" down "$scratch/node" || code=1
+  rm -rf "$scratch" || :
+  exit $code
 }
 trap finish EXIT
 trap 'exit 130' INT TERM HUP

@@ -167,8 +167,14 @@ async fn rights(account: &Client, namespace: &str) -> Result<BTreeSet<String>> {
     for rule in status.resource_rules {
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
-                rights.extend(rule.verbs.iter().map(|verb| format!("{group} {resource} {verb}")));
+                let names = rule.resource_names.iter().flatten().fold(String::new(), |names, name| format!("{names} {name}"));
+                rights.extend(rule.verbs.iter().map(|verb| format!("{group} {resource} {verb}{names}")));
             }
+        }
+    }
+    for rule in status.non_resource_rules {
+        for url in rule.non_resource_urls.iter().flatten() {
+            rights.extend(rule.verbs.iter().map(|verb| format!("{url} {verb}")));
         }
     }
     Ok(rights)

@@ -22,7 +22,7 @@ rules:
 "#;
 
 const AUTHENTICATION: &str = r"
-apiVersion: apiserver.config.k8s.io/v1
+apiVersion: apiserver.config.k8s.io/v1beta1
 kind: AuthenticationConfiguration
 anonymous:
   enabled: true

@@ -15,6 +15,9 @@ use playback_grant_testbed::{Judge, Life, Stopwatch, seconds, unix_millis};
 
 const READ_EVERY: Duration = Duration::from_millis(100);
 
+/// Who has not been answered for so long can say nothing of the Secret: a third of the shortest grant's life.
+const LONGEST_GAP_MILLIS: u64 = 5_000;
+
 /// A read that takes longer says nothing of how fresh the Secret is, and is made again.
 const READ_WITHIN: Duration = Duration::from_secs(1);
 
@@ -69,12 +72,18 @@ async fn observe() -> Result<Vec<String>> {
             *least_left = (*least_left).min(life.map_or(0, |life| life.expires.saturating_sub(now)));
         }
     }
+    let end = unix_millis();
     let mut complaints = judge.complaints(names.iter().map(String::as_str));
     if missing > 0 {
         complaints.push(format!("{missing} times a Secret that had been there was missing"));
     }
-    for (name, (reads, least_left, longest_gap, _)) in names.iter().zip(&seen) {
+    for (name, (reads, least_left, longest_gap, last)) in names.iter().zip(&seen) {
         let record = judge.record(name);
+        // The end of the watch counts like a read.
+        let longest_gap = last.map_or(u64::MAX, |last| (*longest_gap).max(end.saturating_sub(last)));
+        if longest_gap > LONGEST_GAP_MILLIS {
+            complaints.push(format!("{name} could not be read for {:.1} s", seconds(longest_gap)));
+        }
         if record.grants < 2 {
             complaints.push(format!("{name} was not refreshed"));
         }
@@ -83,7 +92,7 @@ async fn observe() -> Result<Vec<String>> {
             seconds(record.expired),
             record.grants,
             seconds(*least_left),
-            seconds(*longest_gap),
+            seconds(longest_gap),
         );
     }
     println!("reads that failed: {failed}");
