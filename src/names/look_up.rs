@@ -18,9 +18,9 @@ use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{Hosts, Resolver, TokioResolver};
 use tokio::time::timeout;
 
+use super::Places;
 use super::problem::NameProblem;
 use super::search::candidates;
-use super::{LONGEST_KEPT, Places};
 use crate::clock::Clock;
 use crate::time::Instant;
 
@@ -47,7 +47,7 @@ pub(super) struct Found {
 impl Found {
     fn now(addresses: Vec<IpAddr>, kept: Duration) -> Self {
         let at = Clock.instant();
-        Self { addresses: addresses.into(), at, until: at + kept.min(LONGEST_KEPT) }
+        Self { addresses: addresses.into(), at, until: at + kept }
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn look_up(places: Places, host: String) -> Result<Found, NameP
     // This machine by its reserved name: nobody is asked, so nobody can say otherwise.
     let bare = host.strip_suffix('.').unwrap_or(&host);
     if bare == "localhost" || bare.ends_with(".localhost") {
-        return Ok(Found::now(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], LONGEST_KEPT));
+        return Ok(Found::now(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()], Duration::ZERO));
     }
     let listed = in_hosts_file(&places, &host).await;
     if !listed.is_empty() {

@@ -57,12 +57,14 @@ struct Shelf {
     known: Mutex<HashMap<String, Known>>,
 }
 
-/// Where the configuration is.
+/// Where the configuration is, and how long what was found is used.
 #[derive(Clone, Debug)]
 struct Places {
     resolv_conf: PathBuf,
     hosts: PathBuf,
     port: u16,
+    longest_kept: Duration,
+    longest_stale: Duration,
 }
 
 type LookUp = Shared<BoxFuture<'static, Result<Found, NameProblem>>>;
@@ -76,7 +78,13 @@ struct Known {
 
 impl Default for Names {
     fn default() -> Self {
-        Self::at(Places { resolv_conf: "/etc/resolv.conf".into(), hosts: "/etc/hosts".into(), port: PORT })
+        Self::at(Places {
+            resolv_conf: "/etc/resolv.conf".into(),
+            hosts: "/etc/hosts".into(),
+            port: PORT,
+            longest_kept: LONGEST_KEPT,
+            longest_stale: LONGEST_STALE,
+        })
     }
 }
 
@@ -107,7 +115,8 @@ impl Names {
     fn look_up(&self, host: &str) -> LookUp {
         let mut known = self.known();
         let known = known.entry(host.to_owned()).or_default();
-        let usable = |last: &&LookUp| last.peek().is_none_or(|last| last.as_ref().is_ok_and(|found| Clock.instant() < found.until));
+        let fresh = |found: &Found| Clock.instant() < found.until.min(found.at + self.0.places.longest_kept);
+        let usable = |last: &&LookUp| last.peek().is_none_or(|last| last.as_ref().is_ok_and(fresh));
         if let Some(last) = known.last.as_ref().filter(usable) {
             return last.clone();
         }
@@ -130,7 +139,7 @@ impl Names {
     fn stale(&self, host: &str) -> Option<Arc<[IpAddr]>> {
         let known = self.known();
         let (at, addresses) = known.get(host)?.found.as_ref()?;
-        (Clock.instant().since(*at) < LONGEST_STALE).then(|| Arc::clone(addresses))
+        (Clock.instant().since(*at) < self.0.places.longest_stale).then(|| Arc::clone(addresses))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {

@@ -30,7 +30,7 @@ unpack() { # NAME: its layers into $work/NAME; what its configuration says is co
   done
   mkdir "$root"
   for layer in $(blob "$archive" "$manifest" | sed 's/.*"layers":\[\([^]]*\)\].*/\1/' | digests); do blob "$archive" "$layer" | tar -xz -C "$root"; done
-  diff <(cd "$root" && find . -type f | sort) <(printf '%s\n' ./etc/ssl/certs/ca-certificates.crt "./$name") || die "$archive holds other files than these"
+  diff <(cd "$root" && find . ! -type d -printf '%y %m %p\n' | sort) <(printf '%s\n' 'f 644 ./etc/ssl/certs/ca-certificates.crt' "f 755 ./$name") || die "$archive holds other files than these"
 }
 
 # NAME ARGUMENT…: into `inside`, the command that runs it in its folder. One process, so that its id is the program's.
@@ -52,7 +52,7 @@ prepare media-api-simulator --listen 127.0.0.1:0
 "${inside[@]}" >"$work/simulator.out" &
 pids+=($!)
 url=
-for _ in {1..50}; do
+for _ in {1..300}; do
   url=$(sed -n 's/^media-api-simulator listens on //p' "$work/simulator.out")
   [ -n "$url" ] && break
   sleep 0.1
@@ -77,7 +77,7 @@ KUBECONFIG=/kubeconfig prepare playback-grant-operator controller --bind-address
 "${inside[@]}" 2>"$work/controller.log" &
 pids+=($!)
 live=
-for _ in {1..50}; do
+for _ in {1..300}; do
   live=$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/livez" || :)
   [ "$live" = 200 ] && break
   sleep 0.1
@@ -100,3 +100,13 @@ if [ "$code" -ne 1 ] || ! grep -q 'no certificate authorities to trust' "$work/u
   die "without authorities the controller exits $code"
 fi
 echo 'without authorities it ends with a message'
+
+# The binaries tell what they are made of.
+tools/sbom.sh >"$work/sbom"
+for name in playback-grant-operator media-api-simulator; do
+  for crate in rustls tokio; do
+    grep -q "pkg:cargo/$crate@" "target/image/$name-$arch.cdx.json" || die "$name does not tell that it has $crate in it"
+  done
+done
+grep -q 'pkg:cargo/kube-client@' "target/image/playback-grant-operator-$arch.cdx.json" || die 'the operator does not tell that it has kube-client in it'
+cat "$work/sbom"
