@@ -57,9 +57,9 @@ policy_keeps_to_its_own() {
   policy_is_in_force
   refused 'to create a Secret without our label' "$lacks" create "$(secret mine '' '')" --as "$account"
   refused 'to create one with the label of another' "$lacks" create "$(secret mine "\"$label\": \"Helm\"" '')" --as "$account"
-  refused 'to create one that gives access of its own' 'no Secret of type kubernetes.io/service-account-token' create --as "$account" \
+  refused 'to create one that gives access of its own' 'no Secret of type kubernetes.io/service-account-token' create \
     "{\"apiVersion\": \"v1\", \"kind\": \"Secret\", \"type\": \"kubernetes.io/service-account-token\", \"metadata\": {\"name\": \"token\",
-    \"labels\": {$ours}, \"annotations\": {\"kubernetes.io/service-account.name\": \"default\"}}}"
+    \"labels\": {$ours}, \"annotations\": {\"kubernetes.io/service-account.name\": \"default\"}}}" --as "$account"
   taken 'to create one with our label' create "$(secret mine "$ours" '')" --as "$account"
   taken 'to change our own' as_operator patch secret mine --patch "$data"
   refused 'to take our label off our own' "$lacks" as_operator patch secret mine --patch "$bare"
@@ -139,7 +139,8 @@ installs() { # HELM
   taken "$helm install" "$helm" install "$name" "$chart" --namespace "$system" --set simulator.enabled=true
   if grep -iE 'warning|PodSecurity' "$work/out"; then die "$helm install warns"; fi
   [ "$(rights all web)" = 'yes yes ' ] || die "the account may list Secrets (in all, in web): $(rights all web)"
-  left >"$work/made"
+  left
+  printf '%s\n' "$rest" >"$work/made"
   for kind in deployment. service/ serviceaccount/ clusterrole. clusterrolebinding. validatingadmissionpolicy. networkpolicy. poddisruptionbudget.; do
     grep -q "^$kind" "$work/made" || { cat "$work/made" >&2; die "$helm install makes no $kind"; }
   done

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
+use playback_grant_testbed::mutating_policies_version;
 use serde_json::{Value, json};
 
 use super::read::token;
@@ -255,7 +256,7 @@ async fn what_admission_undoes_is_not_written_without_end(scene: Scene) -> Resul
     let stage = Stage::set(&scene).await?;
     let name = format!("undoes-{}", stage.namespace);
     let policy = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicy", "metadata": {"name": name},
+        "apiVersion": mutating_policies_version(), "kind": "MutatingAdmissionPolicy", "metadata": {"name": name},
         "spec": {
             "matchConstraints": {
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}},
@@ -269,7 +270,7 @@ async fn what_admission_undoes_is_not_written_without_end(scene: Scene) -> Resul
         },
     });
     let binding = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name},
+        "apiVersion": mutating_policies_version(), "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name},
         "spec": {"policyName": name},
     });
     for object in [policy, binding] {

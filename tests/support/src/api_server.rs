@@ -29,6 +29,20 @@ anonymous:
   conditions: [{path: /livez}, {path: /readyz}]
 ";
 
+/// What a test of 1.33, the oldest supported Kubernetes, switches on besides: policies that change objects are new there.
+const OLDEST_EXTRAS: &[&str] =
+    &["--feature-gates=MutatingAdmissionPolicy=true", "--runtime-config=admissionregistration.k8s.io/v1alpha1=true"];
+
+/// The version in which MutatingAdmissionPolicy is served, of the Kubernetes that `K8S` asks for, as `tools/build.sh` reads it.
+#[must_use]
+pub fn mutating_policies_version() -> &'static str {
+    if is_oldest() { "admissionregistration.k8s.io/v1alpha1" } else { "admissionregistration.k8s.io/v1" }
+}
+
+fn is_oldest() -> bool {
+    std::env::var_os("K8S").is_some_and(|version| version == "1.33")
+}
+
 /// The API server and what others need to reach it.
 pub(crate) struct ApiServer {
     pub(crate) process: ManagedProcess,
@@ -58,6 +72,7 @@ pub(crate) async fn start(tools: &Path, folder: &Path, etcd: &str, keys: &KeyFil
         .arg(option("audit-policy-file", &audit_policy))
         .arg(option("audit-log-path", &audit_log))
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none"])
+        .args(if is_oldest() { OLDEST_EXTRAS } else { &[] })
         // A control plane for one machine and one hour: no compaction, no profiling.
         .args(["--etcd-compaction-interval=0", "--profiling=false"])
         .start()

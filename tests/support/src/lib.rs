@@ -19,6 +19,7 @@ mod process;
 mod tools;
 
 pub use access::service_account_user;
+pub use api_server::mutating_policies_version;
 pub use audit::{AuditLog, AuditQuery, AuditedRequest};
 pub use clock::{Stopwatch, unix_millis};
 pub use control_plane::ControlPlane;
