@@ -223,3 +223,17 @@ impl fmt::Debug for SimulatorConfig {
         f.debug_struct("SimulatorConfig").field("listen", &self.listen).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_listens_where_it_is_told_to() {
+        let one = Simulator::start(SimulatorConfig::default()).await.unwrap();
+        assert_eq!(one.addr().ip(), IpAddr::V4(Ipv4Addr::LOCALHOST), "and nowhere else");
+        let everywhere: SocketAddr = (Ipv6Addr::UNSPECIFIED, 0).into();
+        let all = Simulator::start(SimulatorConfig { listen: everywhere, ..SimulatorConfig::default() }).await.unwrap();
+        assert!(all.addr().ip().is_unspecified());
+    }
+}
