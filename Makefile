@@ -108,7 +108,7 @@ reproducible:
 
 tools:
 	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl helm helm3 helm-unittest helm-docs kubeconform kube-score actionlint \
-	  glua >/dev/null
+	  glua kubectl-oldest >/dev/null
 
 tools-e2e:
 	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl helm kube-scheduler kubelet kube-proxy coredns containerd \

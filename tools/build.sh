@@ -34,6 +34,8 @@ describe() { # NAME: sets module (the folder that pins it), package, and how lon
     kube-apiserver) module=$kubernetes package=k8s.io/kubernetes/cmd/$1 minutes=6 ;;
     kube-controller-manager) module=$kubernetes package=k8s.io/kubernetes/cmd/$1 minutes=2 ;;
     kube-scheduler | kubelet | kube-proxy | kubectl) module=kubernetes package=k8s.io/kubernetes/cmd/$1 ;;
+    # In the folder as kubectl-oldest, beside the other.
+    kubectl-oldest) module=kubernetes-1.33 package=k8s.io/kubernetes/cmd/kubectl ;;
     coredns) module=coredns package=github.com/coredns/coredns minutes=3 ;;
     containerd | containerd-shim-runc-v2 | ctr) module=containerd package=github.com/containerd/containerd/v2/cmd/$1 ;;
     # Its first steps in a new namespace are C. Without libseccomp it starts no container that has a seccomp profile.

@@ -13,6 +13,7 @@ if [ "${1:-}" = --clean ]; then
   say "removed $cache/buildah"
   exit 0
 fi
+[ $# -eq 0 ] || die 'usage: tools/buildah.sh [--clean]'
 if found=$(command -v buildah); then
   printf '%s\n' "$found"
   exit 0

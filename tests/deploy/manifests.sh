@@ -2,7 +2,7 @@
 # What the manifests and the chart make is valid for the oldest and the newest supported Kubernetes, and good by kube-score.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-tools=$(tools/build.sh kubectl helm kubeconform kube-score)
+tools=$(tools/build.sh kubectl kubectl-oldest helm kubeconform kube-score)
 PATH=$tools:$PATH
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
@@ -11,6 +11,7 @@ fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 for folder in crds deploy/manifests/base deploy/manifests/role deploy/manifests/overlays/* deploy/sample; do
   kubectl kustomize "$folder" >"$out/${folder//\//-}.yaml" || fail "kubectl kustomize $folder"
+  kubectl-oldest kustomize "$folder" | cmp -s - "$out/${folder//\//-}.yaml" || fail "the oldest supported kubectl makes something else of $folder, or nothing"
 done
 for values in deploy/chart/ci/*.yaml; do
   name=$(basename "$values" .yaml)

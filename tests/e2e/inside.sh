@@ -59,6 +59,7 @@ with_default_values() {
   kubectl create namespace $system >/dev/null
   documented restricted
   documented helm-plain
+  documented logs
   new_namespace web
   local took
   without_credentials web
@@ -116,8 +117,9 @@ with_helm() {
     row 'helm upgrade' "from the chart $E2E_PREVIOUS, with the same image under another tag"
   }
   steady 'helm' helm_upgrade restart_rolling delete_pod kill_container
+  documented simulator-help
   documented fault
-  within 20 'the fault is told' shows_failing
+  grep -q '^RefreshFailing=True MediaApiUnavailable: ' "$scratch/said" || fail "the conditions that the documentation has shown do not tell of the fault: $(cat "$scratch/said")"
   within 90 'and its end' recovered
   row 'a fault of 30 s' 'told by RefreshFailing, and its end'
   documented helm-uninstall
@@ -136,10 +138,6 @@ recovered() {
   said=$(kubectl get playbackgrantrequests --namespace web --output \
     'jsonpath={range .items[*]}{.status.conditions[?(@.type=="Ready")].status}/{.status.conditions[?(@.type=="RefreshFailing")].status}{"\n"}{end}') || return 1
   [ "$(grep -cx 'True/' <<<"$said")" = 3 ]
-}
-
-shows_failing() {
-  kubectl get playbackgrantrequests --namespace web --output 'jsonpath={.items[*].status.conditions[?(@.type=="RefreshFailing")].status}' | grep -q True
 }
 
 has_handled() { # NAMESPACE NAME: the refresh that was asked for
@@ -235,6 +233,12 @@ with_manifests() {
   within 60 'nothing is left' is_left ''
   row 'kubectl delete --kustomize' 'left: nothing'
   remove_namespace web
+  # From the simulator's overlay to the base.
+  documented kustomize-simulator
+  documented kustomize
+  documented drop-simulator
+  documented kustomize-delete
+  within 60 'nothing is left' is_left ''
   # The single file of a release, and the folder that it is made of.
   documented install-yaml
   kubectl diff --server-side --kustomize deploy/manifests/base >"$scratch/said" || { cat "$scratch/said"; fail 'install.yaml is not what the folder says'; }

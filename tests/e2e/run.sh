@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 began=$SECONDS
+[ $# -eq 0 ] || { echo 'usage: tests/e2e/run.sh, without arguments' >&2; exit 2; }
 
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 node=tests/e2e/node/node.sh
