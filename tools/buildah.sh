@@ -34,23 +34,23 @@ if [ ! -x "$home/buildah" ]; then
   part=$(mktemp -d "$cache/buildah/.part.XXXXXX")
   trap 'rm -rf "$part"' EXIT
   trap 'exit 130' INT TERM HUP
-  mkdir -p "$part"/{lists,archives}/partial "$part/root"
+  mkdir -p "$part"/{lists,archives}/partial "$part/unpacked"
   # apt-get's own folders are left alone: lists and packages go here.
   apt=(apt-get -qq -o Dir::State::Lists="$part/lists" -o Dir::Cache="$part" -o APT::Sandbox::User=root -o Acquire::Languages=none)
   "${apt[@]}" update >&2 || die "Debian's package lists can't be fetched: check the network and apt's sources"
   "${apt[@]}" -o Debug::NoLocking=1 --download-only -y --no-install-recommends install buildah >&2 9>&- \
     || die "Debian's package buildah can't be fetched: check the network and apt's sources"
-  for package in "$part"/archives/*.deb; do dpkg-deb -x "$package" "$part/root"; done
-  [ -x "$part/root/usr/bin/buildah" ] || die "Debian's package buildah has no usr/bin/buildah"
+  for package in "$part"/archives/*.deb; do dpkg-deb -x "$package" "$part/unpacked"; done
+  [ -x "$part/unpacked/usr/bin/buildah" ] || die "Debian's package buildah has no usr/bin/buildah"
   # Debian's own place for libraries, whatever the architecture is called.
   cat >"$part/buildah" <<'SCRIPT'
 #!/bin/sh
 home=$(cd "$(dirname "$0")" && pwd)
 libraries=
-for folder in "$home"/root/lib/*-linux-gnu* "$home"/root/usr/lib/*-linux-gnu*; do
+for folder in "$home"/unpacked/lib/*-linux-gnu* "$home"/unpacked/usr/lib/*-linux-gnu*; do
   if [ -d "$folder" ]; then libraries=$libraries${libraries:+:}$folder; fi
 done
-LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$home/root/usr/bin/buildah" "$@"
+LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} exec "$home/unpacked/usr/bin/buildah" "$@"
 SCRIPT
   chmod +x "$part/buildah"
   rm -rf "$part/lists" "$part/archives" "$part"/*.bin "$home"
