@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e interop bench-token lint crd docs manifests build image sbom reproducible tools clean-tools
+.PHONY: help demo test e2e interop bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
 
 help:
 	@printf '%s\n' \
