@@ -1,8 +1,9 @@
 //! The one module that reads clocks.
 
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::time::{Instant, Now};
@@ -10,13 +11,44 @@ use crate::time::{Instant, Now};
 /// Instants begin so long before the machine's start: a grant that was asked for before it still has its age.
 const HEADROOM: Duration = Duration::from_hours(1);
 
-/// The machine's clocks.
+/// The machine's clocks or, for tests, clocks that differ from them.
 ///
 /// Instants come from `CLOCK_BOOTTIME`, which neither jumps nor stops while the machine sleeps: a grant ages in a sleeping machine too.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Clock;
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    shift: Option<&'static Shift>,
+}
+
+/// By how much a clock differs from the machine's. What the programs can't be shown otherwise: the wall clock set, the machine asleep.
+#[derive(Debug, Default)]
+pub struct Shift {
+    wall_seconds: AtomicI64,
+    slept_seconds: AtomicU64,
+}
+
+impl Shift {
+    /// The wall clock is set forward by so many seconds, or back.
+    pub fn set_wall(&self, seconds: i64) {
+        self.wall_seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// The machine sleeps so many seconds: both clocks go on, and no timer does.
+    pub fn sleep(&self, seconds: u32) {
+        self.slept_seconds.fetch_add(u64::from(seconds), Ordering::SeqCst);
+        self.set_wall(i64::from(seconds));
+    }
+}
 
 impl Clock {
+    /// The machine's own clocks.
+    pub const MACHINE: Self = Self { shift: None };
+
+    /// Clocks that differ from the machine's by `shift`, which may change while they are read.
+    #[must_use]
+    pub const fn shifted(shift: &'static Shift) -> Self {
+        Self { shift: Some(shift) }
+    }
+
     /// The instant now, and what the wall clock says of it.
     #[must_use]
     pub fn now(self) -> Now {
@@ -29,14 +61,16 @@ impl Clock {
         let since_boot = clock_gettime(ClockId::Boottime);
         let since_boot =
             Duration::new(u64::try_from(since_boot.tv_sec).unwrap_or_default(), u32::try_from(since_boot.tv_nsec).unwrap_or_default());
-        Instant::after_start(HEADROOM + since_boot)
+        let slept = self.shift.map_or(0, |shift| shift.slept_seconds.load(Ordering::SeqCst));
+        Instant::after_start(HEADROOM + since_boot + Duration::from_secs(slept))
     }
 
     /// What the wall clock says. Only for what leaves the process.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one module that reads clocks")]
     pub fn wall(self) -> Timestamp {
-        Timestamp::now()
+        let set = self.shift.map_or(0, |shift| shift.wall_seconds.load(Ordering::SeqCst));
+        Timestamp::now().saturating_add(SignedDuration::from_secs(set)).unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -46,12 +80,29 @@ mod tests {
 
     #[test]
     fn instants_do_not_go_back() {
-        let readings: Vec<_> = (0..1000).map(|_| Clock.instant()).collect();
+        let readings: Vec<_> = (0..1000).map(|_| Clock::MACHINE.instant()).collect();
         assert!(readings.is_sorted());
     }
 
     #[test]
     fn what_was_a_minute_before_the_machines_start_has_an_instant() {
-        assert!(Clock.instant().before(Duration::from_secs(59)).since(Instant::after_start(Duration::ZERO)) > Duration::from_mins(58));
+        assert!(
+            Clock::MACHINE.instant().before(Duration::from_secs(59)).since(Instant::after_start(Duration::ZERO)) > Duration::from_mins(58)
+        );
+    }
+
+    #[test]
+    fn shifted_clocks_differ_by_what_they_are_told_while_they_are_read() {
+        let shift: &'static Shift = Box::leak(Box::default());
+        let clock = Clock::shifted(shift);
+        let ahead = |clock: Clock| clock.wall().duration_since(Clock::MACHINE.wall()).as_secs_f64().round();
+        assert!(ahead(clock).abs() < 1.0);
+        shift.set_wall(-3600);
+        assert!((ahead(clock) + 3600.0).abs() < 1.0);
+        let before = Clock::MACHINE.instant();
+        assert!(clock.instant().since(before) < Duration::from_mins(1), "a wall clock that is set moves no instant");
+        shift.sleep(120);
+        assert!((ahead(clock) + 3480.0).abs() < 1.0);
+        assert!(clock.instant().since(before) >= Duration::from_mins(2), "a grant ages in a sleeping machine");
     }
 }

@@ -134,7 +134,7 @@ fn token(seconds: i64) -> Option<String> {
     let spec = AccessTokenSpec { identity: AccessTokenIdentity::parse("kiosk-1")?, ttl: AccessTokenTtl::from_seconds(3600)? };
     let grant = Grant::from_stored(r#"{"playbackUrl":"https://play.example/a.m3u8?token=planted"}"#, None)?;
     let account = format!("AC{}", "a".repeat(32));
-    let signed_at = playback_grant_operator::clock::Clock.wall() + k8s_openapi::jiff::SignedDuration::from_secs(seconds - 3600);
+    let signed_at = playback_grant_operator::clock::Clock::MACHINE.wall() + k8s_openapi::jiff::SignedDuration::from_secs(seconds - 3600);
     let token = sign(&key, &spec, Carried { grant: &grant, account_sid: &account }, signed_at, Nonce(1))?;
     Some(token.token.expose_secret().to_owned())
 }

@@ -52,7 +52,7 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
         max_in_flight,
     } = arguments;
     telemetry::init_logs(log_format.into(), &log_level).context("--log-level can't be used")?;
-    let clock = Clock;
+    let clock = Clock::MACHINE;
     let base_url = MediaApiUrl::parse(media_api_url.as_str(), allow_insecure_media_api).context("--media-api-url can't be used")?;
     let config = MediaClientConfig { base_url, ca_file: media_api_ca_file, wall_clock: Arc::new(move || clock.wall()) };
     let issuer = Arc::new(MediaApi(MediaClient::new(&config).context("the Media API's client can't start")?));
@@ -73,7 +73,7 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
     );
     let stop = CancellationToken::new();
     let controller =
-        Controller { client, issuer, namespaces, max_in_flight, gates: gates.clone(), metrics: metrics.clone(), stop: stop.clone() };
+        Controller { client, issuer, namespaces, clock, max_in_flight, gates: gates.clone(), metrics: metrics.clone(), stop: stop.clone() };
     // It stays in scope, and with it its tasks go on, until what was under way has ended.
     let mut running = std::pin::pin!(controller.run());
     tokio::select! {

@@ -87,6 +87,8 @@ pub struct Controller {
     pub issuer: Arc<dyn IssueGrants>,
     /// The namespaces to serve; none: all.
     pub namespaces: Vec<String>,
+    /// What time it is.
+    pub clock: Clock,
     /// The most Media API calls in flight.
     pub max_in_flight: usize,
     /// What `/readyz` tells.
@@ -100,8 +102,7 @@ pub struct Controller {
 impl Controller {
     /// Serves requests for as long as it is polled. Ends only when one of its parts does, which none should.
     pub async fn run(self) {
-        let Self { client, issuer, namespaces, max_in_flight, gates, metrics, stop } = self;
-        let clock = Clock;
+        let Self { client, issuer, namespaces, clock, max_in_flight, gates, metrics, stop } = self;
         let registry = Arc::new(Registry::default());
         let answers = answers::receiver(clock, registry.clone(), metrics.clone());
         let dispatcher = Dispatcher::new(issuer, clock, max_in_flight, answers);

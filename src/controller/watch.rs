@@ -39,7 +39,7 @@ impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        Some(self.after_error(Clock.instant(), rand::random()))
+        Some(self.after_error(Clock::MACHINE.instant(), rand::random()))
     }
 }
 
@@ -91,7 +91,7 @@ impl WatchLog {
         let Some((what, code)) = described(error) else {
             return tracing::debug!(watched = self.watched, namespace = self.namespace, "the watch is too old and starts anew");
         };
-        let goes_on = self.goes_on_failing(Clock.instant());
+        let goes_on = self.goes_on_failing(Clock::MACHINE.instant());
         let (watched, namespace) = (self.watched, self.namespace.as_str());
         if goes_on {
             return tracing::debug!(watched, namespace, code, "still could not {what}");

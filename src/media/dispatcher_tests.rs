@@ -35,7 +35,7 @@ impl IssueGrants for Stub {
 fn start(does: &[(&'static str, Does)], max_in_flight: usize) -> (Arc<Dispatcher>, UnboundedReceiver<Event>) {
     let (told, events) = unbounded_channel();
     let issuer = Arc::new(Stub(does.iter().copied().collect()));
-    let dispatcher = Dispatcher::new(issuer, Clock, max_in_flight, move |event| told.send(event).unwrap());
+    let dispatcher = Dispatcher::new(issuer, Clock::MACHINE, max_in_flight, move |event| told.send(event).unwrap());
     tokio::spawn(dispatcher.clone().run());
     (dispatcher, events)
 }

@@ -46,7 +46,7 @@ pub(super) struct Found {
 
 impl Found {
     fn now(addresses: Vec<IpAddr>, kept: Duration) -> Self {
-        let at = Clock.instant();
+        let at = Clock::MACHINE.instant();
         Self { addresses: addresses.into(), at, until: at + kept }
     }
 }

@@ -115,7 +115,7 @@ impl Names {
     fn look_up(&self, host: &str) -> LookUp {
         let mut known = self.known();
         let known = known.entry(host.to_owned()).or_default();
-        let fresh = |found: &Found| Clock.instant() < found.until.min(found.at + self.0.places.longest_kept);
+        let fresh = |found: &Found| Clock::MACHINE.instant() < found.until.min(found.at + self.0.places.longest_kept);
         let usable = |last: &&LookUp| last.peek().is_none_or(|last| last.as_ref().is_ok_and(fresh));
         if let Some(last) = known.last.as_ref().filter(usable) {
             return last.clone();
@@ -139,7 +139,7 @@ impl Names {
     fn stale(&self, host: &str) -> Option<Arc<[IpAddr]>> {
         let known = self.known();
         let (at, addresses) = known.get(host)?.found.as_ref()?;
-        (Clock.instant().since(*at) < self.0.places.longest_stale).then(|| Arc::clone(addresses))
+        (Clock::MACHINE.instant().since(*at) < self.0.places.longest_stale).then(|| Arc::clone(addresses))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {

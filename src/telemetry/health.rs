@@ -126,7 +126,7 @@ impl Gates {
     /// Gates whose loop last beat at the clock's start.
     #[cfg(test)]
     pub(super) fn stuck() -> Self {
-        let gates = Self::new(Clock);
+        let gates = Self::new(Clock::MACHINE);
         gates.state().beat = Instant::after_start(Duration::ZERO);
         gates
     }
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_gate_opens_when_all_scopes_have_passed() {
-        let gates = Gates::new(Clock);
+        let gates = Gates::new(Clock::MACHINE);
         gates.expect("requests", 2);
         gates.open("requests", 0);
         gates.open("requests", 0);
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_loop_that_stands_still_and_a_reconcile_that_hangs_are_noticed() {
-        let gates = Gates::new(Clock);
+        let gates = Gates::new(Clock::MACHINE);
         let beat = gates.state().beat;
         assert!(gates.state().is_alive(beat + Duration::from_secs(29)));
         assert!(!gates.state().is_alive(beat + Duration::from_secs(30)));
@@ -175,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_settles_when_the_last_reconcile_has_ended() {
-        let gates = Gates::new(Clock);
+        let gates = Gates::new(Clock::MACHINE);
         gates.settled().await;
         let (first, last) = (gates.reconciling(), gates.reconciling());
         let mut settled = std::pin::pin!(gates.settled());
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_forbidden_namespace_holds_up_no_other_but_a_forbidden_operator_is_not_ready() {
-        let gates = Gates::new(Clock);
+        let gates = Gates::new(Clock::MACHINE);
         gates.expect("requests", 2);
         gates.excuse("requests", 0);
         gates.excuse("requests", 1);

@@ -54,20 +54,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_stuck_loop_is_told_to_the_kubelet() {
-        assert_eq!(get(Gates::new(Clock), "/livez").await, (200, "ok\n".to_owned()));
+        assert_eq!(get(Gates::new(Clock::MACHINE), "/livez").await, (200, "ok\n".to_owned()));
         assert_eq!(get(Gates::stuck(), "/livez").await, (503, "the operator's loop is stuck\n".to_owned()));
     }
 
     #[tokio::test]
     async fn every_gate_is_named_and_all_must_be_open() {
         let gates = || {
-            let gates = Gates::new(Clock);
+            let gates = Gates::new(Clock::MACHINE);
             gates.expect("requests", 1);
             gates.expect("secrets", 1);
             gates.open("secrets", 0);
             gates
         };
-        assert_eq!(get(Gates::new(Clock), "/readyz").await.0, 503, "before anything is expected");
+        assert_eq!(get(Gates::new(Clock::MACHINE), "/readyz").await.0, 503, "before anything is expected");
         assert_eq!(get(gates(), "/readyz").await, (503, "[-] requests\n[+] secrets\n".to_owned()));
         let open = gates();
         open.open("requests", 0);

@@ -4,6 +4,7 @@
 
 mod access;
 mod admitted;
+mod clocks;
 mod corrupting_proxy;
 mod credentials;
 mod door;
@@ -40,6 +41,7 @@ fn tests() -> Vec<ClusterTest> {
         reasons::tests(),
         access::tests(),
         admitted::tests(),
+        clocks::tests(),
         credentials::tests(),
         door::tests(),
         malformed::tests(),

@@ -57,7 +57,7 @@ pub(super) fn decode(arguments: &DecodeArgs) -> anyhow::Result<ExitCode> {
         .map_err(|malformed| anyhow::anyhow!("what is in {place} is no Access Token (the Media API's error 20101): {malformed}"))?;
     let issuer = read.claims.get("iss").and_then(serde_json::Value::as_str);
     let signing_key = key.as_ref().map(|key| key.signing_key(issuer));
-    let now = Clock.wall();
+    let now = Clock::MACHINE.wall();
     let signature = match &key {
         None => Signature::NotVerified,
         Some(Key { place, .. }) => Signature::VerifiedWith(place),
