@@ -30,7 +30,7 @@ impl Actor<'_> {
             Step::Look => self.look().await,
             Step::Read => self.read().await,
             Step::ReadCredentials => self.read_credentials().await,
-            Step::Create(order) => self.create(&order).await,
+            Step::Create { order, restore } => self.create(&order, restore).await,
             Step::Patch { version, order, repair } => self.patch(&version, &order, repair).await,
             Step::Replace(version) => self.replace(&version).await,
             Step::DeleteStray { name, version } => self.delete_stray(&name, &version).await,
@@ -91,9 +91,13 @@ impl Actor<'_> {
         }
     }
 
-    async fn create(&self, order: &SecretOrder) {
+    async fn create(&self, order: &SecretOrder, restore: bool) {
         let Ok(token) = self.signed(order) else { return };
         let answer = self.server().create(&self.identity.namespace, &self.spec.secret_name, order, token.as_ref()).await;
+        if restore && answer.is_ok() {
+            let now = self.context.clock.instant();
+            self.context.registry.with(self.caller, |memory| memory.restored(now));
+        }
         self.written("create", answer, (order, token.as_ref()), false);
     }
 

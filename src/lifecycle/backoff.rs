@@ -64,8 +64,47 @@ impl Repairs {
         self.last.is_some_and(|last| self.next() == Some(last + Self::LONGEST) && now.since(last) < Self::FORGOTTEN_AFTER)
     }
 
+    /// How long such a row, with this as its last, is remembered.
+    pub(super) fn forgotten_at(&self) -> Option<Instant> {
+        self.last.map(|last| last + Self::FORGOTTEN_AFTER)
+    }
+
     pub(super) fn made(self, now: Instant) -> Self {
         let apart = self.last.is_none_or(|last| now.since(last) >= Self::FORGOTTEN_AFTER);
         Self { count: if apart { 1 } else { self.count.saturating_add(1) }, last: Some(now) }
+    }
+}
+
+/// How often a Secret that others had deleted was made again. The first few times at once, and then as repairs are: whoever deletes it each
+/// time isn't fought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Restores(Repairs);
+
+impl Restores {
+    /// So many in a row come at once: a person may delete a Secret, and see it come back, some times.
+    const AT_ONCE: u32 = 3;
+
+    /// When the Secret may be made again.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        self.beyond().next()
+    }
+
+    /// Whether others fight over the Secret, as [`Repairs::is_fight`] has it.
+    #[must_use]
+    pub fn is_fight(&self, now: Instant) -> bool {
+        self.beyond().is_fight(now)
+    }
+
+    pub(super) fn forgotten_at(&self) -> Option<Instant> {
+        self.0.forgotten_at()
+    }
+
+    pub(super) fn made(self, now: Instant) -> Self {
+        Self(self.0.made(now))
+    }
+
+    fn beyond(&self) -> Repairs {
+        Repairs { count: self.0.count.saturating_sub(Self::AT_ONCE), ..self.0 }
     }
 }

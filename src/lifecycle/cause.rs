@@ -85,12 +85,18 @@ impl Situation<'_> {
 
     /// Others change the Secret again and again.
     fn fight(&self) -> Option<Cause> {
-        let is_fight = self.seen.memory.repairs.is_fight(self.now.instant);
-        let is_missed = (self.covered_until().is_none() && self.awaits_repair()) || self.misses_token();
+        let (repairs, restores) = (&self.seen.memory.repairs, &self.seen.memory.restores);
+        let is_fight = repairs.is_fight(self.now.instant) || restores.is_fight(self.now.instant);
+        let is_missed = (self.covered_until().is_none() && self.awaits_repair()) || self.awaits_restore() || self.misses_token();
+        let (done, mended, tell) = if self.awaits_restore() || restores.is_fight(self.now.instant) {
+            ("deleted", "makes it again", "the API server's audit log tells")
+        } else {
+            ("changed", "puts it right", "its metadata.managedFields tell")
+        };
         (is_fight || is_missed).then(|| Cause {
             reason: Reason::SecretConflict,
             message: format!(
-                "Secret {} is changed by others again and again; the operator puts it right, and waits longer each time, up to a minute. Find out who else writes it (its metadata.managedFields tell), or choose another name in spec.secret.name",
+                "Secret {} is {done} by others again and again; the operator {mended}, and waits longer each time, up to a minute. Find out who else does it ({tell}), or choose another name in spec.secret.name",
                 self.secret_path()
             ),
             progress: if is_fight { Progress::Stalled } else { Progress::Reconciling },

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backoff::Repairs;
 use super::hand::HeldGrant;
 use super::memory::{Memory, Ordered};
 use super::order::{Contents, SecretOrder};
@@ -44,8 +43,13 @@ pub enum Step {
     Read,
     /// Read the credentials.
     ReadCredentials,
-    /// Make the Secret.
-    Create(SecretOrder),
+    /// Make the Secret; `restore`: again, since others have deleted it.
+    Create {
+        /// What to make.
+        order: SecretOrder,
+        /// Whether it held that grant before.
+        restore: bool,
+    },
     /// Change the Secret, if it is still this version; `repair`: since others changed it.
     Patch {
         /// The version to change.
@@ -132,13 +136,14 @@ impl Situation<'_> {
             Target::NotLooked | Target::Outdated(_) => Some(Step::Look),
             Target::Foreign(_) => None,
             Target::Absent => {
-                let grant = grant()?;
+                let grant = grant().filter(|_| !self.awaits_restore())?;
                 let token = self.token(&grant);
                 if self.awaits_credentials(&token) {
                     return Some(Step::ReadCredentials);
                 }
                 let contents = Contents { grant, token: token.order() };
-                Some(Step::Create(SecretOrder::new(self.seen.identity, self.spec, None, Some(contents))))
+                let order = SecretOrder::new(self.seen.identity, self.spec, None, Some(contents));
+                Some(Step::Create { order, restore: self.is_restore() })
             }
             Target::Ours(meta) if self.needs_read(meta) => Some(Step::Read),
             Target::Ours(meta) => match grant() {
@@ -196,12 +201,11 @@ impl Situation<'_> {
     /// Whether a write would undo what others changed, rather than bring a new grant or what the spec newly asks for.
     fn repairs(&self, meta: &SecretMeta) -> bool {
         let memory = self.seen.memory;
-        let has_landed = self.hand.is_some_and(|hand| memory.landed == Some(hand.issue));
         // Another grant, whole: another operator's, whose call began earlier and whose write came later. Whoever holds the later one writes it,
         // and the other takes it over.
         let differs = |hand: &HeldGrant| meta.claim().is_some_and(|claim| claim != hand.claim());
         let another = memory.verified.as_ref() == Some(&meta.version) && self.hand.is_some_and(differs);
-        has_landed && !another && memory.own_version.as_ref() != Some(&meta.version)
+        self.grant_has_landed() && !another && memory.own_version.as_ref() != Some(&meta.version)
     }
 
     /// Whether the Secret isn't as it should be, and is left at that for now, since others change it again and again.
@@ -209,6 +213,26 @@ impl Situation<'_> {
         let wait = self.repair_at().is_some_and(|at| self.now.instant < at);
         wait && matches!((self.target, &self.seen.memory.hand), (Target::Ours(meta), Some(grant))
             if self.hand.is_some() && !self.needs_read(meta) && matches!(self.wanted_write(meta, grant), Some(Step::Patch { repair: true, .. })))
+    }
+
+    /// Whether the grant in hand has been in the Secret.
+    fn grant_has_landed(&self) -> bool {
+        self.hand.is_some_and(|hand| self.seen.memory.landed == Some(hand.issue))
+    }
+
+    /// Whether the Secret isn't there, and is left at that for now, since others delete it again and again. A new grant waits for nothing.
+    pub(super) fn awaits_restore(&self) -> bool {
+        let waits = self.restore_at().is_some_and(|at| self.now.instant < at);
+        waits && self.is_restore()
+    }
+
+    /// Whether others have deleted the Secret, with the grant in hand in it. One that an earlier spec named holds it still.
+    fn is_restore(&self) -> bool {
+        matches!(self.target, Target::Absent) && self.grant_has_landed() && self.seen.strays.is_empty()
+    }
+
+    fn restore_at(&self) -> Option<Instant> {
+        self.seen.memory.restores.next()
     }
 
     fn repair_at(&self) -> Option<Instant> {
@@ -304,7 +328,9 @@ impl Situation<'_> {
             self.hand.map(HeldGrant::expiry),
             self.conflict_look_at(),
             self.repair_at().filter(|_| !self.idle()),
-            self.seen.memory.repairs.last.map(|last| last + Repairs::FORGOTTEN_AFTER).filter(|_| !self.idle()),
+            self.restore_at().filter(|_| !self.idle()),
+            self.seen.memory.repairs.forgotten_at().filter(|_| !self.idle()),
+            self.seen.memory.restores.forgotten_at().filter(|_| !self.idle()),
             self.seen.memory.trouble.as_ref().filter(|trouble| !trouble.terminating).map(|trouble| trouble.backoff.until),
         ]
         .into_iter()

@@ -2,7 +2,7 @@
 
 use super::super::testing::{Scene, at, backoff, claimed, conditions, failing, hand, rest, shown, step, usable};
 use super::*;
-use crate::api::condition::ConditionType::{Ready, Stalled};
+use crate::api::condition::ConditionType::{Ready, Reconciling, Stalled};
 use crate::lifecycle::memory::Trouble;
 use crate::lifecycle::{SecretView, Subject};
 use crate::media::FailureClass;
@@ -100,7 +100,7 @@ fn a_grant_is_over_at_the_instant_of_its_expiry() {
     let mut scene = Scene::absent();
     scene.memory.hand = Some(hand(1000));
     scene.now = at(1015).before(std::time::Duration::from_nanos(1));
-    assert!(matches!(step(&scene), Step::Create(_)));
+    assert!(matches!(step(&scene), Step::Create { .. }));
     (scene.now, scene.memory.looked) = (at(1015), Some(at(1015)));
     assert!(matches!(step(&scene), Step::Order { .. }));
 }
@@ -148,7 +148,45 @@ fn a_label_taken_off_is_looked_for_before_anything_is_made() {
     scene.memory.hand = Some(hand(1000));
     assert!(matches!(step(&scene), Step::Look));
     scene.secret = SecretView::Absent;
-    assert!(matches!(step(&scene), Step::Create(_)), "restored from the hand, without a call");
+    assert!(matches!(step(&scene), Step::Create { .. }), "restored from the hand, without a call");
+}
+
+#[test]
+fn one_that_is_deleted_again_and_again_is_made_again_less_and_less_often() {
+    let mut scene = Scene::absent();
+    scene.memory.hand = Some(hand(1000));
+    assert!(matches!(step(&scene), Step::Create { restore: false, .. }), "a new grant");
+    scene.memory.landed = Some(at(1000));
+    assert!(matches!(step(&scene), Step::Create { restore: true, .. }));
+    for _ in 0..4 {
+        scene.memory.restored(scene.now);
+    }
+    let (report, look_at) = rest(&scene);
+    assert_eq!(look_at, Some(scene.now + Duration::from_secs(1)));
+    assert_eq!(conditions(&report), shown(&[(Ready, "False", "SecretConflict"), (Reconciling, "True", "SecretConflict")]));
+    assert!(report.status.conditions[0].message.contains("is deleted by others again and again; the operator makes it again"));
+    // A new grant waits for nothing, nor does one that another name holds still.
+    let before = std::mem::replace(&mut scene.memory.landed, Some(at(990)));
+    assert!(matches!(step(&scene), Step::Create { restore: false, .. }));
+    scene.memory.landed = before;
+    scene.strays = vec![Scene::fresh().meta().clone()];
+    assert!(matches!(step(&scene), Step::Create { restore: false, .. }));
+    scene.strays.clear();
+    scene.now = look_at.unwrap();
+    assert!(matches!(step(&scene), Step::Create { restore: true, .. }), "its time has come");
+}
+
+#[test]
+fn a_fight_with_one_who_deletes_is_told_until_it_is_long_ago() {
+    let mut scene = Scene::fresh();
+    for _ in 0..10 {
+        scene.memory.restored(scene.now);
+    }
+    let (report, look_at) = rest(&scene);
+    assert_eq!(conditions(&report), shown(&[(Ready, "True", "GrantIssued"), (Stalled, "True", "SecretConflict")]));
+    assert!(look_at <= scene.memory.restores.forgotten_at());
+    scene.now = scene.now + crate::lifecycle::Repairs::FORGOTTEN_AFTER;
+    assert!(!scene.memory.restores.is_fight(scene.now));
 }
 
 #[test]
@@ -185,7 +223,7 @@ fn a_stray_goes_only_once_the_present_secret_holds_the_grant() {
     assert!(matches!(step(&scene), Step::Order { .. }), "what is due goes first");
     scene.now = at(1000);
     scene.secret = SecretView::Absent;
-    assert!(matches!(step(&scene), Step::Create(_)));
+    assert!(matches!(step(&scene), Step::Create { .. }));
 }
 
 #[test]
@@ -265,7 +303,7 @@ fn before_a_call_an_old_absence_is_looked_at_again() {
     assert!(matches!(step(&scene), Step::Order { .. }));
     scene.memory.hand = Some(hand(1000));
     scene.memory.looked = Some(at(900));
-    assert!(matches!(step(&scene), Step::Create(_)), "what is made fails if there is one");
+    assert!(matches!(step(&scene), Step::Create { .. }), "what is made fails if there is one");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backoff::{Backoff, Repairs};
+use super::backoff::{Backoff, Repairs, Restores};
 use super::hand::HeldGrant;
 use super::order::Contents;
 use super::secret::SecretVersion;
@@ -39,6 +39,8 @@ pub struct Memory {
     pub unpatchable: Option<SecretVersion>,
     /// How often others have changed what was written, and until when it is left at that.
     pub repairs: Repairs,
+    /// How often the Secret was made again since others had deleted it, and until when it is left at that.
+    pub restores: Restores,
     /// Until when a Secret that an earlier spec named is left where it is, since the API server didn't delete it.
     pub stray_held: Option<Backoff>,
     /// When the Secret was last looked for.
@@ -133,6 +135,7 @@ impl Memory {
             damaged_token: None,
             unpatchable: None,
             repairs: Repairs::default(),
+            restores: Restores::default(),
             stray_held: None,
             looked: None,
             credentials_withheld: false,
@@ -249,6 +252,11 @@ impl Memory {
     #[must_use]
     pub fn signs_anew(&self, contents: Option<&Contents>) -> bool {
         contents.is_some_and(|Contents { grant, token }| token.is_some() && self.landed == Some(grant.issue))
+    }
+
+    /// The Secret was made again, since others had deleted it.
+    pub fn restored(&mut self, now: Instant) {
+        self.restores = self.restores.made(now);
     }
 
     /// The API server has given the credentials, or not.

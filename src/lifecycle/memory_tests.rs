@@ -51,6 +51,23 @@ fn repairs_come_at_once_and_then_after_more_and_more_time() {
     assert_eq!(repairs.made(last + Repairs::FORGOTTEN_AFTER).count, 1, "a Secret that is left alone for so long isn't fought over");
 }
 
+#[test]
+fn what_was_deleted_is_made_again_three_times_at_once_and_then_as_repairs_are() {
+    let (mut restores, mut now, mut waits) = (Restores::default(), at(1000), Vec::new());
+    assert_eq!((restores.next(), restores.forgotten_at()), (None, None));
+    for _ in 0..11 {
+        restores = restores.made(now);
+        let next = restores.next().unwrap();
+        waits.push(next.since(now).as_secs());
+        assert_eq!(restores.is_fight(next), next.since(now) == Duration::from_mins(1), "{restores:?}");
+        now = next;
+    }
+    assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60]);
+    let forgotten = restores.forgotten_at().unwrap();
+    assert!(!restores.is_fight(forgotten));
+    assert_eq!(restores.made(forgotten).next(), Some(forgotten), "the first of another row");
+}
+
 /// Orders a call and lets it fail so many times; returns the waits in seconds, rounded.
 fn failures(memory: &mut Memory, class: FailureClass, times: usize) -> Vec<u64> {
     let subject = Scene::absent().subject();

@@ -27,7 +27,7 @@ mod situation;
 mod testing;
 mod token;
 
-pub use backoff::{Backoff, Repairs};
+pub use backoff::{Backoff, Repairs, Restores};
 pub use decide::{Decision, Step, decide};
 pub use hand::{HeldGrant, whole_millis};
 pub use hash::request_hash;

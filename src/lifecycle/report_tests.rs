@@ -188,7 +188,7 @@ fn what_the_api_server_does_not_take_is_told_in_its_own_words() {
         assert_eq!(look.filter(|look| *look < at(1009)), look_at);
         scene.now = at(1003);
         match scene.decide() {
-            Decision::Step(Step::Create(_)) => assert!(!terminating),
+            Decision::Step(Step::Create { .. }) => assert!(!terminating),
             Decision::Rest { .. } => assert!(terminating, "never in a terminating namespace"),
             Decision::Step(other) => panic!("{other:?}"),
         }

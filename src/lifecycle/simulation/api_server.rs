@@ -34,7 +34,7 @@ impl ApiServer {
             Call::Look(name) => self.secrets.get(name).map(|secret| Answer::Meta(secret.meta.clone())).ok_or(Failure::NotFound),
             Call::Read(name) => self.secrets.get(name).cloned().map(Answer::Whole).ok_or(Failure::NotFound),
             Call::ReadCredentials(name) => self.credentials.get(name).cloned().map(Answer::Credentials).ok_or(Failure::NotFound),
-            Call::Create(name, order, token) => self.create(name, order, token.as_ref()),
+            Call::Create { name, order, token, restore: _ } => self.create(name, order, token.as_ref()),
             Call::Patch { name, version, order, token, repair: _ } => self.patch(name, version, order, token.as_ref()),
             Call::Delete { name, version } => self.delete(name, version),
             Call::WriteStatus { name, uid, status } => {

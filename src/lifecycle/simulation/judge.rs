@@ -68,7 +68,7 @@ pub(super) struct Before {
 impl Before {
     pub(super) fn of(server: &ApiServer, call: &Call) -> Self {
         match call {
-            Call::Create(name, ..) | Call::Patch { name, .. } | Call::Delete { name, .. } => {
+            Call::Create { name, .. } | Call::Patch { name, .. } | Call::Delete { name, .. } => {
                 Self { secret: server.secrets.get(name).cloned(), status: None }
             }
             Call::WriteStatus { name, .. } => {
@@ -169,7 +169,7 @@ impl Judge {
         match call {
             Call::Look(_) | Call::Read(_) | Call::ReadCredentials(_) => tally.looks += 1,
             Call::WriteStatus { .. } => tally.status_writes += 1,
-            Call::Create(..) | Call::Patch { .. } | Call::Delete { .. } => tally.secret_writes += 1,
+            Call::Create { .. } | Call::Patch { .. } | Call::Delete { .. } => tally.secret_writes += 1,
         }
         self.note(format!("    asks {}", start_of(call)));
     }

@@ -31,7 +31,7 @@ pub(super) enum Call {
     Look(String),
     Read(String),
     ReadCredentials(String),
-    Create(String, SecretOrder, Option<MadeToken>),
+    Create { name: String, order: SecretOrder, token: Option<MadeToken>, restore: bool },
     Patch { name: String, version: SecretVersion, order: SecretOrder, token: Option<MadeToken>, repair: bool },
     Delete { name: String, version: SecretVersion },
     WriteStatus { name: String, uid: String, status: Box<PlaybackGrantRequestStatus> },
@@ -39,7 +39,7 @@ pub(super) enum Call {
 
 impl Call {
     pub(super) const fn writes_secret(&self) -> bool {
-        matches!(self, Self::Create(..) | Self::Patch { .. } | Self::Delete { .. })
+        matches!(self, Self::Create { .. } | Self::Patch { .. } | Self::Delete { .. })
     }
 
     pub(super) const fn is_write(&self) -> bool {

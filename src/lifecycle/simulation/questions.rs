@@ -23,7 +23,7 @@ impl Judge {
             Decision::Step(Step::Order { ordered, .. }) => {
                 self.is_due(seen, now, &ordered.subject.request_hash, ordered.forced);
             }
-            Decision::Step(Step::Create(order) | Step::Patch { order, .. }) => self.goes_with_its_token(seen, order),
+            Decision::Step(Step::Create { order, .. } | Step::Patch { order, .. }) => self.goes_with_its_token(seen, order),
             Decision::Step(_) => {}
             Decision::Rest { report, look_at } => self.rests(seen, now, report.as_ref(), *look_at),
         }

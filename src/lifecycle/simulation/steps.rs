@@ -29,9 +29,9 @@ impl World {
             Step::Look => Some(Call::Look(target)),
             Step::Read => Some(Call::Read(target)),
             Step::ReadCredentials => Some(Call::ReadCredentials(spec.credentials_secret_name.clone())),
-            Step::Create(order) => {
+            Step::Create { order, restore } => {
                 let Ok(token) = self.sign(spec, &order) else { return None };
-                Some(Call::Create(target, order, token))
+                Some(Call::Create { name: target, order, token, restore })
             }
             Step::Patch { version, order, repair } => {
                 let Ok(token) = self.sign(spec, &order) else { return None };
@@ -88,7 +88,12 @@ impl World {
             (Call::Read(_), Ok(Answer::Whole(secret))) => self.read(reconcile, &secret),
             (Call::ReadCredentials(name), Ok(Answer::Credentials(read))) => self.credentials_read(&name, Some(read)),
             (Call::ReadCredentials(name), Err(Failure::NotFound)) => self.credentials_read(&name, None),
-            (Call::Create(_, order, _), Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, false),
+            (Call::Create { order, restore, .. }, Ok(Answer::Meta(meta))) => {
+                if restore {
+                    self.remember(caller, |memory| memory.restored(now));
+                }
+                self.written(caller, meta, &order, false);
+            }
             (Call::Patch { order, repair, .. }, Ok(Answer::Meta(meta))) => self.written(caller, meta, &order, repair),
             (Call::Patch { version, .. }, Err(Failure::Unchangeable)) => {
                 self.remember(caller, |memory| memory.unpatchable = Some(version));
@@ -104,7 +109,7 @@ impl World {
                     operator.index.absent(&name);
                 }
             }
-            (Call::Create(name, ..) | Call::Patch { name, .. } | Call::Delete { name, .. }, Err(Failure::Conflict)) => {
+            (Call::Create { name, .. } | Call::Patch { name, .. } | Call::Delete { name, .. }, Err(Failure::Conflict)) => {
                 if let Some(operator) = &mut self.operator {
                     operator.index.outdated(&name);
                 }
@@ -172,7 +177,7 @@ const fn verb(call: &Call) -> &'static str {
         Call::Look(_) => "look at Secret",
         Call::Read(_) => "read Secret",
         Call::ReadCredentials(_) => "read credentials",
-        Call::Create(..) => "create Secret",
+        Call::Create { .. } => "create Secret",
         Call::Patch { .. } => "update Secret",
         Call::Delete { .. } => "delete Secret",
         Call::WriteStatus { .. } => "write the status",

@@ -156,7 +156,7 @@ impl Judge {
 
     /// What the operator writes is a grant and the very token that carries it; what it doesn't write may be as others have left it.
     pub(super) fn token_is_right(&self, before: &Before, server: &ApiServer, call: &Call, now: Instant) {
-        let (Call::Create(name, order, signed) | Call::Patch { name, order, token: signed, .. }) = call else { return };
+        let (Call::Create { name, order, token: signed, .. } | Call::Patch { name, order, token: signed, .. }) = call else { return };
         let Some(secret) = server.secrets.get(name) else { return };
         let was_right = before.secret.as_ref().is_none_or(is_consistent);
         let is_right = is_consistent(secret);

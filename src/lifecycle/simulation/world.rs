@@ -209,7 +209,7 @@ impl World {
         let before = Before::of(&self.server, call);
         let answer = self.server.answer(call);
         self.judge.after_call(&before, &self.server, &self.media, call, answer.is_ok(), self.now);
-        if let (Call::Create(..) | Call::Patch { .. }, Ok(_), Some(rival)) = (call, &answer, self.rival) {
+        if let (Call::Create { .. } | Call::Patch { .. }, Ok(_), Some(rival)) = (call, &answer, self.rival) {
             self.schedule(self.now + RIVAL_REACTS, Event::Outside(rival));
         }
         answer

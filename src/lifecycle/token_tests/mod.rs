@@ -109,7 +109,7 @@ fn a_new_secret_has_the_token_from_the_beginning() {
     scene.secret = SecretView::Absent;
     scene.memory.looked = Some(scene.now);
     let order = match step(&scene) {
-        Step::Create(order) => order,
+        Step::Create { order, .. } => order,
         other => panic!("{other:?}"),
     };
     let token = order.contents.unwrap().token.unwrap();
@@ -194,7 +194,7 @@ fn a_new_secret_waits_for_the_key_too() {
     scene.credentials = CredentialsView::NotRead;
     assert!(matches!(step(&scene), Step::ReadCredentials));
     scene.spec.access_token = None;
-    assert!(matches!(step(&scene), Step::Create(_)), "without a token no key is needed");
+    assert!(matches!(step(&scene), Step::Create { .. }), "without a token no key is needed");
 }
 
 #[test]
