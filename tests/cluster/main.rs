@@ -8,6 +8,7 @@ mod clocks;
 mod corrupting_proxy;
 mod credentials;
 mod door;
+mod fights;
 mod harness;
 mod leaks;
 mod malformed;
@@ -44,6 +45,7 @@ fn tests() -> Vec<ClusterTest> {
         clocks::tests(),
         credentials::tests(),
         door::tests(),
+        fights::tests(),
         malformed::tests(),
         program::tests(),
         restart::tests(),
