@@ -166,7 +166,7 @@ fn one_that_is_deleted_again_and_again_is_made_again_less_and_less_often() {
     assert_eq!(conditions(&report), shown(&[(Ready, "False", "SecretConflict"), (Reconciling, "True", "SecretConflict")]));
     assert!(report.status.conditions[0].message.contains("is deleted by others again and again; the operator makes it again"));
     // A new grant waits for nothing, nor does one that another name holds still.
-    let before = std::mem::replace(&mut scene.memory.landed, Some(at(990)));
+    let before = scene.memory.landed.replace(at(990));
     assert!(matches!(step(&scene), Step::Create { restore: false, .. }));
     scene.memory.landed = before;
     scene.strays = vec![Scene::fresh().meta().clone()];
