@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e interop bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
+.PHONY: help demo test e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
 
 help:
 	@printf '%s\n' \
@@ -18,6 +18,8 @@ help:
 	'make interop       others accept our Access Tokens: the vendor'"'"'s libraries for Python and Node, and its Player SDK' \
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
+	'make mutants       changes the pure core in every way that cargo-mutants knows, one by one: does a test fail? about an hour' \
+	'                     FILES=src/…       these files alone                               needs: Rust, a C compiler' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart, dependencies   needs: Rust, a C compiler, Go' \
 	'make docs          writes docs/reference.md and docs/configuration.md anew           needs: Rust, a C compiler' \
 	'make manifests     writes target/install.yaml, all manifests in one file            needs: Go' \
@@ -54,6 +56,9 @@ e2e:
 
 interop:
 	@tests/interop/run.sh
+
+mutants:
+	@tests/mutants/run.sh $(FILES)
 
 bench-token:
 	@packages=$$(tests/interop/setup.sh) && $(CARGO) bench --bench token -- "$$packages"

@@ -27,12 +27,13 @@ version_of() {
     cargo-deny) echo 0.20.2 ;;
     cargo-auditable) echo 0.7.7 ;;
     auditable2cdx) echo 0.1.0 ;;
+    cargo-mutants) echo 27.1.0 ;;
     *) die "tools/cargo-tools.sh knows no tool '$1'" ;;
   esac
 }
 
 minutes_of() { # on two cores
-  case $1 in cargo-deny) echo 4 ;; *) echo 1 ;; esac
+  case $1 in cargo-deny) echo 4 ;; cargo-mutants) echo 3 ;; *) echo 1 ;; esac
 }
 
 bin=$tools/bin

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Changes the pure core and the rules of ownership in every way that cargo-mutants knows, one at a time, and asks whether a test fails.
+#
+#   tests/mutants/run.sh [FILE…]    these files alone; without any, all that the list below names
+#
+# Exit code 1 when a mutant survives that tests/mutants/explained.txt doesn't explain.
+#
+# Each mutant meets the fast tests of the library first; what survives those meets all of them, with the simulation, and the Media API's. Where
+# only pure rooms are changed, only they are compiled for the fast tests: that is what makes an hour of a day.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+export LC_ALL=C
+
+# The pure core; the shells of the Media API's client have no decisions in them.
+core=('src/lifecycle/*.rs' 'src/media/**/*.rs')
+# Decisions about Secrets that the shell takes: which news is newer, and what a refusal means.
+rules=(src/controller/secret_index.rs src/controller/api/failure.rs)
+if [ $# -gt 0 ]; then
+  core=() rules=()
+  for file in "$@"; do
+    case $file in src/lifecycle/*|src/media/*) core+=("$file") ;; *) rules+=("$file") ;; esac
+  done
+fi
+
+tools=$(tools/cargo-tools.sh cargo-mutants)
+work=$PWD/target/mutants
+tree=$work/tree
+rm -rf "$tree" "$work/core" "$work/rules"
+mkdir -p "$tree"
+git ls-files -z | xargs -0 cp --parents -t "$tree"
+explained=$PWD/tests/mutants/explained.txt
+cd "$tree"
+export CARGO_TARGET_DIR=$work/build PATH=$tools:$PATH
+
+mutate() { # OUT ARGUMENT… -- TEST ARGUMENT…: cargo-mutants exits 2 for survivors and 3 for time-outs, which are counted below
+  local out=$1 code=0
+  shift
+  cargo mutants --in-place --baseline=skip --no-shuffle --colors=never -p playback-grant-operator -o "$out" "$@" || code=$?
+  case $code in 0|2|3) ;; *) echo "error: cargo-mutants failed with exit code $code" >&2; exit 1 ;; esac
+}
+
+in_files() { printf -- '--file=%s\n' "$@"; }
+
+# NAME STRIPPED FILE…
+run() {
+  local name=$1 stripped=$2 files
+  shift 2
+  [ $# -gt 0 ] || return 0
+  mapfile -t files < <(in_files "$@")
+  cp src/lib.rs "$work/lib.rs"
+  [ -z "$stripped" ] || sed -i "/^pub mod \($stripped\);/d" src/lib.rs
+  cargo test --quiet --lib -p playback-grant-operator -- --quiet --skip simulation --skip names:: >"$work/baseline" 2>&1 \
+    || { cat "$work/baseline"; echo 'error: the tests fail without any mutant' >&2; exit 1; }
+  mutate "$work/$name" "${files[@]}" --timeout 60 --cargo-arg=--lib -- --skip simulation --skip names::
+  cp "$work/lib.rs" src/lib.rs
+  cp "$work/$name/mutants.out/outcomes.json" "$work/$name/fast.json"
+  if [ -s "$work/$name/mutants.out/missed.txt" ]; then
+    mutate "$work/$name" "${files[@]}" --iterate --timeout 300 --cargo-arg=--lib --cargo-arg=--test=media
+  fi
+}
+
+run core 'cli\|controller\|simulator\|telemetry' "${core[@]}"
+run rules '' "${rules[@]}"
+
+# A survivor's name without the place, which any line before it would change.
+survivors() { cat "$work"/{core,rules}/mutants.out/missed.txt 2>/dev/null | sed -E 's/^([^:]+):[0-9]+:[0-9]+: /\1: /' | sort; }
+known() { grep -v '^ \|^#\|^$' "$explained" | sort; }
+
+python3 - "$work" <<'PYTHON'
+import glob, json, sys
+total, fates = 0, {}
+for path in glob.glob(sys.argv[1] + "/*/fast.json"):
+    for outcome in json.load(open(path))["outcomes"]:
+        if outcome["scenario"] != "Baseline":
+            total += 1
+            fates[outcome["summary"]] = fates.get(outcome["summary"], 0) + 1
+print(f"{total} mutants, by the fast tests: " + ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items())))
+PYTHON
+printf '%d survive all tests\n' "$(survivors | grep -c .)"
+unexplained=$(comm -23 <(survivors) <(known))
+if [ -n "$unexplained" ]; then
+  printf '%s\n' "$unexplained"
+  echo 'error: these survive: write the test that each of them fails, or explain it in tests/mutants/explained.txt' >&2
+  exit 1
+fi
+if [ $# -eq 0 ]; then
+  gone=$(comm -13 <(survivors) <(known))
+  [ -z "$gone" ] || { printf '%s\n' "$gone"; echo 'error: these are explained, and survive no more: take them out of tests/mutants/explained.txt' >&2; exit 1; }
+fi
+echo 'mutants: none survives that is not explained'
