@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::registry::ObjectName;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
-use crate::lifecycle::{Identity, SecretMeta, SecretView, Whose};
+use crate::lifecycle::{Identity, SecretMeta, SecretView};
 
 /// The freshest that is known of each grant Secret.
 #[derive(Default)]
@@ -29,14 +29,14 @@ impl SecretIndex {
         self.state().secrets.get(name).cloned().unwrap_or(SecretView::NotLooked)
     }
 
-    /// Other Secrets than `target` that prove themselves the request's.
+    /// Other Secrets than `target` that the request has left behind.
     #[must_use]
     pub fn strays(&self, identity: &Identity, target: &str) -> Vec<SecretMeta> {
         let state = self.state();
         let owned = state.by_owner.get(&ObjectName::new(&identity.namespace, &identity.name)).into_iter().flatten();
         let strays =
             owned.filter(|name| *name != target).filter_map(|name| match state.secrets.get(&ObjectName::new(&identity.namespace, name)) {
-                Some(SecretView::Present(meta)) if identity.whose(meta) == Whose::Ours => Some(meta.clone()),
+                Some(SecretView::Present(meta)) if identity.has_left_behind(meta) => Some(meta.clone()),
                 _ => None,
             });
         strays.collect()
@@ -255,7 +255,8 @@ mod tests {
         let identity = Identity { namespace: "web".into(), name: "keynote".into(), uid: "uid-1".into() };
         let owned = |name: &str, resource_version: &str, owned_by: &str| {
             let annotations = [(annotation::OWNED_BY.to_owned(), owned_by.to_owned())].into();
-            SecretMeta { name: name.into(), annotations, ..meta(name, resource_version) }
+            let own_annotations = [annotation::OWNED_BY.to_owned()].into();
+            SecretMeta { name: name.into(), annotations, own_annotations, ..meta(name, resource_version) }
         };
         let index = SecretIndex::default();
         for (name, owned_by) in

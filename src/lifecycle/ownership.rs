@@ -48,6 +48,14 @@ impl Identity {
         if uid == self.uid { Whose::Ours } else { Whose::Predecessors }
     }
 
+    /// Whether `secret`, under a name that the spec doesn't give, is one that this request has left behind, and so may delete.
+    ///
+    /// Others copy Secrets, annotations and all, and anybody may write the annotation. That the operator wrote it, the API server's record proves.
+    #[must_use]
+    pub fn has_left_behind(&self, secret: &SecretMeta) -> bool {
+        self.whose(secret) == Whose::Ours && secret.own_annotations.contains(annotation::OWNED_BY)
+    }
+
     /// The owner reference that makes this request the Secret's controller.
     ///
     /// It doesn't block the owner's deletion: nothing has to be done with the Secret before the request may go.
@@ -97,6 +105,18 @@ mod tests {
         assert_eq!(identity().whose(&secret(None, Some(identity().as_owner()))), Whose::Foreign);
         assert_eq!(identity().whose(&secret(Some("other/uid-2"), Some(identity().as_owner()))), Whose::Foreign);
         assert_eq!(identity().whose(&secret(Some("keynote"), None)), Whose::Foreign);
+    }
+
+    #[test]
+    fn only_what_the_operator_wrote_was_left_behind() {
+        let own = |owned_by: &str| SecretMeta {
+            own_annotations: [annotation::OWNED_BY.to_owned()].into(),
+            ..secret(Some(owned_by), Some(identity().as_owner()))
+        };
+        assert!(identity().has_left_behind(&own("keynote/uid-2")));
+        assert!(!identity().has_left_behind(&own("keynote/uid-1")) && !identity().has_left_behind(&own("other/uid-2")));
+        let copy = SecretMeta { own_annotations: [annotation::ISSUE_TIME.to_owned()].into(), ..own("keynote/uid-2") };
+        assert!(!identity().has_left_behind(&copy), "a copy that others made, or a Secret that they put our name on");
     }
 
     #[test]

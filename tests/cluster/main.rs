@@ -22,6 +22,7 @@ mod smoke;
 mod spec;
 mod stage;
 mod tokens;
+mod whose;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ fn tests() -> Vec<ClusterTest> {
         smoke::tests(),
         spec::tests(),
         tokens::tests(),
+        whose::tests(),
     ];
     modules.into_iter().flatten().collect()
 }

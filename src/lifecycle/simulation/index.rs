@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::media_api;
 use super::objects::StoredCredentials;
-use crate::lifecycle::{CredentialsView, Identity, SecretMeta, SecretVersion, SecretView, Whose};
+use crate::lifecycle::{CredentialsView, Identity, SecretMeta, SecretVersion, SecretView};
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -22,7 +22,7 @@ impl Index {
             SecretView::Present(meta) => Some(meta),
             _ => None,
         });
-        present.filter(|meta| meta.name != target && identity.whose(meta) == Whose::Ours).cloned().collect()
+        present.filter(|meta| meta.name != target && identity.has_left_behind(meta)).cloned().collect()
     }
 
     pub(super) fn present(&mut self, meta: SecretMeta) -> bool {
