@@ -12,9 +12,11 @@ mod fights;
 mod harness;
 mod leaks;
 mod malformed;
+mod names;
 mod program;
 mod quiet;
 mod reasons;
+mod refusals;
 mod restart;
 mod secrecy;
 mod secret;
@@ -48,7 +50,9 @@ fn tests() -> Vec<ClusterTest> {
         door::tests(),
         fights::tests(),
         malformed::tests(),
+        names::tests(),
         program::tests(),
+        refusals::tests(),
         restart::tests(),
         secrecy::tests(),
         secret::tests(),

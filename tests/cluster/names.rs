@@ -1,0 +1,162 @@
+//! Names that are used again: nothing of a request that is gone lands on its namesake, and nothing of it is in the namesake's way.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result, ensure};
+use futures::StreamExt as _;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use playback_grant_operator::api::PlaybackGrantRequest;
+use serde_json::{Value, json};
+
+use crate::harness::{ClusterTest, Scene, locked, test};
+use crate::stage::{A_WHILE, Stage, conditions, data, eventually, sid, status};
+
+pub fn tests() -> Vec<ClusterTest> {
+    let made_again = |policy: PropagationPolicy| move |scene| made_again_at_once(scene, policy);
+    vec![
+        test("names::made_again_at_once_after_a_background_deletion", made_again(PropagationPolicy::Background)),
+        test("names::made_again_at_once_after_a_foreground_deletion", made_again(PropagationPolicy::Foreground)),
+        test("names::made_again_at_once_after_a_deletion_that_orphans", made_again(PropagationPolicy::Orphan)),
+        test("names::a_call_of_the_old_does_not_land_on_the_new", a_call_of_the_old_does_not_land_on_the_new),
+        test("names::what_a_foreground_deletion_has_taken_stays_gone", what_a_foreground_deletion_has_taken_stays_gone),
+    ]
+}
+
+const ROUNDS: usize = 10;
+const REFRESH: &str = "playbackgrant.dev/refresh-requested-at";
+
+fn long() -> Value {
+    json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})
+}
+
+/// Every version of the requests in the namespace that is seen from now on.
+fn seen(stage: &Stage) -> (Arc<Mutex<Vec<PlaybackGrantRequest>>>, tokio::task::JoinHandle<()>) {
+    let requests: Api<PlaybackGrantRequest> = Api::namespaced(stage.admin.clone(), &stage.namespace);
+    let seen = Arc::<Mutex<Vec<PlaybackGrantRequest>>>::default();
+    let book = seen.clone();
+    let looking = tokio::spawn(async move {
+        let mut versions = pin!(watcher(requests, watcher::Config::default()).default_backoff().applied_objects());
+        while let Some(version) = versions.next().await {
+            locked(&book).extend(version);
+        }
+    });
+    (seen, looking)
+}
+
+async fn delete(stage: &Stage, name: &str, policy: PropagationPolicy) -> Result<()> {
+    let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
+    stage.requests.delete(name, &params).await.map(drop).map_err(Into::into)
+}
+
+/// Makes a request as soon as its name is free.
+async fn make_again(stage: &Stage, name: &str, n: u32, spec: &Value) -> Result<String> {
+    let make = async || match stage.request(name, n, spec).await {
+        Err(error) => match error.downcast_ref::<kube::Error>() {
+            Some(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+            _ => Err(error),
+        },
+        Ok(made) => Ok(made.metadata.uid),
+    };
+    eventually("the name is free", make, Option::is_some, Option::is_some).await?.context("no uid")
+}
+
+async fn made_again_at_once(scene: Scene, policy: PropagationPolicy) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    let (seen, looking) = seen(&stage);
+    let mut uid = stage.ready_request("lobby", 1, &long()).await?.metadata.uid.context("no uid")?;
+    for round in 0..ROUNDS {
+        // What only this one was asked, and only its status may tell.
+        let wish = format!("wish-{round}");
+        stage.annotate("lobby", REFRESH, &wish).await?;
+        stage.reaches("lobby", "refreshed", |request| status(request).last_handled_refresh_request.as_deref() == Some(&wish)).await?;
+        delete(&stage, "lobby", policy.clone()).await?;
+        let heir = make_again(&stage, "lobby", 1, &long()).await?;
+        ensure!(heir != uid, "it was not deleted");
+        let is_its_own = |request: &PlaybackGrantRequest| {
+            request.metadata.uid.as_deref() == Some(&heir) && conditions(request) == ["Ready=True GrantIssued"]
+        };
+        stage.reaches("lobby", "Ready on its own account", is_its_own).await?;
+        let owned = |secret: &k8s_openapi::api::core::v1::Secret| {
+            let annotation = secret.metadata.annotations.as_ref().and_then(|all| all.get("playbackgrant.dev/owned-by"));
+            let owners: Vec<_> = secret.metadata.owner_references.iter().flatten().map(|owner| owner.uid.as_str()).collect();
+            annotation == Some(&format!("lobby/{heir}")) && owners == [heir.as_str()]
+        };
+        stage.holds("lobby", "the heir's", owned).await?;
+        uid = heir;
+    }
+    // The garbage collector may still be after the last one's Secret.
+    tokio::time::sleep(A_WHILE).await;
+    let last = stage.ready("lobby").await?;
+    ensure!(last.metadata.uid.as_deref() == Some(&uid) && stage.secrets.get_opt("lobby").await?.is_some(), "its Secret went after all");
+    looking.abort();
+    let mut lives = Vec::<String>::new();
+    for request in locked(&seen).iter() {
+        let uid = request.metadata.uid.clone().unwrap_or_default();
+        if !lives.contains(&uid) {
+            lives.push(uid);
+        }
+        let own_wish = format!("wish-{}", lives.len() - 1);
+        let told = status(request).last_handled_refresh_request;
+        ensure!(told.is_none() || told.as_deref() == Some(&own_wish), "life {} was told of {told:?}", lives.len());
+    }
+    ensure!(lives.len() == ROUNDS + 1, "{} lives were seen", lives.len());
+    // Each life: its first grant, unless the Secret that was left could be taken over, and the one that was wished for.
+    let (calls, rounds) = (stage.calls(1), u64::try_from(ROUNDS)?);
+    ensure!((rounds + 1..=2 * rounds + 1).contains(&calls), "the Media API was called {calls} times in {} lives", lives.len());
+    Ok(())
+}
+
+async fn a_call_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    stage.fault(&format!("latency=3s@{}", sid(1)))?;
+    let _operator = stage.operator().await?;
+    let (seen, looking) = seen(&stage);
+    for round in 1..=2 {
+        stage.request("lobby", 1, &long()).await?;
+        eventually("its call is under way", async || Ok(stage.calls(1)), |calls| *calls == round, |calls| *calls).await?;
+        delete(&stage, "lobby", PropagationPolicy::Background).await?;
+        let heir = make_again(&stage, "lobby", 2, &long()).await?;
+        stage.ready("lobby").await?;
+        // The answer comes now, if anybody still waits for it.
+        for _ in 0..40 {
+            let secret = stage.secrets.get("lobby").await?;
+            ensure!(data(&secret, "playerStreamerSid") == Some(sid(2)), "the Secret holds the old one's grant");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        for request in locked(&seen).iter().filter(|request| request.metadata.uid.as_deref() == Some(&heir)) {
+            let streamer = status(request).grant.map(|grant| grant.player_streamer_sid);
+            ensure!(streamer.is_none() || streamer == Some(sid(2)), "the status tells of the old one's grant");
+        }
+        delete(&stage, "lobby", PropagationPolicy::Background).await?;
+        let gone = async || Ok(stage.secrets.get_opt("lobby").await?);
+        eventually("the Secret is collected", gone, Option::is_none, Option::is_some).await?;
+    }
+    looking.abort();
+    ensure!(stage.calls(1) == 2, "the old one was called for again: {} calls", stage.calls(1));
+    Ok(())
+}
+
+async fn what_a_foreground_deletion_has_taken_stays_gone(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 4})).await?;
+    let finalizers = |list: Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
+    stage.requests.patch("lobby", &PatchParams::default(), &finalizers(json!(["example.com/somebody-elses"]))).await?;
+    delete(&stage, "lobby", PropagationPolicy::Foreground).await?;
+    let gone = async || Ok(stage.secrets.get_opt("lobby").await?);
+    eventually("the garbage collector has taken the Secret", gone, Option::is_none, Option::is_some).await?;
+    tokio::time::sleep(A_WHILE).await;
+    let (last, calls) = (stage.last_asked().await?, stage.calls(1));
+    // Longer than its grant lives.
+    tokio::time::sleep(A_WHILE * 2).await;
+    let asked = stage.asked(last.as_ref()).await?;
+    ensure!(asked.is_empty() && stage.calls(1) == calls, "asked {asked:?}, and {} calls", stage.calls(1) - calls);
+    ensure!(stage.secrets.get_opt("lobby").await?.is_none(), "the Secret was put back");
+    stage.requests.patch("lobby", &PatchParams::default(), &finalizers(json!([]))).await?;
+    let gone = async || Ok(stage.requests.get_opt("lobby").await?);
+    eventually("the request is gone", gone, Option::is_none, Option::is_some).await.map(drop)
+}
