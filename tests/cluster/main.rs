@@ -10,6 +10,7 @@ mod door;
 mod harness;
 mod leaks;
 mod malformed;
+mod observe;
 mod program;
 mod quiet;
 mod reasons;
@@ -20,6 +21,7 @@ mod smoke;
 mod spec;
 mod stage;
 mod tokens;
+mod two;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ fn tests() -> Vec<ClusterTest> {
     let modules = [
         // The longest first.
         quiet::tests(),
+        two::tests(),
         reasons::tests(),
         access::tests(),
         admitted::tests(),
