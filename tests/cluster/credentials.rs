@@ -1,15 +1,20 @@
 //! Credentials that appear, change or vanish act at once, and are read once for each change.
 
+mod mended;
+mod rotated;
+mod shared;
+
 use anyhow::{Result, ensure};
 use kube::api::{Patch, PatchParams};
-use serde_json::json;
+use playback_grant_testbed::{AuditQuery, AuditedRequest, service_account_user};
+use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
 use crate::leaks::planted;
-use crate::stage::{Stage, api_key, conditions, eventually, key_sid, status};
+use crate::stage::{ACCOUNT, Stage, api_key, conditions, eventually, key_sid, status};
 
 pub fn tests() -> Vec<ClusterTest> {
-    vec![
+    let mut tests = vec![
         test("credentials::a_change_is_read_once_and_used_from_then_on", a_change_is_read_once_and_used_from_then_on),
         test("credentials::refused_ones_that_are_mended_act_at_once", refused_ones_that_are_mended_act_at_once),
         test(
@@ -17,10 +22,50 @@ pub fn tests() -> Vec<ClusterTest> {
             an_account_and_its_auth_token_serve_too_unless_there_is_an_api_key,
         ),
         test("credentials::without_them_a_live_grant_stays_ready", without_them_a_live_grant_stays_ready),
-    ]
+    ];
+    tests.extend([rotated::tests(), mended::tests(), shared::tests()].into_iter().flatten());
+    tests
 }
 
 const REFRESH: &str = "playbackgrant.dev/refresh-requested-at";
+
+/// The names of that many requests.
+fn names(count: u32) -> Vec<String> {
+    (1..=count).map(|n| format!("request-{n}")).collect()
+}
+
+/// Makes that many requests, and waits until they are ready.
+async fn ready_requests(stage: &Stage, count: u32, spec: &Value) -> Result<()> {
+    for (n, name) in (1..).zip(names(count)) {
+        stage.request(&name, n, spec).await?;
+    }
+    for name in names(count) {
+        stage.ready(&name).await?;
+    }
+    Ok(())
+}
+
+/// Replaces keys of the credentials, as one change of the Secret that is there.
+async fn replace(stage: &Stage, data: &Value) -> Result<()> {
+    let patch = Patch::Merge(json!({"stringData": data}));
+    stage.secrets.patch("media-api", &PatchParams::default(), &patch).await.map(drop).map_err(Into::into)
+}
+
+/// Each time that the operator has read the credentials.
+async fn reads(stage: &Stage) -> Result<Vec<AuditedRequest>> {
+    // An answer may be a moment ahead of its line in the log; a later request's line isn't.
+    stage.last_asked().await?;
+    let user = service_account_user(ACCOUNT.0, ACCOUNT.1);
+    let query = AuditQuery {
+        user: Some(&user),
+        verb: Some("get"),
+        resource: Some("secrets"),
+        namespace: Some(&stage.namespace),
+        name: Some("media-api"),
+        ..AuditQuery::default()
+    };
+    stage.plane.audit_log().requests(&query)
+}
 
 async fn a_change_is_read_once_and_used_from_then_on(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;

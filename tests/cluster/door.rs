@@ -1,6 +1,9 @@
 //! The door: what the API server takes of a request, what it refuses, and with which words.
 
 mod agreement;
+mod cases;
+mod each_rule;
+mod names;
 mod refused;
 mod stored;
 mod table;
@@ -17,7 +20,10 @@ use crate::harness::{ClusterTest, Scene};
 use crate::stage::eventually;
 
 pub fn tests() -> Vec<ClusterTest> {
-    [refused::tests(), taken::tests(), stored::tests(), table::tests(), agreement::tests()].into_iter().flatten().collect()
+    [refused::tests(), taken::tests(), stored::tests(), table::tests(), agreement::tests(), each_rule::tests(), names::tests()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Waits until the API server goes by the shipped definition: for a moment after a change it still goes by the one before.

@@ -13,6 +13,7 @@ mod harness;
 mod leaks;
 mod malformed;
 mod names;
+mod observe;
 mod program;
 mod quiet;
 mod reasons;
@@ -24,6 +25,7 @@ mod smoke;
 mod spec;
 mod stage;
 mod tokens;
+mod two;
 mod whose;
 
 use std::path::PathBuf;
@@ -42,13 +44,14 @@ fn tests() -> Vec<ClusterTest> {
     let modules = [
         // The longest first.
         quiet::tests(),
+        two::tests(),
+        fights::tests(),
         reasons::tests(),
         access::tests(),
         admitted::tests(),
         clocks::tests(),
         credentials::tests(),
         door::tests(),
-        fights::tests(),
         malformed::tests(),
         names::tests(),
         program::tests(),

@@ -1,22 +1,17 @@
 //! In quiet: no expired second, and nothing is asked of anybody that isn't needed. As it is shipped: one operator for all namespaces.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use futures::StreamExt as _;
-use kube::Api;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use anyhow::{Result, ensure};
 use playback_grant_operator::api::PlaybackGrantRequest;
-use playback_grant_operator::api::names::key::PLAYBACK_URL;
-use playback_grant_operator::simulator::PlaybackToken;
-use playback_grant_testbed::{AuditQuery, AuditedRequest, ControlPlane, Judge, Life, Stopwatch, service_account_user, unix_millis};
+use playback_grant_testbed::{AuditQuery, AuditedRequest, ControlPlane, Stopwatch, service_account_user, unix_millis};
 use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, test};
 use crate::leaks::search_everything;
+use crate::observe::{most_refreshes, observe};
 use crate::stage::{ACCOUNT, PATIENCE, Stage, described, status};
 
 pub fn tests() -> Vec<ClusterTest> {
@@ -54,7 +49,7 @@ async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -
     let calls_before = counts(|n| stage.calls(n));
     let asked_before = asked(&stage).await?.len();
     let stopwatch = Stopwatch::start();
-    let judge = observe(&stage, async {
+    let observed = observe(&stage, async {
         let operator = stage.operator_with(&[]).await?;
         tokio::time::sleep(FOR).await;
         rest(&stage).await?;
@@ -66,11 +61,10 @@ async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -
 
     let mut needed = BTreeMap::from([("get secrets/media-api".to_owned(), 1)]);
     for (name, n, ttl, before, fewest) in REQUESTS {
-        let record = judge.record(name);
+        let record = observed.judge.record(name);
         ensure!(record.expired == 0 && record.unreadable == 0, "{name} stood expired for {} ms", record.expired);
         let calls = stage.calls(n) - calls_before[name];
-        // Never earlier than 4 % of the interval; the first may be due at once.
-        let most = 2 + u64::try_from(ran_for.as_millis())? / (u64::from(ttl - before) * 960);
+        let most = most_refreshes(ttl, before, ran_for)?;
         ensure!((fewest..=most).contains(&calls), "{name} was refreshed {calls} times, not {fewest} to {most}");
         ensure!(u64::from(record.refreshes()) == calls, "{calls} calls for {name}, and {} new grants in its Secret", record.refreshes());
         needed.insert(format!("get secrets/{name}"), 1);
@@ -112,29 +106,6 @@ async fn rest(stage: &Stage) -> Result<()> {
         due < unix_millis() + 1500
     };
     crate::stage::eventually("nothing is due", get, |requests| !requests.iter().any(soon), Vec::len).await.map(drop)
-}
-
-/// Watches the Secrets until `run` has ended.
-async fn observe(stage: &Stage, run: impl Future<Output = Result<()>>) -> Result<Judge> {
-    let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(stage.admin.clone(), &stage.namespace);
-    let mut events = pin!(watcher(secrets, watcher::Config::default()).default_backoff());
-    let mut run = pin!(run);
-    let mut ticks = tokio::time::interval(Duration::from_millis(100));
-    let mut judge = Judge::default();
-    loop {
-        tokio::select! {
-            // A grant that has arrived is seen before the clock is read: nothing counts as expired that has been replaced.
-            biased;
-            event = events.next() => judge.watched(&event.context("the watch ended")??, PLAYBACK_URL, life),
-            ended = &mut run => return ended.map(|()| judge),
-            _ = ticks.tick() => judge.settle(unix_millis()),
-        }
-    }
-}
-
-fn life(url: &[u8]) -> Option<Life> {
-    let token = PlaybackToken::decode(std::str::from_utf8(url).ok()?)?;
-    Some(Life { issued: token.issued_at_unix_ms, expires: token.expires_at_unix_ms() })
 }
 
 fn counts(calls: impl Fn(u32) -> u64) -> BTreeMap<&'static str, u64> {

@@ -3,20 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use playback_grant_operator::simulator::PlaybackToken;
-use playback_grant_testbed::{Stopwatch, unix_millis};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
-use crate::stage::{A_WHILE, PATIENCE, Stage, conditions, data, eventually};
+use crate::stage::{A_WHILE, PATIENCE, Stage, data, eventually};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
         test("restart::after_a_kill_no_call_is_made_for_what_is_fresh", after_a_kill_no_call_is_made_for_what_is_fresh),
         test("restart::what_was_read_is_in_hand_again", what_was_read_is_in_hand_again),
         test("restart::what_has_become_due_meanwhile_is_refreshed", what_has_become_due_meanwhile_is_refreshed),
-        test("restart::two_at_once_do_no_harm_but_extra_calls", two_at_once_do_no_harm_but_extra_calls),
         test("restart::sigterm_ends_it_at_once_with_0", sigterm_ends_it_at_once_with_0),
     ]
 }
@@ -84,31 +81,6 @@ async fn what_has_become_due_meanwhile_is_refreshed(scene: Scene) -> Result<()> 
     let _operator = stage.operator().await?;
     stage.holds("lobby", "refreshed", |secret| data(secret, "grant") != data(&before, "grant")).await?;
     stage.ready("lobby").await.map(drop)
-}
-
-async fn two_at_once_do_no_harm_but_extra_calls(scene: Scene) -> Result<()> {
-    let stage = Stage::set(&scene).await?;
-    let _operators = (stage.operator().await?, stage.operator().await?);
-    // Refreshed after 5 s of 10: some ten times while it is looked on.
-    for (n, name) in (1..).zip(NAMES) {
-        stage.ready_request(name, n, &json!({"ttlSeconds": 10, "refreshBeforeExpirySeconds": 5})).await?;
-    }
-    let stopwatch = Stopwatch::start();
-    while stopwatch.elapsed() < Duration::from_secs(50) {
-        for name in NAMES {
-            let request = stage.requests.get(name).await?;
-            ensure!(conditions(&request) == ["Ready=True GrantIssued"], "{name}: {:?}", conditions(&request));
-            let secret = stage.secrets.get(name).await?;
-            let token = data(&secret, "playbackUrl").and_then(|url| PlaybackToken::decode(&url)).context("no grant")?;
-            ensure!(unix_millis() < token.expires_at_unix_ms(), "{name} holds an expired grant");
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let (calls, seconds) = (stage.simulator.counters().total.received, stopwatch.elapsed().as_secs() + 10);
-    // Each operator: one call in 4.8 s at the most, for each of five.
-    let most = 2 * 5 * (seconds * 10 / 48 + 2);
-    ensure!((40..=most).contains(&calls), "{calls} calls in {seconds} s, at most {most}");
-    Ok(())
 }
 
 async fn sigterm_ends_it_at_once_with_0(scene: Scene) -> Result<()> {

@@ -12,7 +12,11 @@ use super::{Answer, Door, named};
 use crate::harness::{ClusterTest, Scene, test};
 
 pub fn tests() -> Vec<ClusterTest> {
-    vec![test("door::the_api_server_and_the_operator_agree", the_api_server_and_the_operator_agree)]
+    vec![
+        test("door::the_api_server_and_the_operator_agree", the_api_server_and_the_operator_agree),
+        test("door::they_agree_on_several_fields_at_once", they_agree_on_several_fields_at_once),
+        test("door::they_agree_on_the_requests_own_name", they_agree_on_the_requests_own_name),
+    ]
 }
 
 /// How many specs are drawn for each field.
@@ -30,13 +34,93 @@ async fn the_api_server_and_the_operator_agree(scene: Scene) -> Result<()> {
     Ok(())
 }
 
+/// How many requests with several fields are drawn.
+const COMBINATIONS: usize = 300;
+
+async fn they_agree_on_several_fields_at_once(scene: Scene) -> Result<()> {
+    let door = Door::open(&scene);
+    let mut runner = runner();
+    let fields: Vec<_> = fields().into_iter().map(|(_, specs)| specs).collect();
+    // Of some fields two draws in three are wrong: with three at most, enough is right as a whole.
+    let several = prop::sample::subsequence((0..fields.len()).collect::<Vec<_>>(), 2..=3);
+    let mut drawn = Vec::new();
+    for _ in 0..COMBINATIONS {
+        let mut changes = json!({});
+        for field in draw(&several, &mut runner)? {
+            merge(&mut changes, draw(&fields[field], &mut runner)?);
+        }
+        drawn.push(changes);
+    }
+    let knocks = drawn.iter().map(|changes| agree_as_a_whole(&door, "keynote", changes));
+    let taken: Vec<bool> = stream::iter(knocks).buffer_unordered(AT_ONCE).try_collect().await?;
+    let taken = taken.into_iter().filter(|taken| *taken).count();
+    ensure!(
+        (COMBINATIONS / 10..=COMBINATIONS * 9 / 10).contains(&taken),
+        "{taken} of {COMBINATIONS} were taken, which shows one side only"
+    );
+    Ok(())
+}
+
+/// The name is the default of the Secret's: there the API server's own rule for names, and the operator's for Secrets', meet.
+async fn they_agree_on_the_requests_own_name(scene: Scene) -> Result<()> {
+    let door = Door::open(&scene);
+    let mut runner = runner();
+    // An empty name is refused before anything is checked.
+    let strange = prop_oneof![3 => names(), 1 => ".{1,4}", 1 => "[a-z]{1,3}[/%?#&_][a-z]{1,3}", 1 => "([a-z]{63}\\.){3}[a-z]{60,62}"]
+        .prop_filter("there is a name", |name| !name.is_empty());
+    let drawn = (0..2 * DRAWS).map(|_| draw(&strange, &mut runner)).collect::<Result<Vec<_>>>()?;
+    let nothing = json!({});
+    let knocks = drawn.iter().map(|name| agree_as_a_whole(&door, name, &nothing));
+    let taken: Vec<bool> = stream::iter(knocks).buffer_unordered(AT_ONCE).try_collect().await?;
+    let taken = taken.into_iter().filter(|taken| *taken).count();
+    ensure!((DRAWS / 5..=DRAWS * 9 / 5).contains(&taken), "{taken} of {} were taken, which shows one side only", 2 * DRAWS);
+    Ok(())
+}
+
+/// Whether both take a request. The API server checks some rules only once others are kept: it may name fewer fields, but at least one, and
+/// none that the operator doesn't.
+async fn agree_as_a_whole(door: &Door, name: &str, changes: &Value) -> Result<bool> {
+    let object = named(name, changes);
+    let typed: PlaybackGrantRequest = serde_json::from_value(object.clone())?;
+    let shown: String = changes.to_string().chars().take(300).collect();
+    match (door.knock(&object).await?, validate(&typed)) {
+        (Answer::Taken(_), Ok(_)) => Ok(true),
+        (Answer::Refused(message), Err(invalid)) => {
+            let named = invalid.violations.iter().filter(|violation| message.contains(violation.field)).count();
+            ensure!(named > 0 || message.contains("metadata.name"), "{name:?}, {shown}: {invalid}; but the API server says {message}");
+            Ok(false)
+        }
+        (Answer::Taken(_), Err(invalid)) => bail!("{name:?}, {shown}: the API server takes what the operator refuses: {invalid}"),
+        (Answer::Refused(message), Ok(_)) => bail!("{name:?}, {shown}: the operator takes what the API server refuses: {message}"),
+    }
+}
+
+fn runner() -> TestRunner {
+    TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+fn draw<T: std::fmt::Debug>(from: &impl Strategy<Value = T>, runner: &mut TestRunner) -> Result<T> {
+    from.new_tree(runner).map(|tree| tree.current()).map_err(|reason| anyhow!("nothing can be drawn: {reason}"))
+}
+
+/// Puts `more` into `changes`, maps into maps.
+fn merge(changes: &mut Value, more: Value) {
+    match (changes, more) {
+        (Value::Object(changes), Value::Object(more)) => {
+            for (key, value) in more {
+                merge(changes.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (changes, more) => *changes = more,
+    }
+}
+
 /// Changes of the spec, field by field; the same in every run.
 fn draws() -> Result<Vec<(&'static str, Vec<Value>)>> {
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let mut runner = runner();
     let mut all = Vec::new();
     for (field, specs) in fields() {
-        let drawn = (0..DRAWS).map(|_| specs.new_tree(&mut runner).map(|tree| tree.current()));
-        let drawn = drawn.collect::<Result<_, _>>().map_err(|reason| anyhow!("nothing can be drawn for {field}: {reason}"))?;
+        let drawn = (0..DRAWS).map(|_| draw(&specs, &mut runner)).collect::<Result<_>>()?;
         all.push((field, drawn));
     }
     Ok(all)

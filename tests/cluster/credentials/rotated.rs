@@ -1,0 +1,171 @@
+//! A key that is replaced while grants are refreshed with it.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use playback_grant_operator::simulator::{CallOutcome, CallRecord};
+use playback_grant_testbed::unix_millis;
+use serde_json::json;
+
+use super::{names, reads, replace};
+use crate::harness::{ClusterTest, Scene, test};
+use crate::observe::observe;
+use crate::stage::{Stage, api_key, conditions, eventually, key_sid, sid};
+
+pub fn tests() -> Vec<ClusterTest> {
+    vec![
+        test("credentials::rotated_under_load_while_the_old_key_serves", rotated_under_load_while_the_old_key_serves),
+        test("credentials::rotated_and_the_old_one_revoked_at_once", rotated_and_the_old_one_revoked_at_once),
+        test("credentials::a_change_acts_within_a_second", a_change_acts_within_a_second),
+    ]
+}
+
+const REQUESTS: u32 = 30;
+
+/// Keys 2, 3, … one after the other.
+const CHANGES: u32 = 5;
+
+/// The number of the key that made the call.
+fn key(call: &CallRecord) -> Result<u32> {
+    let user = call.user.as_deref().context("a call without a user")?;
+    (1..=100).find(|n| key_sid(*n) == user).context("a call by a key that nobody has")
+}
+
+/// The calls for the request of that number.
+fn calls_for(calls: &[CallRecord], n: u32) -> impl Iterator<Item = &CallRecord> {
+    calls.iter().filter(move |call| call.streamer == sid(n))
+}
+
+/// Waits until each request has got a grant by the key.
+async fn all_served_by(stage: &Stage, key: u32) -> Result<()> {
+    let user = key_sid(key);
+    let served = async || {
+        let calls = stage.simulator.calls();
+        let is_by = |call: &&CallRecord| call.user.as_deref() == Some(&user) && call.outcome == CallOutcome::Answered(201);
+        Ok((1..=REQUESTS).filter(|n| calls_for(&calls, *n).any(|call| is_by(&call))).count())
+    };
+    eventually(&format!("all are served by key {key}"), served, |served| *served == REQUESTS as usize, |served| *served).await.map(drop)
+}
+
+/// Requests that are refreshed every 2 s, evenly spread: at each moment one of their calls is under way.
+async fn under_load(stage: &Stage) -> Result<()> {
+    stage.fault("latency=100ms")?;
+    for (n, name) in (1..).zip(names(REQUESTS)) {
+        stage.request(&name, n, &json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 4})).await?;
+        tokio::time::sleep(Duration::from_secs(2) / REQUESTS).await;
+    }
+    for name in names(REQUESTS) {
+        stage.ready(&name).await?;
+    }
+    Ok(())
+}
+
+async fn rotated_under_load_while_the_old_key_serves(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    under_load(&stage).await?;
+    let rotate = async {
+        for key in 2..2 + CHANGES {
+            replace(&stage, &api_key(key)).await?;
+            all_served_by(&stage, key).await?;
+        }
+        Ok(())
+    };
+    let observed = observe(&stage, rotate).await?;
+    let names = names(REQUESTS);
+    observed.ensure_fresh(names.iter().map(String::as_str))?;
+    observed.ensure_told(names.iter().map(String::as_str), &[(&["Ready=True GrantIssued"], 0)])?;
+
+    let reads = reads(&stage).await?;
+    ensure!(reads.len() == 1 + CHANGES as usize, "{CHANGES} changes were read {} times, the first look included", reads.len());
+    let calls = stage.simulator.calls();
+    let mut late = 0;
+    for n in 1..=REQUESTS {
+        let keys = calls_for(&calls, n).map(key).collect::<Result<Vec<_>>>()?;
+        ensure!(keys.is_sorted(), "request-{n} called by the keys {keys:?}: by an old one after a new one");
+        for (new, read) in (2..).zip(&reads[1..]) {
+            let read = u64::try_from(read.received.0.as_millisecond())?;
+            let after = calls_for(&calls, n).filter(|call| call.at_unix_ms > read).map(key).collect::<Result<Vec<_>>>()?;
+            // The first of them may have been begun before the answer to the read was there.
+            late += u32::from(after.first().is_some_and(|key| *key < new));
+            ensure!(after.iter().skip(1).all(|key| *key >= new), "request-{n} called by the keys {after:?} after key {new} had been read");
+        }
+    }
+    eprintln!("{CHANGES} changes of the key, {} calls, {late} of them begun by an old key while the new one was read", calls.len());
+    Ok(())
+}
+
+/// How often the key was refused to the request.
+fn refused(stage: &Stage, n: u32, by: u32) -> usize {
+    let (user, calls) = (key_sid(by), stage.simulator.calls());
+    calls_for(&calls, n).filter(|call| call.user.as_deref() == Some(&user) && call.outcome == CallOutcome::Answered(401)).count()
+}
+
+async fn rotated_and_the_old_one_revoked_at_once(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    under_load(&stage).await?;
+    let rotate = async {
+        for key in 2..2 + CHANGES {
+            // Revoked first: what is called between the two is refused for certain. Every second time that is waited for.
+            stage.fault(&format!("401@{}", key_sid(key - 1)))?;
+            if key % 2 == 0 {
+                let refused = async || Ok((1..=REQUESTS).map(|n| refused(&stage, n, key - 1)).sum::<usize>());
+                eventually("a call is refused", refused, |refused| *refused > 0, |refused| *refused).await?;
+            }
+            replace(&stage, &api_key(key)).await?;
+            all_served_by(&stage, key).await?;
+        }
+        Ok(())
+    };
+    let observed = observe(&stage, rotate).await?;
+    observed.ensure_fresh(names(REQUESTS).iter().map(String::as_str))?;
+    let calls = stage.simulator.calls();
+    let mut by_key = Vec::new();
+    for by in 1..=CHANGES {
+        for n in 1..=REQUESTS {
+            ensure!(refused(&stage, n, by) <= 1, "request-{n} tried a refused key {} times", refused(&stage, n, by));
+        }
+        by_key.push((1..=REQUESTS).map(|n| refused(&stage, n, by)).sum::<usize>());
+    }
+    let keys = (1..=REQUESTS).map(|n| calls_for(&calls, n).map(key).collect()).collect::<Result<Vec<Vec<_>>>>()?;
+    ensure!(keys.iter().all(|keys| keys.is_sorted()), "an old key was used after a new one");
+    for name in names(REQUESTS) {
+        stage.ready(&name).await?;
+    }
+    let reads = reads(&stage).await?.len();
+    ensure!(reads == 1 + CHANGES as usize, "{CHANGES} changes were read {reads} times, the first look included");
+    eprintln!("{CHANGES} keys revoked under {REQUESTS} requests: refused were {by_key:?} calls, of {}", calls.len());
+    Ok(())
+}
+
+/// Twenty times a request stands before a refused key, and that is replaced.
+async fn a_change_acts_within_a_second(scene: Scene) -> Result<()> {
+    const TIMES: u32 = 20;
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    let mut lags = Vec::new();
+    for old in 1..=TIMES {
+        let (name, new) = (format!("request-{old}"), old + 1);
+        stage.fault(&format!("401@{}", key_sid(old)))?;
+        stage.request(&name, old, &json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})).await?;
+        stage.reaches(&name, "refused", |request| conditions(request).contains(&"Ready=False Unauthorized".to_owned())).await?;
+        let changed = unix_millis();
+        replace(&stage, &api_key(new)).await?;
+        stage.ready(&name).await?;
+        let calls = stage.simulator.calls();
+        let by_new: Vec<_> = calls.iter().filter(|call| call.user.as_deref() == Some(&key_sid(new))).collect();
+        let [call] = by_new[..] else { bail!("key {new} made {} calls for one grant", by_new.len()) };
+        ensure!(call.streamer == sid(old) && call.outcome == CallOutcome::Answered(201), "key {new} was answered {:?}", call.outcome);
+        lags.push(call.at_unix_ms.saturating_sub(changed));
+    }
+    let keys = stage.simulator.calls().iter().map(key).collect::<Result<Vec<_>>>()?;
+    ensure!(keys.is_sorted(), "an old key was used after a new one: {keys:?}");
+    let reads = reads(&stage).await?.len();
+    ensure!(reads == 1 + TIMES as usize, "{TIMES} changes were read {reads} times, the first look included");
+    lags.sort_unstable();
+    let (median, longest) = (lags[lags.len() / 2], lags[lags.len() - 1]);
+    eprintln!("a changed key makes its first call after {median} ms in the median of {TIMES}, {longest} ms at the most");
+    ensure!(median <= 1000, "a changed key makes its first call only after {median} ms in the median");
+    Ok(())
+}
