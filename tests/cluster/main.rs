@@ -10,6 +10,7 @@ mod door;
 mod harness;
 mod leaks;
 mod malformed;
+mod observe;
 mod program;
 mod quiet;
 mod reasons;

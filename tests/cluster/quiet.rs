@@ -1,22 +1,16 @@
 //! In quiet: no expired second, and nothing is asked of anybody that isn't needed. As it is shipped: one operator for all namespaces.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use futures::StreamExt as _;
-use kube::Api;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use anyhow::{Result, ensure};
 use playback_grant_operator::api::PlaybackGrantRequest;
-use playback_grant_operator::api::names::key::PLAYBACK_URL;
-use playback_grant_operator::simulator::PlaybackToken;
-use playback_grant_testbed::{AuditQuery, AuditedRequest, ControlPlane, Judge, Life, Stopwatch, service_account_user, unix_millis};
+use playback_grant_testbed::{AuditQuery, AuditedRequest, Stopwatch, service_account_user, unix_millis};
 use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, test};
 use crate::leaks::search_everything;
+use crate::observe::observe;
 use crate::stage::{ACCOUNT, PATIENCE, Stage, described, status};
 
 pub fn tests() -> Vec<ClusterTest> {
@@ -36,10 +30,7 @@ const WITH_TOKEN: &str = "kiosk";
 
 async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -> Result<()> {
     // A control plane of its own: the others' requests would be served too.
-    let plane = Arc::new(ControlPlane::start().await?);
-    crate::install(&plane).await?;
-    plane.create_namespace_named("web").await?;
-    let stage = Stage::set(&Scene { admin: plane.admin(), plane: plane.clone(), namespace: "web".to_owned() }).await?;
+    let stage = Stage::alone().await?;
     let operator = stage.operator_with(&[]).await?;
     for (name, n, ttl, before, _) in REQUESTS {
         let mut spec = json!({"ttlSeconds": ttl, "refreshBeforeExpirySeconds": before});
@@ -54,7 +45,7 @@ async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -
     let calls_before = counts(|n| stage.calls(n));
     let asked_before = asked(&stage).await?.len();
     let stopwatch = Stopwatch::start();
-    let judge = observe(&stage, async {
+    let judge = observe(stage.secrets.clone(), async {
         let operator = stage.operator_with(&[]).await?;
         tokio::time::sleep(FOR).await;
         rest(&stage).await?;
@@ -91,8 +82,8 @@ async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -
     ensure!(found == needed, "asked of the API server: {found:?}; needed: {needed:?}");
     // Requests, grant Secrets and credentials are each listed once; a watch ends after 30 s, and is taken up again.
     ensure!((3..=6).contains(&lists) && (3..=30).contains(&watches), "{lists} lists and {watches} watches");
-    search_everything(&plane).await?;
-    plane.stop().await
+    search_everything(&stage.plane).await?;
+    stage.plane.stop().await
 }
 
 /// What the operator's account has asked of the API server.
@@ -112,29 +103,6 @@ async fn rest(stage: &Stage) -> Result<()> {
         due < unix_millis() + 1500
     };
     crate::stage::eventually("nothing is due", get, |requests| !requests.iter().any(soon), Vec::len).await.map(drop)
-}
-
-/// Watches the Secrets until `run` has ended.
-async fn observe(stage: &Stage, run: impl Future<Output = Result<()>>) -> Result<Judge> {
-    let secrets: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(stage.admin.clone(), &stage.namespace);
-    let mut events = pin!(watcher(secrets, watcher::Config::default()).default_backoff());
-    let mut run = pin!(run);
-    let mut ticks = tokio::time::interval(Duration::from_millis(100));
-    let mut judge = Judge::default();
-    loop {
-        tokio::select! {
-            // A grant that has arrived is seen before the clock is read: nothing counts as expired that has been replaced.
-            biased;
-            event = events.next() => judge.watched(&event.context("the watch ended")??, PLAYBACK_URL, life),
-            ended = &mut run => return ended.map(|()| judge),
-            _ = ticks.tick() => judge.settle(unix_millis()),
-        }
-    }
-}
-
-fn life(url: &[u8]) -> Option<Life> {
-    let token = PlaybackToken::decode(std::str::from_utf8(url).ok()?)?;
-    Some(Life { issued: token.issued_at_unix_ms, expires: token.expires_at_unix_ms() })
 }
 
 fn counts(calls: impl Fn(u32) -> u64) -> BTreeMap<&'static str, u64> {
