@@ -11,6 +11,7 @@ mod harness;
 mod leaks;
 mod malformed;
 mod observe;
+mod order;
 mod program;
 mod quiet;
 mod reasons;
@@ -38,6 +39,7 @@ fn tests() -> Vec<ClusterTest> {
     let modules = [
         // The longest first.
         quiet::tests(),
+        order::tests(),
         reasons::tests(),
         access::tests(),
         admitted::tests(),
