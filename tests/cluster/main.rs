@@ -22,6 +22,7 @@ mod smoke;
 mod spec;
 mod stage;
 mod tokens;
+mod watches;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ fn tests() -> Vec<ClusterTest> {
         // The longest first.
         quiet::tests(),
         order::tests(),
+        watches::tests(),
         reasons::tests(),
         access::tests(),
         admitted::tests(),
