@@ -14,6 +14,7 @@ mod leaks;
 mod malformed;
 mod names;
 mod observe;
+mod order;
 mod program;
 mod quiet;
 mod reasons;
@@ -26,6 +27,7 @@ mod spec;
 mod stage;
 mod tokens;
 mod two;
+mod watches;
 mod whose;
 
 use std::path::PathBuf;
@@ -46,6 +48,8 @@ fn tests() -> Vec<ClusterTest> {
         quiet::tests(),
         two::tests(),
         fights::tests(),
+        order::tests(),
+        watches::tests(),
         reasons::tests(),
         access::tests(),
         admitted::tests(),

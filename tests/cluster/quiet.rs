@@ -1,12 +1,11 @@
 //! In quiet: no expired second, and nothing is asked of anybody that isn't needed. As it is shipped: one operator for all namespaces.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use playback_grant_operator::api::PlaybackGrantRequest;
-use playback_grant_testbed::{AuditQuery, AuditedRequest, ControlPlane, Stopwatch, service_account_user, unix_millis};
+use playback_grant_testbed::{AuditQuery, AuditedRequest, Stopwatch, service_account_user, unix_millis};
 use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, test};
@@ -31,10 +30,7 @@ const WITH_TOKEN: &str = "kiosk";
 
 async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -> Result<()> {
     // A control plane of its own: the others' requests would be served too.
-    let plane = Arc::new(ControlPlane::start().await?);
-    crate::install(&plane).await?;
-    plane.create_namespace_named("web").await?;
-    let stage = Stage::set(&Scene { admin: plane.admin(), plane: plane.clone(), namespace: "web".to_owned() }).await?;
+    let stage = Stage::alone().await?;
     let operator = stage.operator_with(&[]).await?;
     for (name, n, ttl, before, _) in REQUESTS {
         let mut spec = json!({"ttlSeconds": ttl, "refreshBeforeExpirySeconds": before});
@@ -85,8 +81,8 @@ async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -
     ensure!(found == needed, "asked of the API server: {found:?}; needed: {needed:?}");
     // Requests, grant Secrets and credentials are each listed once; a watch ends after 30 s, and is taken up again.
     ensure!((3..=6).contains(&lists) && (3..=30).contains(&watches), "{lists} lists and {watches} watches");
-    search_everything(&plane).await?;
-    plane.stop().await
+    search_everything(&stage.plane).await?;
+    stage.plane.stop().await
 }
 
 /// What the operator's account has asked of the API server.

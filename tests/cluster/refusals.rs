@@ -8,7 +8,7 @@ use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, Val
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use playback_grant_testbed::{AuditQuery, ControlPlane, service_account_user};
+use playback_grant_testbed::{AuditQuery, service_account_user};
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
@@ -183,10 +183,7 @@ async fn a_secret_that_others_have_filled(scene: Scene) -> Result<()> {
 
 async fn a_namespace_that_terminates_is_asked_once(_: Scene) -> Result<()> {
     // Without the controller that empties it, a namespace terminates for as long as one likes to look on.
-    let plane = std::sync::Arc::new(ControlPlane::start().await?);
-    crate::install(&plane).await?;
-    plane.create_namespace_named("web").await?;
-    let stage = Stage::set(&Scene { admin: plane.admin(), plane: plane.clone(), namespace: "web".to_owned() }).await?;
+    let stage = Stage::alone().await?;
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &long()).await?;
     stage.ready_request("kiosk", 2, &json!({"ttlSeconds": 6})).await?;
@@ -202,5 +199,5 @@ async fn a_namespace_that_terminates_is_asked_once(_: Scene) -> Result<()> {
     // What is there may still be changed, and is kept fresh to the end.
     let refreshed = status(&stage.requests.get("kiosk").await?).grant;
     stage.reaches("kiosk", "refreshed", |request| status(request).grant != refreshed).await?;
-    plane.stop().await
+    stage.plane.stop().await
 }

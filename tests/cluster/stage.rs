@@ -56,6 +56,19 @@ impl Stage {
         Ok(stage)
     }
 
+    /// The same on a control plane of its own, which the test stops.
+    pub async fn alone() -> Result<Self> {
+        let plane = ControlPlane::start().await?;
+        crate::install(&plane).await?;
+        Self::on(plane).await
+    }
+
+    /// The same on that control plane, which is no other test's.
+    pub async fn on(plane: ControlPlane) -> Result<Self> {
+        plane.create_namespace_named("web").await?;
+        Self::set(&Scene { admin: plane.admin(), plane: Arc::new(plane), namespace: "web".to_owned() }).await
+    }
+
     /// Starts the operator for the namespace.
     pub async fn operator(&self) -> Result<Operator> {
         self.operator_with(&["--namespace", &self.namespace]).await
@@ -63,7 +76,12 @@ impl Stage {
 
     /// Starts the operator with these arguments besides those that every test needs.
     pub async fn operator_with(&self, arguments: &[&str]) -> Result<Operator> {
-        let kubeconfig = self.plane.service_account_kubeconfig(ACCOUNT.0, ACCOUNT.1).await?;
+        self.operator_at(self.plane.url(), arguments).await
+    }
+
+    /// The same, with the API server at `url`.
+    pub async fn operator_at(&self, url: &str, arguments: &[&str]) -> Result<Operator> {
+        let kubeconfig = self.plane.service_account_kubeconfig_at(url, ACCOUNT.0, ACCOUNT.1).await?;
         let url = self.simulator.base_url();
         let launch =
             Operator::launch(&self.plane, &self.namespace).env("KUBECONFIG", kubeconfig).args(["--media-api-url", &url]).args(arguments);

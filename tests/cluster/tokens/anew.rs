@@ -1,12 +1,10 @@
 //! Where the Secret or the credentials go away and come back, and where a write is refused.
 
-use std::sync::Arc;
-
 use anyhow::{Error, Result, bail, ensure};
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use playback_grant_testbed::{AuditQuery, ControlPlane, unix_millis};
+use playback_grant_testbed::{AuditQuery, unix_millis};
 use serde_json::json;
 
 use super::read::token;
@@ -105,10 +103,7 @@ async fn two_operators_write_one_for_a_change(scene: Scene) -> Result<()> {
 /// An API server may answer a write with any words, those of the token among them.
 async fn words_that_quote_it_are_not_told(_: Scene) -> Result<()> {
     // A control plane of its own: such a policy puts the token into the API server's own audit log.
-    let plane = Arc::new(ControlPlane::start().await?);
-    crate::install(&plane).await?;
-    plane.create_namespace_named("web").await?;
-    let stage = Stage::set(&Scene { admin: plane.admin(), plane: plane.clone(), namespace: "web".to_owned() }).await?;
+    let stage = Stage::alone().await?;
     let operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &long("one")).await?;
     refuse_tokens(&stage).await?;
@@ -131,7 +126,7 @@ async fn words_that_quote_it_are_not_told(_: Scene) -> Result<()> {
     stage.holds("lobby", "for the new identity", is_for("two", 1)).await?;
     stage.ready("lobby").await?;
     one_call(&stage, 1, "a refusal")?;
-    plane.stop().await
+    stage.plane.stop().await
 }
 
 /// From here on no Secret with a token can be written in the namespace, and the refusal quotes the token.

@@ -59,6 +59,14 @@ impl ControlPlane {
     /// # Errors
     /// When there is no such account.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        self.service_account_kubeconfig_at(self.url(), namespace, name).await
+    }
+
+    /// The same, with the API server at `url`: through a [`Gate`](crate::Gate), for one.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub async fn service_account_kubeconfig_at(&self, url: &str, namespace: &str, name: &str) -> Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin(), namespace);
         let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
         let request = TokenRequest { spec, ..TokenRequest::default() };
@@ -69,7 +77,7 @@ impl ControlPlane {
         let token = answer.status.with_context(|| format!("the token of {namespace}/{name} has no status"))?.token;
         let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
         let path = self.folder().join(format!("{namespace}-{name}-{number}.kubeconfig"));
-        kubeconfig::write(&path, self.url(), &self.authority_certificate(), &Proof::Token(&token), namespace)?;
+        kubeconfig::write(&path, url, &self.authority_certificate(), &Proof::Token(&token), namespace)?;
         Ok(path)
     }
 

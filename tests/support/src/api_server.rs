@@ -50,8 +50,8 @@ pub(crate) struct ApiServer {
     pub(crate) audit_log: PathBuf,
 }
 
-/// Starts kube-apiserver on a free port.
-pub(crate) async fn start(tools: &Path, folder: &Path, etcd: &str, keys: &KeyFiles) -> Result<ApiServer> {
+/// Starts kube-apiserver on a free port, with `arguments` besides those that it needs.
+pub(crate) async fn start(tools: &Path, folder: &Path, etcd: &str, keys: &KeyFiles, arguments: &[&str]) -> Result<ApiServer> {
     let [port] = free_ports()?;
     let audit_policy = write(folder, "audit-policy.yaml", AUDIT_POLICY)?;
     let authentication = write(folder, "authentication.yaml", AUTHENTICATION)?;
@@ -75,6 +75,7 @@ pub(crate) async fn start(tools: &Path, folder: &Path, etcd: &str, keys: &KeyFil
         .args(if is_oldest() { OLDEST_EXTRAS } else { &[] })
         // A control plane for one machine and one hour: no compaction, no profiling.
         .args(["--etcd-compaction-interval=0", "--profiling=false"])
+        .args(arguments)
         .start()
         .await?;
     Ok(ApiServer { process, url: format!("https://127.0.0.1:{port}"), audit_log })

@@ -22,6 +22,7 @@ pub struct ControlPlane {
     controller_manager: Option<ManagedProcess>,
     api_server: ManagedProcess,
     etcd: ManagedProcess,
+    etcd_url: String,
     authority: Authority,
     url: String,
     admin: Client,
@@ -43,6 +44,14 @@ impl ControlPlane {
     /// # Errors
     /// When it doesn't get ready. The last lines of its logs are in the error, and the logs are kept.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with these arguments of kube-apiserver besides those that it needs.
+    ///
+    /// # Errors
+    /// When it doesn't get ready.
+    pub async fn start_with(arguments: &[&str]) -> Result<Self> {
         let tools = tools(&["etcd", "kube-apiserver", "kubectl"]).await?;
         let mut attempt = 1;
         loop {
@@ -51,7 +60,7 @@ impl ControlPlane {
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir()
                 .context("making a folder for a control plane")?;
-            match Self::start_in(folder, &tools).await {
+            match Self::start_in(folder, &tools, arguments).await {
                 Err(Failure::PortTaken) if attempt < ATTEMPTS => attempt += 1,
                 Err(Failure::PortTaken) => bail!("the control plane doesn't start: {ATTEMPTS} times another program took its ports"),
                 Err(Failure::Other(error)) => return Err(error),
@@ -60,12 +69,12 @@ impl ControlPlane {
         }
     }
 
-    async fn start_in(folder: TempDir, tools: &Path) -> Result<Self, Failure> {
+    async fn start_in(folder: TempDir, tools: &Path, arguments: &[&str]) -> Result<Self, Failure> {
         let path = folder.path();
         let authority = Authority::new()?;
         let keys = KeyFiles::write(path, &authority)?;
         let (etcd, etcd_url) = etcd::start(tools, path).await?;
-        let api_server::ApiServer { process, url, audit_log } = api_server::start(tools, path, &etcd_url, &keys).await?;
+        let api_server::ApiServer { process, url, audit_log } = api_server::start(tools, path, &etcd_url, &keys, arguments).await?;
         let admin_kubeconfig = path.join("admin.kubeconfig");
         let identity = authority.client("testbed-admin", Some("system:masters"))?;
         kubeconfig::write(&admin_kubeconfig, &url, &authority.certificate(), &Proof::Certificate(&identity), "default")?;
@@ -75,7 +84,19 @@ impl ControlPlane {
         }
         let tools = tools.to_owned();
         let controller_manager = None;
-        Ok(Self { controller_manager, api_server: process, etcd, authority, url, admin, admin_kubeconfig, audit_log, tools, folder })
+        Ok(Self {
+            controller_manager,
+            api_server: process,
+            etcd,
+            etcd_url,
+            authority,
+            url,
+            admin,
+            admin_kubeconfig,
+            audit_log,
+            tools,
+            folder,
+        })
     }
 
     /// Also starts kube-controller-manager, with the garbage collector and the namespace controller.
@@ -142,6 +163,12 @@ impl ControlPlane {
     #[must_use]
     pub fn etcd(&self) -> &ManagedProcess {
         &self.etcd
+    }
+
+    /// The URL at which etcd serves clients, whoever they are.
+    #[must_use]
+    pub fn etcd_url(&self) -> &str {
+        &self.etcd_url
     }
 
     /// kube-controller-manager's process, where it was asked for.

@@ -1,0 +1,194 @@
+//! Operators before an API server that is held again and again, for longer than they wait for an answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use futures::TryStreamExt as _;
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use kube::api::{Api, ListParams, PartialObjectMeta, WatchEvent, WatchParams};
+use playback_grant_operator::api::names::annotation;
+use playback_grant_testbed::{AuditQuery, AuditedRequest, Gate, service_account_user};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use crate::harness::{Scene, locked};
+use crate::stage::{ACCOUNT, PATIENCE, Stage, eventually};
+
+pub async fn with_one(_: Scene) -> Result<()> {
+    no_older_lands_over_a_newer(1).await
+}
+
+pub async fn with_two(_: Scene) -> Result<()> {
+    no_older_lands_over_a_newer(2).await
+}
+
+/// Those that are always due soon.
+const HASTY: u32 = 15;
+
+/// The others, which are refreshed when they are told to.
+const CROWD: u32 = 45;
+
+const PAUSES: u32 = 4;
+
+/// Short enough that nothing is given up.
+const HELD_SHORTLY: Duration = Duration::from_secs(1);
+
+/// A write is given up after 2 s, and tried again with a grant that may be newer, and 4 s of patience: by then all are due again.
+const HELD: Duration = Duration::from_secs(5);
+
+/// For what has piled up, and the next grant.
+const BETWEEN: Duration = Duration::from_secs(3);
+
+async fn no_older_lands_over_a_newer(operators: usize) -> Result<()> {
+    let stage = Stage::alone().await?;
+    let journal = Journal::begin(stage.secrets.clone()).await?;
+    // Otherwise the API server would drop most of what has been given up before it comes to it.
+    let gate = Gate::losing_ends(stage.plane.url()).await?;
+    let mut running = Vec::new();
+    for _ in 0..operators {
+        running.push(stage.operator_at(&gate.url(), &[]).await?);
+    }
+    let names: Vec<_> = (1..=HASTY + CROWD).map(|n| format!("request-{n}")).collect();
+    let (hasty, crowd) = names.split_at(usize::try_from(HASTY)?);
+    for (n, name) in (1..).zip(&names) {
+        let (ttl, before) = if n <= HASTY { (5, 3) } else { (60, 1) };
+        stage.request(name, n, &json!({"ttlSeconds": ttl, "refreshBeforeExpirySeconds": before})).await?;
+    }
+    for name in &names {
+        stage.ready(name).await?;
+    }
+    for pause in 0..PAUSES {
+        // Nothing goes to a held server on a new connection. So first the crowd makes the operators open many, which the hasty then have.
+        let now = format!("pause {pause}");
+        try_join_all(crowd.iter().map(|name| stage.annotate(name, "playbackgrant.dev/refresh-requested-at", &now))).await?;
+        hold(&stage, HELD_SHORTLY).await;
+        tokio::time::sleep(HELD_SHORTLY).await;
+        hold(&stage, HELD).await;
+        tokio::time::sleep(BETWEEN).await;
+    }
+    for name in &names {
+        stage.ready(name).await?;
+    }
+    for operator in running {
+        ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+    }
+
+    let versions = journal.end(&stage.secrets).await?;
+    let patches = patches(&stage)?;
+    let conflicts = patches.iter().filter(|patch| patch.code == 409).count();
+    let steps = steps(&versions)?;
+    let (ahead, back) = (steps.iter().filter(|(from, to)| from < to).count(), steps.iter().filter(|(from, to)| to < from).count());
+    eprintln!(
+        "{operators} operator(s): {} versions of {} Secrets, {ahead} times with a newer grant than before, {back} times with an older; \
+         {conflicts} of {} patches met another version",
+        versions.len(),
+        names.len(),
+        patches.len()
+    );
+    ensure!(back == 0, "{back} times an older grant landed over a newer one");
+    ensure!(ahead >= hasty.len(), "grants were replaced only {ahead} times");
+    ensure!(conflicts > 0, "no patch met another version: this test shows nothing");
+    stage.plane.stop().await
+}
+
+async fn hold(stage: &Stage, time: Duration) {
+    stage.plane.api_server().stop();
+    tokio::time::sleep(time).await;
+    stage.plane.api_server().cont();
+}
+
+/// What was patched by the operators.
+fn patches(stage: &Stage) -> Result<Vec<AuditedRequest>> {
+    let user = service_account_user(ACCOUNT.0, ACCOUNT.1);
+    let query = AuditQuery { user: Some(&user), verb: Some("patch"), resource: Some("secrets"), ..AuditQuery::default() };
+    stage.plane.audit_log().requests(&query)
+}
+
+/// One Secret as it stood.
+#[derive(Clone, Debug)]
+struct Standing {
+    uid: String,
+    resource_version: String,
+    issue_time: Timestamp,
+}
+
+/// From each version of each Secret to the next: when the grants in them were asked for.
+fn steps(versions: &[Standing]) -> Result<Vec<(Timestamp, Timestamp)>> {
+    let mut last = BTreeMap::new();
+    let steps: Vec<_> =
+        versions.iter().filter_map(|version| Some((last.insert(&version.uid, version.issue_time)?, version.issue_time))).collect();
+    ensure!(last.len() == usize::try_from(HASTY + CROWD)?, "{} Secrets were there", last.len());
+    Ok(steps)
+}
+
+/// All versions of all grant Secrets, in their order.
+struct Journal {
+    versions: Arc<Mutex<Vec<Standing>>>,
+    writer: JoinHandle<Result<()>>,
+}
+
+impl Journal {
+    /// Begins with what will be made.
+    async fn begin(secrets: Api<Secret>) -> Result<Self> {
+        let from = secrets.list_metadata(&ListParams::default()).await?.metadata.resource_version.context("a list without a version")?;
+        let versions = Arc::<Mutex<Vec<Standing>>>::default();
+        let writer = tokio::spawn(write(secrets, from, versions.clone()));
+        Ok(Self { versions, writer })
+    }
+
+    /// Ends once it has what is there now.
+    async fn end(self, secrets: &Api<Secret>) -> Result<Vec<Standing>> {
+        let grants = ListParams::default().labels("app.kubernetes.io/managed-by=playback-grant-operator");
+        let present = secrets.list_metadata(&grants).await?.items;
+        let present: BTreeSet<_> = present.iter().filter_map(|secret| secret.metadata.resource_version.clone()).collect();
+        let lacking = async || {
+            ensure!(!self.writer.is_finished(), "the watch of the Secrets ended");
+            let versions = locked(&self.versions);
+            let known: BTreeSet<_> = versions.iter().map(|version| &version.resource_version).collect();
+            Ok(present.iter().filter(|version| !known.contains(version)).count())
+        };
+        let seen = eventually("the watch has shown all Secrets as they are", lacking, |lacking| *lacking == 0, |lacking| *lacking).await;
+        self.writer.abort();
+        if let Ok(Err(error)) = self.writer.await {
+            return Err(error);
+        }
+        seen?;
+        Ok(locked(&self.versions).clone())
+    }
+}
+
+/// Goes on from the last version whenever the watch ends: a list in between would hide what was replaced before it.
+async fn write(secrets: Api<Secret>, mut from: String, versions: Arc<Mutex<Vec<Standing>>>) -> Result<()> {
+    let grants = WatchParams::default().labels("app.kubernetes.io/managed-by=playback-grant-operator");
+    loop {
+        let Ok(events) = secrets.watch_metadata(&grants, &from).await else { continue };
+        let mut events = pin!(events);
+        while let Ok(Some(event)) = events.try_next().await {
+            match event {
+                WatchEvent::Added(secret) | WatchEvent::Modified(secret) => {
+                    let standing = standing(&secret)?;
+                    from.clone_from(&standing.resource_version);
+                    locked(&versions).push(standing);
+                }
+                WatchEvent::Bookmark(bookmark) => from = bookmark.metadata.resource_version,
+                WatchEvent::Deleted(secret) => bail!("Secret {} was deleted", secret.name_any()),
+                WatchEvent::Error(status) => bail!("the watch can't go on: {}", status.message),
+            }
+        }
+    }
+}
+
+fn standing(secret: &PartialObjectMeta<Secret>) -> Result<Standing> {
+    let issue_time = secret.annotations().get(annotation::ISSUE_TIME).context("a Secret without the time of its grant")?;
+    Ok(Standing {
+        uid: secret.uid().context("a Secret without a uid")?,
+        resource_version: secret.resource_version().context("a Secret without a version")?,
+        issue_time: issue_time.parse()?,
+    })
+}

@@ -1,0 +1,132 @@
+//! What went, or was changed, while the operator saw nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
+use playback_grant_testbed::{ControlPlane, Gate, Stopwatch};
+use serde_json::{Value, json};
+
+use crate::harness::Scene;
+use crate::stage::{PATIENCE, Stage, data, eventually, sid};
+
+pub async fn after_a_cut(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let gate = Gate::open(stage.plane.url()).await?;
+    let _operator = stage.operator_at(&gate.url(), &["--namespace", &stage.namespace]).await?;
+    what_went_is_noticed(&stage, &gate, async || Ok(())).await
+}
+
+pub async fn by_a_watch_that_is_too_old(_: Scene) -> Result<()> {
+    // Its cache would serve a watch that etcd can't go on with.
+    let mut plane = ControlPlane::start_with(&["--watch-cache=false"]).await?;
+    crate::install(&plane).await?;
+    plane.start_controller_manager().await?;
+    let stage = Stage::on(plane).await?;
+    let gate = Gate::open(stage.plane.url()).await?;
+    let operator = stage.operator_at(&gate.url(), &[]).await?;
+    let too_old = async |watched: &str| -> Result<usize> {
+        let is_of = |line: &&str| line.contains("the watch is too old and starts anew") && line.contains(&format!("watched=\"{watched}\""));
+        Ok(operator.log()?.lines().filter(is_of).count())
+    };
+    what_went_is_noticed(&stage, &gate, async || compact(&stage).await).await?;
+    for watched in ["requests", "secrets"] {
+        let times = too_old(watched).await?;
+        ensure!(times > 0, "the watch of {watched} was not too old: this test shows nothing");
+    }
+    ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+    stage.plane.stop().await
+}
+
+/// Takes everything but the present out of etcd.
+async fn compact(stage: &Stage) -> Result<()> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let ask = async |what: &str, question: Value| -> Result<Value> {
+        let answer = client.post(format!("{}/v3/kv/{what}", stage.plane.etcd_url())).body(question.to_string()).send().await?;
+        let text = answer.error_for_status().with_context(|| format!("etcd's answer to {what}"))?.text().await?;
+        Ok(serde_json::from_str(&text)?)
+    };
+    // A key that isn't there: only the revision is asked for.
+    let found = ask("range", json!({"key": "AA=="})).await?;
+    let revision = found["header"]["revision"].as_str().context("etcd tells no revision")?.to_owned();
+    ask("compaction", json!({"revision": revision, "physical": true})).await.map(drop)
+}
+
+/// Long enough that nothing is due while the test runs, however slow the machine is.
+fn long() -> Value {
+    json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})
+}
+
+/// Due each 2 s at the latest.
+fn short() -> Value {
+    json!({"ttlSeconds": 5, "refreshBeforeExpirySeconds": 3})
+}
+
+/// Several times as long as a short one is quiet.
+const SEVERAL_PERIODS: Duration = Duration::from_secs(10);
+
+/// One request's Secret is deleted, another request with its Secret, a third's Secret changed, and a fourth request made again for another
+/// PlayerStreamer, all behind the cut gate; then comes `meanwhile`, and the gate is mended.
+async fn what_went_is_noticed(stage: &Stage, gate: &Gate, meanwhile: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+    stage.ready_request("gone", 2, &short()).await?;
+    stage.ready_request("renewed", 5, &short()).await?;
+    stage.ready_request("deleted", 1, &long()).await?;
+    stage.ready_request("changed", 3, &long()).await?;
+    let (deleted, changed) = (stage.secrets.get("deleted").await?, stage.secrets.get("changed").await?);
+
+    ensure!(gate.cut() > 0, "there was no connection to be cut");
+    stage.requests.delete("gone", &DeleteParams { propagation_policy: Some(PropagationPolicy::Background), ..<_>::default() }).await?;
+    let collected = async || Ok(stage.secrets.get_opt("gone").await?);
+    eventually("its Secret is collected", collected, Option::is_none, Option::is_some).await?;
+    stage.requests.delete("renewed", &DeleteParams::background()).await?;
+    let heir = stage.request("renewed", 6, &long()).await?;
+    stage.delete_secret("deleted").await?;
+    let theirs =
+        json!({"metadata": {"annotations": {"playbackgrant.dev/expiry-time": "2020-01-01T00:00:00.000Z"}}, "stringData": {"grant": "{}"}});
+    stage.secrets.patch("changed", &PatchParams::apply("somebody-else"), &Patch::Merge(theirs)).await?;
+    meanwhile().await?;
+    // It can't know yet, and goes on for both.
+    let before = stage.calls(2);
+    eventually("it asks for grants behind the gate", async || Ok(stage.calls(2)), |calls| *calls > before, |calls| *calls).await?;
+    ensure!(stage.secrets.get_opt("deleted").await?.is_none(), "the gate isn't cut");
+
+    gate.mend();
+    let stopwatch = Stopwatch::start();
+    let (back, mended, later) = tokio::try_join!(
+        async {
+            let back = stage.holds("deleted", "back", |_| true).await?;
+            ensure!(back.data == deleted.data, "another grant is in it");
+            Ok(stopwatch.elapsed())
+        },
+        async {
+            let mended = stage.holds("changed", "mended", |secret| data(secret, "grant") == data(&changed, "grant")).await?;
+            ensure!(mended.metadata.uid == changed.metadata.uid && mended.data == changed.data, "it isn't the same again");
+            Ok(stopwatch.elapsed())
+        },
+        async {
+            // Whoever sees this one has seen that the other went.
+            stage.ready_request("later", 4, &long()).await?;
+            Ok(stopwatch.elapsed())
+        }
+    )?;
+    eprintln!(
+        "after the gate was mended: what was deleted is back after {back:.1?}, what was changed is mended after {mended:.1?}, and a new \
+         request is ready after {later:.1?}"
+    );
+    let is_the_heirs = |secret: &_| data(secret, "playerStreamerSid") == Some(sid(6));
+    stage.holds("renewed", "the heir's", is_the_heirs).await?;
+    let of_the_gone = async || Ok::<_, anyhow::Error>((stage.calls(2), stage.calls(5)));
+    let after = of_the_gone().await?;
+    tokio::time::sleep(SEVERAL_PERIODS).await;
+    ensure!(of_the_gone().await? == after, "requests that are gone were refreshed: {:?} calls, then {after:?}", of_the_gone().await?);
+    let renewed = stage.ready("renewed").await?;
+    ensure!(renewed.metadata.uid == heir.metadata.uid && stage.calls(6) == 1, "{} calls for the heir", stage.calls(6));
+    ensure!(is_the_heirs(&stage.secrets.get("renewed").await?), "the heir's Secret holds another's grant");
+    // Where the other watch was the first to go on, it was put back, and is collected again: its owner is gone.
+    eventually("the Secret of a request that is gone is gone", collected, Option::is_none, Option::is_some).await?;
+    ensure!((stage.calls(1), stage.calls(3)) == (1, 1), "calls: {} and {}", stage.calls(1), stage.calls(3));
+    for name in ["deleted", "changed"] {
+        stage.ready(name).await?;
+    }
+    Ok(())
+}
