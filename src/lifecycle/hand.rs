@@ -1,5 +1,7 @@
 //! The grant in hand.
 
+use std::time::Duration;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::schedule;
@@ -31,6 +33,16 @@ impl HeldGrant {
         self.issue + self.ttl.duration()
     }
 
+    /// Whether it was asked for later than another for the same.
+    ///
+    /// Of two that are so near, one may be another operator's: the way through the Secret has cost its instant what is less than a millisecond,
+    /// and what passed between the readings of two clocks. There the times decide as they stand in the Secret, which both operators see alike.
+    #[must_use]
+    pub fn is_later_than(&self, other: &Self) -> bool {
+        let apart = self.issue.since(other.issue).max(other.issue.since(self.issue));
+        if apart < NEAR { self.issue_time > other.issue_time } else { self.issue > other.issue }
+    }
+
     /// What the annotations of a Secret that holds it say.
     #[must_use]
     pub fn claim(&self) -> Claim {
@@ -42,6 +54,9 @@ impl HeldGrant {
         }
     }
 }
+
+/// Two clocks that are read one after the other are never as far apart, nor do refreshes follow one another as fast without a wish.
+const NEAR: Duration = Duration::from_millis(500);
 
 /// `time` in whole milliseconds, rounded down: what survives the way through a Secret.
 #[must_use]
@@ -89,7 +104,7 @@ impl Life {
 
     /// When the grant is replaced.
     #[must_use]
-    pub fn due(&self, uid: &str, ttl: Ttl, refresh_before: std::time::Duration) -> Instant {
+    pub fn due(&self, uid: &str, ttl: Ttl, refresh_before: Duration) -> Instant {
         let draw = schedule::draw(uid, self.issue_time.as_millisecond());
         schedule::due(self.issue, ttl, refresh_before, draw)
     }

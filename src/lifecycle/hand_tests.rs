@@ -52,3 +52,19 @@ fn times_survive_the_way_through_a_secret() {
     assert_eq!(crate::time::rfc3339_millis(whole_millis(time)), "2026-11-24T12:00:00.123Z");
     assert_eq!(whole_millis(time), crate::time::rfc3339_millis(time).parse().unwrap());
 }
+
+#[test]
+fn of_two_that_are_near_the_times_in_the_secret_tell_which_is_later() {
+    let grant = |issue: Instant, wall: &str| HeldGrant { issue, issue_time: wall.parse().unwrap(), ..hand(990).as_ref().clone() };
+    let instant = |micros: u64| at(990) + Duration::from_micros(micros);
+    // Our own, asked for 0.1 ms before another operator's. Of that one, as it is read in the Secret, the microseconds are lost, and 0.4 ms more
+    // between the readings of the clocks.
+    let own = grant(instant(500_900), "2026-11-24T11:59:50.500Z");
+    let others = grant(instant(500_600), "2026-11-24T11:59:50.501Z");
+    assert!(own.issue > others.issue && !own.is_later_than(&others) && others.is_later_than(&own));
+    let same = grant(instant(500_100), "2026-11-24T11:59:50.500Z");
+    assert!(!own.is_later_than(&same) && !same.is_later_than(&own));
+    // The wall clock was set back by an hour between the two.
+    let next = grant(instant(5_000_000), "2026-11-24T10:59:55Z");
+    assert!(next.is_later_than(&own) && !own.is_later_than(&next));
+}

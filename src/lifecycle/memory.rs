@@ -169,7 +169,7 @@ impl Memory {
         }
         self.consecutive_failures = 0;
         self.failure = None;
-        let newer = self.hand.as_ref().is_none_or(|hand| hand.request_hash != held.request_hash || hand.expiry() <= held.expiry());
+        let newer = self.hand.as_ref().is_none_or(|hand| hand.request_hash != held.request_hash || !hand.is_later_than(&held));
         if newer {
             self.hand = Some(Arc::new(held));
         }
@@ -211,7 +211,7 @@ impl Memory {
     pub fn read_intact(&mut self, version: SecretVersion, held: HeldGrant, token: bool) {
         let newer = self.hand.as_ref().is_none_or(|hand| {
             // The same times, and another grant: two operators have asked at the same millisecond. What stands there stays.
-            hand.request_hash != held.request_hash || hand.expiry() <= held.expiry() || hand.claim() == held.claim()
+            hand.request_hash != held.request_hash || !hand.is_later_than(&held) || hand.claim() == held.claim()
         });
         if newer {
             self.landed = Some(held.issue);
