@@ -86,7 +86,8 @@ pub async fn search_everything(plane: &ControlPlane) -> Result<String> {
     for entry in std::fs::read_dir(plane.folder())? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if (name.starts_with("operator-") && name.ends_with(".log")) || name == "audit.log" {
+        let is_log = path.extension().is_some_and(|extension| extension == "log");
+        if is_log && (name.starts_with("operator-") || name == "audit.log") {
             let (size, there) = search.file(&path)?;
             found.extend(there);
             files += 1;
