@@ -91,7 +91,8 @@ async fn no_older_lands_over_a_newer(operators: usize) -> Result<()> {
         names.len(),
         patches.len()
     );
-    ensure!(back == 0, "{back} times an older grant landed over a newer one");
+    let furthest = steps.iter().map(|(from, to)| from.duration_since(*to)).max().unwrap_or_default();
+    ensure!(back == 0, "{back} times an older grant landed over a newer one, asked for up to {furthest:?} earlier");
     ensure!(ahead >= hasty.len(), "grants were replaced only {ahead} times");
     ensure!(conflicts > 0, "no patch met another version: this test shows nothing");
     stage.plane.stop().await
