@@ -32,10 +32,10 @@ explained=$PWD/tests/mutants/explained.txt
 cd "$tree"
 export CARGO_TARGET_DIR=$work/build PATH=$tools:$PATH
 
-mutate() { # OUT ARGUMENT… -- TEST ARGUMENT…: cargo-mutants exits 2 for survivors and 3 for time-outs, which are counted below
+mutate() { # OUT ARGUMENT…: cargo-mutants exits 2 for survivors and 3 for time-outs, which are counted below; 4 where the tests fail without a mutant
   local out=$1 code=0
   shift
-  cargo mutants --in-place --baseline=skip --no-shuffle --colors=never -p playback-grant-operator -o "$out" "$@" || code=$?
+  cargo mutants --in-place --no-shuffle --colors=never -p playback-grant-operator -o "$out" "$@" || code=$?
   case $code in 0|2|3) ;; *) echo "error: cargo-mutants failed with exit code $code" >&2; exit 1 ;; esac
 }
 
@@ -49,9 +49,7 @@ run() {
   mapfile -t files < <(in_files "$@")
   cp src/lib.rs "$work/lib.rs"
   [ -z "$stripped" ] || sed -i "/^pub mod \($stripped\);/d" src/lib.rs
-  cargo test --quiet --lib -p playback-grant-operator -- --quiet --skip simulation --skip names:: >"$work/baseline" 2>&1 \
-    || { cat "$work/baseline"; echo 'error: the tests fail without any mutant' >&2; exit 1; }
-  mutate "$work/$name" "${files[@]}" --timeout 60 --cargo-arg=--lib -- --skip simulation --skip names::
+  mutate "$work/$name" "${files[@]}" --timeout 60 --cargo-arg=--lib -- -- --skip simulation --skip names::
   cp "$work/lib.rs" src/lib.rs
   cp "$work/$name/mutants.out/outcomes.json" "$work/$name/fast.json"
   if [ -s "$work/$name/mutants.out/missed.txt" ]; then
