@@ -23,12 +23,19 @@ fn a_foreign_secret_is_a_conflict_that_is_looked_at_every_ten_seconds() {
     assert!(message.contains("Secret web/keynote exists and belongs to the PlaybackGrantRequest other; it is left untouched"), "{message}");
     assert!(message.contains("Choose another name in spec.secret.name"), "{message}");
     assert_eq!((look_at, report.status.secret_name), (Some(at(1010)), None));
+    let not_ours = |scene: &Scene| {
+        let message = rest(scene).0.status.conditions[0].message.clone();
+        let parts = ["lacks the annotation playbackgrant.dev/owned-by or has another controller", "Delete it, or choose another"];
+        assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+    };
     scene.meta().annotations.remove("playbackgrant.dev/owned-by");
-    let message = rest(&scene).0.status.conditions[0].message.clone();
-    assert!(
-        message.contains("lacks the annotation playbackgrant.dev/owned-by") && message.contains("Delete it, or choose another"),
-        "{message}"
-    );
+    not_ours(&scene);
+    // With our name, under another's control.
+    let mut scene = Scene::fresh();
+    scene.memory.looked = Some(at(1000));
+    let owner = scene.meta().owners[0].clone();
+    scene.meta().owners = vec![crate::lifecycle::Owner { kind: "Deployment".into(), ..owner }];
+    not_ours(&scene);
 }
 
 #[test]
