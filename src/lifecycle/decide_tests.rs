@@ -189,11 +189,25 @@ fn a_fight_with_one_who_deletes_is_told_until_it_is_long_ago() {
     for _ in 0..10 {
         scene.memory.restored(scene.now);
     }
-    let (report, look_at) = rest(&scene);
+    let (report, _) = rest(&scene);
     assert_eq!(conditions(&report), shown(&[(Ready, "True", "GrantIssued"), (Stalled, "True", "SecretConflict")]));
-    assert!(look_at <= scene.memory.restores.forgotten_at());
     scene.now = scene.now + crate::lifecycle::Repairs::FORGOTTEN_AFTER;
     assert!(!scene.memory.restores.is_fight(scene.now));
+}
+
+#[test]
+fn a_fight_is_looked_at_again_when_it_is_forgotten() {
+    let (a_while_ago, soon) = (at(1000).before(Duration::from_secs(119)), Some(at(1001)));
+    let mut scene = Scene::fresh();
+    assert!(rest(&scene).1 > soon);
+    scene.memory.repairs = crate::lifecycle::Repairs { count: 10, last: Some(a_while_ago) };
+    assert_eq!(rest(&scene).1, soon);
+    scene.memory.repairs = crate::lifecycle::Repairs::default();
+    scene.memory.restored(a_while_ago);
+    assert_eq!(rest(&scene).1, soon);
+    // What is now is decided now.
+    scene.now = at(1001);
+    assert!(rest(&scene).1 > soon);
 }
 
 #[test]

@@ -64,6 +64,8 @@ fn of_two_that_are_near_the_times_in_the_secret_tell_which_is_later() {
     assert!(own.issue > others.issue && !own.is_later_than(&others) && others.is_later_than(&own));
     let same = grant(instant(500_100), "2026-11-24T11:59:50.500Z");
     assert!(!own.is_later_than(&same) && !same.is_later_than(&own));
+    let not_near = grant(own.issue + Duration::from_millis(500), "2026-11-24T11:59:50.400Z");
+    assert!(not_near.is_later_than(&own) && !own.is_later_than(&not_near));
     // The wall clock was set back by an hour between the two.
     let next = grant(instant(5_000_000), "2026-11-24T10:59:55Z");
     assert!(next.is_later_than(&own) && !own.is_later_than(&next));
