@@ -11,7 +11,8 @@ use crate::time::{Instant, Now};
 /// Instants begin so long before the machine's start: a grant that was asked for before it still has its age.
 const HEADROOM: Duration = Duration::from_hours(1);
 
-/// The machine's clocks or, for tests, clocks that differ from them.
+/// The machine's clocks or, for tests, clocks that differ from them. What only waits between two attempts, of a watch or of a look-up of names,
+/// goes by the machine's in any case.
 ///
 /// Instants come from `CLOCK_BOOTTIME`, which neither jumps nor stops while the machine sleeps: a grant ages in a sleeping machine too.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +35,9 @@ impl Shift {
 
     /// The machine sleeps so many seconds: both clocks go on, and no timer does.
     pub fn sleep(&self, seconds: u32) {
-        self.slept_seconds.fetch_add(u64::from(seconds), Ordering::SeqCst);
+        // In this order: to who reads in between, a grant seems older than it is, never younger.
         self.set_wall(i64::from(seconds));
+        self.slept_seconds.fetch_add(u64::from(seconds), Ordering::SeqCst);
     }
 }
 
@@ -70,7 +72,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the one module that reads clocks")]
     pub fn wall(self) -> Timestamp {
         let set = self.shift.map_or(0, |shift| shift.wall_seconds.load(Ordering::SeqCst));
-        Timestamp::now().saturating_add(SignedDuration::from_secs(set)).unwrap_or(Timestamp::MAX)
+        Timestamp::now() + SignedDuration::from_secs(set)
     }
 }
 

@@ -64,6 +64,9 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
 impl Request<'_> {
     /// Names the Secrets whose changes concern this request.
     fn follow(&self) {
+        if let Ok(spec) = &self.spec {
+            self.context.registry.with(&self.caller, |memory| memory.concerns(&spec.secret_name));
+        }
         let name = |name: &str| ObjectName::new(&self.identity.namespace, name);
         let secrets = match &self.spec {
             Ok(spec) => BTreeSet::from([name(&spec.secret_name), name(&spec.credentials_secret_name)]),

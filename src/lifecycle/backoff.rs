@@ -75,8 +75,8 @@ impl Repairs {
     }
 }
 
-/// How often a Secret that others had deleted was made again. The first few times at once, and then as repairs are: whoever deletes it each
-/// time isn't fought.
+/// How often a Secret that others had deleted, or made what can't be changed, was made again. The first few times at once, and then as repairs
+/// are: whoever deletes it each time isn't fought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Restores(Repairs);
 
@@ -105,6 +105,6 @@ impl Restores {
     }
 
     fn beyond(&self) -> Repairs {
-        Repairs { count: self.0.count.saturating_sub(Self::AT_ONCE), ..self.0 }
+        Repairs { count: self.0.count.saturating_sub(Self::AT_ONCE - 1), ..self.0 }
     }
 }

@@ -1,5 +1,6 @@
 //! Why all is not well, if it isn't.
 
+use super::fight::Fight;
 use super::memory::{Trouble, reason_of};
 use super::situation::{CredentialsView, LaneClosed, Situation, Target};
 use super::token::CannotSign;
@@ -83,23 +84,20 @@ impl Situation<'_> {
         Some(write_failed(trouble))
     }
 
-    /// Others change the Secret again and again.
+    /// Others change the Secret, or delete it, again and again.
     fn fight(&self) -> Option<Cause> {
-        let (repairs, restores) = (&self.seen.memory.repairs, &self.seen.memory.restores);
-        let is_fight = repairs.is_fight(self.now.instant) || restores.is_fight(self.now.instant);
-        let is_missed = (self.covered_until().is_none() && self.awaits_repair()) || self.awaits_restore() || self.misses_token();
-        let (done, mended, tell) = if self.awaits_restore() || restores.is_fight(self.now.instant) {
-            ("deleted", "makes it again", "the API server's audit log tells")
-        } else {
-            ("changed", "puts it right", "its metadata.managedFields tell")
+        let (fight, goes_on) = self.fight_told()?;
+        let (done, mended, tell) = match fight {
+            Fight::Deleted => ("deleted", "makes it again", "the API server's audit log tells"),
+            Fight::Changed => ("changed", "puts it right", "its metadata.managedFields tell"),
         };
-        (is_fight || is_missed).then(|| Cause {
+        Some(Cause {
             reason: Reason::SecretConflict,
             message: format!(
                 "Secret {} is {done} by others again and again; the operator {mended}, and waits longer each time, up to a minute. Find out who else does it ({tell}), or choose another name in spec.secret.name",
                 self.secret_path()
             ),
-            progress: if is_fight { Progress::Stalled } else { Progress::Reconciling },
+            progress: if goes_on { Progress::Stalled } else { Progress::Reconciling },
             failed: false,
         })
     }

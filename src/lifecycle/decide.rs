@@ -43,11 +43,11 @@ pub enum Step {
     Read,
     /// Read the credentials.
     ReadCredentials,
-    /// Make the Secret; `restore`: again, since others have deleted it.
+    /// Make the Secret; `restore`: again, with the grant that it held.
     Create {
         /// What to make.
         order: SecretOrder,
-        /// Whether it held that grant before.
+        /// Whether others have deleted it, or made it what can't be changed.
         restore: bool,
     },
     /// Change the Secret, if it is still this version; `repair`: since others changed it.
@@ -143,7 +143,7 @@ impl Situation<'_> {
                 }
                 let contents = Contents { grant, token: token.order() };
                 let order = SecretOrder::new(self.seen.identity, self.spec, None, Some(contents));
-                Some(Step::Create { order, restore: self.is_restore() })
+                Some(Step::Create { order, restore: self.grant_has_landed() })
             }
             Target::Ours(meta) if self.needs_read(meta) => Some(Step::Read),
             Target::Ours(meta) => match grant() {
@@ -155,17 +155,17 @@ impl Situation<'_> {
     }
 
     /// Whether somebody else may have written the Secret's data, or nobody here knows it yet.
-    fn needs_read(&self, meta: &SecretMeta) -> bool {
+    pub(super) fn needs_read(&self, meta: &SecretMeta) -> bool {
         let memory = self.seen.memory;
         let known = [&memory.verified, &memory.damaged, &memory.unpatchable].into_iter().any(|known| known.as_ref() == Some(&meta.version));
         !known && self.covered_until().is_some()
     }
 
-    fn wanted_write(&self, meta: &SecretMeta, grant: &Arc<HeldGrant>) -> Option<Step> {
+    pub(super) fn wanted_write(&self, meta: &SecretMeta, grant: &Arc<HeldGrant>) -> Option<Step> {
         let memory = self.seen.memory;
         let version = meta.version.clone();
         if memory.unpatchable.as_ref() == Some(&version) {
-            return Some(Step::Replace(version));
+            return (!self.awaits_restore()).then_some(Step::Replace(version));
         }
         let token = self.token(grant);
         let right = self.holds_hand && self.has_beside_it(&token, meta);
@@ -196,47 +196,6 @@ impl Situation<'_> {
     /// grant is written without a token.
     fn awaits_credentials(&self, token: &Token) -> bool {
         *token == Token::Unread && !self.seen.memory.credentials_withheld
-    }
-
-    /// Whether a write would undo what others changed, rather than bring a new grant or what the spec newly asks for.
-    fn repairs(&self, meta: &SecretMeta) -> bool {
-        let memory = self.seen.memory;
-        // Another grant, whole: another operator's, whose call began earlier and whose write came later. Whoever holds the later one writes it,
-        // and the other takes it over.
-        let differs = |hand: &HeldGrant| meta.claim().is_some_and(|claim| claim != hand.claim());
-        let another = memory.verified.as_ref() == Some(&meta.version) && self.hand.is_some_and(differs);
-        self.grant_has_landed() && !another && memory.own_version.as_ref() != Some(&meta.version)
-    }
-
-    /// Whether the Secret isn't as it should be, and is left at that for now, since others change it again and again.
-    pub(super) fn awaits_repair(&self) -> bool {
-        let wait = self.repair_at().is_some_and(|at| self.now.instant < at);
-        wait && matches!((self.target, &self.seen.memory.hand), (Target::Ours(meta), Some(grant))
-            if self.hand.is_some() && !self.needs_read(meta) && matches!(self.wanted_write(meta, grant), Some(Step::Patch { repair: true, .. })))
-    }
-
-    /// Whether the grant in hand has been in the Secret.
-    fn grant_has_landed(&self) -> bool {
-        self.hand.is_some_and(|hand| self.seen.memory.landed == Some(hand.issue))
-    }
-
-    /// Whether the Secret isn't there, and is left at that for now, since others delete it again and again. A new grant waits for nothing.
-    pub(super) fn awaits_restore(&self) -> bool {
-        let waits = self.restore_at().is_some_and(|at| self.now.instant < at);
-        waits && self.is_restore()
-    }
-
-    /// Whether others have deleted the Secret, with the grant in hand in it. One that an earlier spec named holds it still.
-    fn is_restore(&self) -> bool {
-        matches!(self.target, Target::Absent) && self.grant_has_landed() && self.seen.strays.is_empty()
-    }
-
-    fn restore_at(&self) -> Option<Instant> {
-        self.seen.memory.restores.next()
-    }
-
-    fn repair_at(&self) -> Option<Instant> {
-        self.seen.memory.repairs.next()
     }
 
     /// What an earlier spec named goes only once the grant is where the present one wants it. Nothing waits for it.

@@ -2,7 +2,7 @@
 
 use super::super::testing::{Scene, at, backoff, claimed, conditions, failing, hand, rest, shown, step, usable};
 use super::*;
-use crate::api::condition::ConditionType::{Ready, Reconciling, Stalled};
+use crate::api::condition::ConditionType::{Ready, Stalled};
 use crate::lifecycle::memory::Trouble;
 use crate::lifecycle::{SecretView, Subject};
 use crate::media::FailureClass;
@@ -156,58 +156,6 @@ fn a_label_taken_off_is_looked_for_before_anything_is_made() {
     assert!(matches!(step(&scene), Step::Look));
     scene.secret = SecretView::Absent;
     assert!(matches!(step(&scene), Step::Create { .. }), "restored from the hand, without a call");
-}
-
-#[test]
-fn one_that_is_deleted_again_and_again_is_made_again_less_and_less_often() {
-    let mut scene = Scene::absent();
-    scene.memory.hand = Some(hand(1000));
-    assert!(matches!(step(&scene), Step::Create { restore: false, .. }), "a new grant");
-    scene.memory.landed = Some(at(1000));
-    assert!(matches!(step(&scene), Step::Create { restore: true, .. }));
-    for _ in 0..4 {
-        scene.memory.restored(scene.now);
-    }
-    let (report, look_at) = rest(&scene);
-    assert_eq!(look_at, Some(scene.now + Duration::from_secs(1)));
-    assert_eq!(conditions(&report), shown(&[(Ready, "False", "SecretConflict"), (Reconciling, "True", "SecretConflict")]));
-    assert!(report.status.conditions[0].message.contains("is deleted by others again and again; the operator makes it again"));
-    // A new grant waits for nothing, nor does one that another name holds still.
-    let before = scene.memory.landed.replace(at(990));
-    assert!(matches!(step(&scene), Step::Create { restore: false, .. }));
-    scene.memory.landed = before;
-    scene.strays = vec![Scene::fresh().meta().clone()];
-    assert!(matches!(step(&scene), Step::Create { restore: false, .. }));
-    scene.strays.clear();
-    scene.now = look_at.unwrap();
-    assert!(matches!(step(&scene), Step::Create { restore: true, .. }), "its time has come");
-}
-
-#[test]
-fn a_fight_with_one_who_deletes_is_told_until_it_is_long_ago() {
-    let mut scene = Scene::fresh();
-    for _ in 0..10 {
-        scene.memory.restored(scene.now);
-    }
-    let (report, _) = rest(&scene);
-    assert_eq!(conditions(&report), shown(&[(Ready, "True", "GrantIssued"), (Stalled, "True", "SecretConflict")]));
-    scene.now = scene.now + crate::lifecycle::Repairs::FORGOTTEN_AFTER;
-    assert!(!scene.memory.restores.is_fight(scene.now));
-}
-
-#[test]
-fn a_fight_is_looked_at_again_when_it_is_forgotten() {
-    let (a_while_ago, soon) = (at(1000).before(Duration::from_secs(119)), Some(at(1001)));
-    let mut scene = Scene::fresh();
-    assert!(rest(&scene).1 > soon);
-    scene.memory.repairs = crate::lifecycle::Repairs { count: 10, last: Some(a_while_ago) };
-    assert_eq!(rest(&scene).1, soon);
-    scene.memory.repairs = crate::lifecycle::Repairs::default();
-    scene.memory.restored(a_while_ago);
-    assert_eq!(rest(&scene).1, soon);
-    // What is now is decided now.
-    scene.now = at(1001);
-    assert!(rest(&scene).1 > soon);
 }
 
 #[test]

@@ -21,6 +21,8 @@ use crate::time::Instant;
 pub struct Memory {
     /// When the request was first seen.
     pub arrival: Instant,
+    /// The name of the Secret that what is remembered of the Secret is about.
+    pub secret: Option<String>,
     /// The grant in hand.
     pub hand: Option<Arc<HeldGrant>>,
     /// The version of the Secret whose data is known to be what its annotations claim.
@@ -126,6 +128,7 @@ impl Memory {
         let status = status.cloned().unwrap_or_default();
         Self {
             arrival: now,
+            secret: None,
             hand: None,
             verified: None,
             own_version: None,
@@ -150,6 +153,16 @@ impl Memory {
             status_written: None,
             status_held: None,
         }
+    }
+
+    /// The spec names this Secret. What others did to the one that it named before is not held against this one, and nothing has landed here yet.
+    pub fn concerns(&mut self, secret: &str) {
+        if self.secret.as_deref() == Some(secret) {
+            return;
+        }
+        self.secret = Some(secret.to_owned());
+        (self.landed, self.landed_token) = (None, None);
+        (self.repairs, self.restores) = (Repairs::default(), Restores::default());
     }
 
     /// A call was put into its lane.
@@ -206,7 +219,7 @@ impl Memory {
         self.hand.as_ref().is_some_and(|hand| hand.request_hash == subject.request_hash && now.since(hand.issue) <= RECENT_SUCCESS)
     }
 
-    /// The Secret's data was read and is what `held` says; `held` is the grant in hand from here on if it lives longer. `token`: whether the
+    /// The Secret's data was read and is what `held` says; `held` is the grant in hand from here on unless that one was asked for later. `token`: whether the
     /// Access Token is what its annotation says, too.
     pub fn read_intact(&mut self, version: SecretVersion, held: HeldGrant, token: bool) {
         let newer = self.hand.as_ref().is_none_or(|hand| {
@@ -254,7 +267,7 @@ impl Memory {
         contents.is_some_and(|Contents { grant, token }| token.is_some() && self.landed == Some(grant.issue))
     }
 
-    /// The Secret was made again, since others had deleted it.
+    /// The Secret was made again, since others had deleted it or made it what can't be changed.
     pub fn restored(&mut self, now: Instant) {
         self.restores = self.restores.made(now);
     }

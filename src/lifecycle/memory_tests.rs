@@ -62,7 +62,7 @@ fn what_was_deleted_is_made_again_three_times_at_once_and_then_as_repairs_are() 
         assert_eq!(restores.is_fight(next), next.since(now) == Duration::from_mins(1), "{restores:?}");
         now = next;
     }
-    assert_eq!(waits, [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60]);
+    assert_eq!(waits, [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60], "the wait after each: three come without one");
     let forgotten = restores.forgotten_at().unwrap();
     assert!(!restores.is_fight(forgotten));
     assert_eq!(restores.made(forgotten).next(), Some(forgotten), "the first of another row");

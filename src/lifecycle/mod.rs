@@ -10,6 +10,7 @@
 mod backoff;
 mod cause;
 mod decide;
+mod fight;
 mod hand;
 mod hash;
 #[cfg(test)]

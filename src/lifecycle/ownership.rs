@@ -51,6 +51,7 @@ impl Identity {
     /// Whether `secret`, under a name that the spec doesn't give, is one that this request has left behind, and so may delete.
     ///
     /// Others copy Secrets, annotations and all, and anybody may write the annotation. That the operator wrote it, the API server's record proves.
+    /// Where others have taken the annotation off and put it back, the record is theirs: such a Secret stays until its owner goes.
     #[must_use]
     pub fn has_left_behind(&self, secret: &SecretMeta) -> bool {
         self.whose(secret) == Whose::Ours && secret.own_annotations.contains(annotation::OWNED_BY)

@@ -26,7 +26,7 @@ pub struct Seen<'a> {
     pub refresh_request: Option<&'a str>,
     /// The Secret that the spec names.
     pub secret: &'a SecretView,
-    /// Other Secrets in the namespace that prove themselves this request's.
+    /// Other Secrets in the namespace that this request has left behind.
     pub strays: &'a [SecretMeta],
     /// The credentials.
     pub credentials: &'a CredentialsView,

@@ -120,6 +120,7 @@ impl World {
             }
             Act::TakeOver(n) => self.disturb(n, |secret| {
                 secret.meta.annotations.insert(annotation::OWNED_BY.to_owned(), "somebody/else".to_owned());
+                secret.meta.own_annotations.remove(annotation::OWNED_BY);
             }),
             Act::RefreshElsewhere(n) => self.refresh_elsewhere(n),
             Act::SetLifetime(n, ttl) => self.change_spec(n, |spec| {

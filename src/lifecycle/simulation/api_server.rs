@@ -193,9 +193,10 @@ pub(super) fn apply(secret: &mut StoredSecret, order: &SecretOrder, token: Optio
 fn apply_to(there: &mut BTreeMap<String, String>, own: &mut BTreeSet<String>, wanted: &BTreeMap<String, Option<String>>) {
     for (key, value) in wanted {
         if let Some(value) = value {
-            // Who sets what is there already is recorded only beside who set it, which comes to the same here.
-            own.insert(key.clone());
-            there.insert(key.clone(), value.clone());
+            // Whoever sets what is there already isn't recorded.
+            if there.insert(key.clone(), value.clone()).as_ref() != Some(value) {
+                own.insert(key.clone());
+            }
         } else {
             own.remove(key);
             there.remove(key);

@@ -256,6 +256,9 @@ impl Operator {
             follows: BTreeSet::new(),
         });
         let spec = validate(&object);
+        if let Ok(spec) = &spec {
+            entry.memory.concerns(&spec.secret_name);
+        }
         let follows = spec.as_ref().map(|spec| [spec.secret_name.clone(), spec.credentials_secret_name.clone()]);
         entry.follows = follows.into_iter().flatten().collect();
         Some(Reconcile { object, identity, caller, spec, steps: 0 })
