@@ -19,7 +19,7 @@ help:
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
 	'make mutants       changes the pure core in every way that cargo-mutants knows, one by one: does a test fail? about an hour' \
-	'                     FILES=src/…       these files alone                               needs: Rust, a C compiler' \
+	'                     FILES=src/…       these files alone                               needs: Rust, a C compiler, Python 3' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart, dependencies   needs: Rust, a C compiler, Go' \
 	'make docs          writes docs/reference.md and docs/configuration.md anew           needs: Rust, a C compiler' \
 	'make manifests     writes target/install.yaml, all manifests in one file            needs: Go' \

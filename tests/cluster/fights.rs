@@ -11,6 +11,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use playback_grant_operator::simulator::PlaybackToken;
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{ClusterTest, Scene, test};
 use crate::stage::{Stage, conditions, data, ensure_names, message, status};
@@ -26,7 +27,7 @@ pub fn tests() -> Vec<ClusterTest> {
 const ELSEWHERE: &str = "https://elsewhere.example";
 
 /// Another writer, who answers each version of the Secret; it ends when it is dropped.
-struct Rival(tokio::task::JoinHandle<Result<()>>);
+struct Rival(AbortOnDropHandle<Result<()>>);
 
 impl Rival {
     fn start<R>(stage: &Stage, name: &str, answer: impl Fn(Api<Secret>, Secret) -> R + Send + 'static) -> Self
@@ -35,7 +36,7 @@ impl Rival {
     {
         let secrets: Api<Secret> = Api::namespaced(stage.admin.clone(), &stage.namespace);
         let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        Self(tokio::spawn(async move {
+        Self(AbortOnDropHandle::new(tokio::spawn(async move {
             let mut versions = pin!(watcher(secrets.clone(), one).default_backoff().applied_objects());
             while let Some(version) = versions.next().await {
                 match answer(secrets.clone(), version?).await {
@@ -45,20 +46,13 @@ impl Rival {
                 }
             }
             Ok(())
-        }))
+        })))
     }
 
     /// Ends it, and makes sure that it lived until now.
     fn end(self) -> Result<()> {
         ensure!(!self.0.is_finished(), "the rival has given up by itself");
-        self.0.abort();
         Ok(())
-    }
-}
-
-impl Drop for Rival {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -120,9 +114,14 @@ async fn one_who_deletes_it_each_time(scene: Scene) -> Result<()> {
     ensure!((6..=9).contains(&done["create"]), "the operator has written {done:?}");
     // One look for each time that it went: it might have lost its label only.
     ensure!(done.get("get").is_none_or(|looks| *looks <= 2 * done["create"]), "the operator has looked more often than it went: {done:?}");
+    // The message's advice: another name is no rival's. Nothing waits there, and nothing is held against it.
+    stage.change("lobby", &json!({"secret": {"name": "renamed"}})).await?;
+    stage.ready("lobby").await?;
+    ensure!(stage.secrets.get_opt("renamed").await?.is_some() && done_to(&stage, "renamed").await?["create"] == 1, "it isn't there");
     rival.end()?;
+    stage.change("lobby", &json!({"secret": null})).await?;
     stage.holds("lobby", "back", |_| true).await?;
-    stage.reaches("lobby", "Ready again", |request| conditions(request)[0] == "Ready=True GrantIssued").await?;
+    stage.ready("lobby").await?;
     ensure!(stage.calls(1) == 1, "the Media API was called {} times", stage.calls(1));
     Ok(())
 }

@@ -10,6 +10,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use playback_grant_operator::api::PlaybackGrantRequest;
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{ClusterTest, Scene, locked, test};
 use crate::stage::{A_WHILE, Stage, conditions, data, eventually, sid, status};
@@ -33,16 +34,16 @@ fn long() -> Value {
 }
 
 /// Every version of the requests in the namespace that is seen from now on.
-fn seen(stage: &Stage) -> (Arc<Mutex<Vec<PlaybackGrantRequest>>>, tokio::task::JoinHandle<()>) {
+fn seen(stage: &Stage) -> (Arc<Mutex<Vec<PlaybackGrantRequest>>>, AbortOnDropHandle<()>) {
     let requests: Api<PlaybackGrantRequest> = Api::namespaced(stage.admin.clone(), &stage.namespace);
     let seen = Arc::<Mutex<Vec<PlaybackGrantRequest>>>::default();
     let book = seen.clone();
-    let looking = tokio::spawn(async move {
+    let looking = AbortOnDropHandle::new(tokio::spawn(async move {
         let mut versions = pin!(watcher(requests, watcher::Config::default()).default_backoff().applied_objects());
         while let Some(version) = versions.next().await {
             locked(&book).extend(version);
         }
-    });
+    }));
     (seen, looking)
 }
 
@@ -92,7 +93,7 @@ async fn made_again_at_once(scene: Scene, policy: PropagationPolicy) -> Result<(
     tokio::time::sleep(A_WHILE).await;
     let last = stage.ready("lobby").await?;
     ensure!(last.metadata.uid.as_deref() == Some(&uid) && stage.secrets.get_opt("lobby").await?.is_some(), "its Secret went after all");
-    looking.abort();
+    drop(looking);
     let mut lives = Vec::<String>::new();
     for request in locked(&seen).iter() {
         let uid = request.metadata.uid.clone().unwrap_or_default();
@@ -135,8 +136,20 @@ async fn a_call_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> 
         let gone = async || Ok(stage.secrets.get_opt("lobby").await?);
         eventually("the Secret is collected", gone, Option::is_none, Option::is_some).await?;
     }
-    looking.abort();
+    drop(looking);
     ensure!(stage.calls(1) == 2, "the old one was called for again: {} calls", stage.calls(1));
+    Ok(())
+}
+
+/// Checks that nothing is asked of anybody for the request `lobby`, of which grants live 4 s, and that its Secret isn't there.
+pub async fn ensure_left_alone(stage: &Stage) -> Result<()> {
+    // What was under way when the deletion came has ended by then; from here on nothing may come.
+    tokio::time::sleep(A_WHILE).await;
+    let (last, calls) = (stage.last_asked().await?, stage.calls(1));
+    tokio::time::sleep(A_WHILE * 2).await;
+    let asked = stage.asked(last.as_ref()).await?;
+    ensure!(asked.is_empty() && stage.calls(1) == calls, "asked {asked:?}, and {} calls", stage.calls(1) - calls);
+    ensure!(stage.secrets.get_opt("lobby").await?.is_none(), "the Secret was put back");
     Ok(())
 }
 
@@ -149,13 +162,7 @@ async fn what_a_foreground_deletion_has_taken_stays_gone(scene: Scene) -> Result
     delete(&stage, "lobby", PropagationPolicy::Foreground).await?;
     let gone = async || Ok(stage.secrets.get_opt("lobby").await?);
     eventually("the garbage collector has taken the Secret", gone, Option::is_none, Option::is_some).await?;
-    tokio::time::sleep(A_WHILE).await;
-    let (last, calls) = (stage.last_asked().await?, stage.calls(1));
-    // Longer than its grant lives.
-    tokio::time::sleep(A_WHILE * 2).await;
-    let asked = stage.asked(last.as_ref()).await?;
-    ensure!(asked.is_empty() && stage.calls(1) == calls, "asked {asked:?}, and {} calls", stage.calls(1) - calls);
-    ensure!(stage.secrets.get_opt("lobby").await?.is_none(), "the Secret was put back");
+    ensure_left_alone(&stage).await?;
     stage.requests.patch("lobby", &PatchParams::default(), &finalizers(json!([]))).await?;
     let gone = async || Ok(stage.requests.get_opt("lobby").await?);
     eventually("the request is gone", gone, Option::is_none, Option::is_some).await.map(drop)

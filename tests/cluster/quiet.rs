@@ -30,7 +30,10 @@ const WITH_TOKEN: &str = "kiosk";
 
 async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -> Result<()> {
     // A control plane of its own: the others' requests would be served too.
-    let stage = Stage::alone().await?;
+    Stage::alone(two_minutes).await
+}
+
+async fn two_minutes(stage: &Stage) -> Result<()> {
     let operator = stage.operator_with(&[]).await?;
     for (name, n, ttl, before, _) in REQUESTS {
         let mut spec = json!({"ttlSeconds": ttl, "refreshBeforeExpirySeconds": before});
@@ -40,15 +43,15 @@ async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -
         stage.ready_request(name, n, &spec).await?;
     }
     // From here on an operator that finds everything fresh: its start is part of what is counted.
-    rest(&stage).await?;
+    rest(stage).await?;
     ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
     let calls_before = counts(|n| stage.calls(n));
-    let asked_before = asked(&stage).await?.len();
+    let asked_before = asked(stage).await?.len();
     let stopwatch = Stopwatch::start();
-    let observed = observe(&stage, async {
+    let observed = observe(stage, async {
         let operator = stage.operator_with(&[]).await?;
         tokio::time::sleep(FOR).await;
-        rest(&stage).await?;
+        rest(stage).await?;
         ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
         Ok(())
     })
@@ -69,7 +72,7 @@ async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -
     }
     let mut found = BTreeMap::<String, u64>::new();
     let (mut lists, mut watches) = (0, 0);
-    for request in &asked(&stage).await?[asked_before..] {
+    for request in &asked(stage).await?[asked_before..] {
         match request.verb.as_str() {
             "list" => lists += 1,
             "watch" => watches += 1,
@@ -81,8 +84,7 @@ async fn two_minutes_without_an_expired_second_or_a_needless_request(_: Scene) -
     ensure!(found == needed, "asked of the API server: {found:?}; needed: {needed:?}");
     // Requests, grant Secrets and credentials are each listed once; a watch ends after 30 s, and is taken up again.
     ensure!((3..=6).contains(&lists) && (3..=30).contains(&watches), "{lists} lists and {watches} watches");
-    search_everything(&stage.plane).await?;
-    stage.plane.stop().await
+    search_everything(&stage.plane).await.map(drop)
 }
 
 /// What the operator's account has asked of the API server.

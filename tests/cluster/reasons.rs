@@ -1,11 +1,12 @@
 //! Each reason that a condition may have, provoked; its kstatus, and a message that names object, cause and remedy.
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::{ResourceQuota, Secret};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
+use crate::refusals::no_more_secrets;
 use crate::stage::{A_WHILE, Stage, api_key, conditions, ensure_names, key_sid, message, sid, status};
 
 pub fn tests() -> Vec<ClusterTest> {
@@ -263,12 +264,7 @@ async fn a_secret_of_another_is_a_conflict(scene: Scene) -> Result<()> {
 
 async fn a_quota_refuses_the_secret(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
-    let quotas: Api<ResourceQuota> = Api::namespaced(stage.admin.clone(), &stage.namespace);
-    let quota = serde_json::from_value(json!({"metadata": {"name": "no-more"}, "spec": {"hard": {"secrets": "1"}}}))?;
-    quotas.create(&PostParams::default(), &quota).await?;
-    // No controller counts here what is used: it is told.
-    let status_of = json!({"status": {"hard": {"secrets": "1"}, "used": {"secrets": "1"}}});
-    quotas.patch_status("no-more", &PatchParams::default(), &Patch::Merge(status_of)).await?;
+    let quotas = no_more_secrets(&stage).await?;
     let _operator = stage.operator().await?;
     stage.request("lobby", 1, &json!({"ttlSeconds": 60})).await?;
     let refused = ["Ready=False", "RefreshFailing=True", "Stalled=True"].map(|condition| format!("{condition} SecretWriteFailed"));

@@ -12,6 +12,7 @@ use playback_grant_testbed::{AuditQuery, service_account_user};
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
+use crate::leaks::search_everything;
 use crate::stage::{ACCOUNT, Operator, Stage, conditions, data, ensure_names, eventually, status};
 
 pub fn tests() -> Vec<ClusterTest> {
@@ -52,16 +53,44 @@ async fn refused(stage: &Stage, told: [&str; 3], write: &str, words: &[&str]) ->
     Ok(())
 }
 
-async fn a_quota_is_tried_less_and_less_often(scene: Scene) -> Result<()> {
-    let stage = Stage::set(&scene).await?;
-    let _operator = stage.operator().await?;
-    stage.ready_request("lobby", 1, &long()).await?;
+/// From here on the namespace has room for no other Secret: the quota `no-more` is used up.
+pub async fn no_more_secrets(stage: &Stage) -> Result<Api<ResourceQuota>> {
     let quotas: Api<ResourceQuota> = Api::namespaced(stage.admin.clone(), &stage.namespace);
     let quota = serde_json::from_value(json!({"metadata": {"name": "no-more"}, "spec": {"hard": {"secrets": "1"}}}))?;
     quotas.create(&PostParams::default(), &quota).await?;
     // No controller counts here what is used: it is told.
     let used = Patch::Merge(json!({"status": {"hard": {"secrets": "1"}, "used": {"secrets": "1"}}}));
     quotas.patch_status("no-more", &PatchParams::default(), &used).await?;
+    Ok(quotas)
+}
+
+/// Binds a policy of that validation to the updates of Secrets in the namespace, under the namespace's name. Whoever needs it waits until it is in
+/// force.
+pub async fn deny_updates(stage: &Stage, validation: Value) -> Result<Api<ValidatingAdmissionPolicyBinding>> {
+    let name = &stage.namespace;
+    let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
+                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["secrets"]}],
+            },
+            "validations": [validation],
+        },
+    }))?;
+    let binding: ValidatingAdmissionPolicyBinding =
+        serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}))?;
+    Api::<ValidatingAdmissionPolicy>::all(stage.admin.clone()).create(&PostParams::default(), &policy).await?;
+    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(stage.admin.clone());
+    bindings.create(&PostParams::default(), &binding).await?;
+    Ok(bindings)
+}
+
+async fn a_quota_is_tried_less_and_less_often(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &long()).await?;
+    let quotas = no_more_secrets(&stage).await?;
     let before = stage.secrets.get("lobby").await?;
     stage.delete_secret("lobby").await?;
     refused(&stage, NO_GRANT, "create secrets/lobby", &["exceeded quota: no-more", "could not create"]).await?;
@@ -75,22 +104,7 @@ async fn an_admission_policy_that_denies(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &long()).await?;
-    let name = &stage.namespace;
-    let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
-        "metadata": {"name": name},
-        "spec": {
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
-                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["secrets"]}],
-            },
-            "validations": [{"expression": "false", "message": "no changes before the weekend"}],
-        },
-    }))?;
-    let binding: ValidatingAdmissionPolicyBinding =
-        serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}))?;
-    Api::<ValidatingAdmissionPolicy>::all(stage.admin.clone()).create(&PostParams::default(), &policy).await?;
-    let bindings = Api::<ValidatingAdmissionPolicyBinding>::all(stage.admin.clone());
-    bindings.create(&PostParams::default(), &binding).await?;
+    let bindings = deny_updates(&stage, json!({"expression": "false", "message": "no changes before the weekend"})).await?;
     let try_out = PatchParams { dry_run: true, ..PatchParams::default() };
     let touch = Patch::Merge(json!({"metadata": {"labels": {"touched": "yes"}}}));
     let denied = async || Ok(stage.secrets.patch("lobby", &try_out, &touch).await.is_err());
@@ -100,7 +114,7 @@ async fn an_admission_policy_that_denies(scene: Scene) -> Result<()> {
     refused(&stage, LIVE_GRANT, "patch secrets/lobby", &["no changes before the weekend", "could not update", "covers until"]).await?;
     ensure!(stage.secrets.get("lobby").await? == before, "it was written all the same");
     let calls = stage.calls(1);
-    bindings.delete(name, &DeleteParams::default()).await?;
+    bindings.delete(&stage.namespace, &DeleteParams::default()).await?;
     stage.ready("lobby").await?;
     let after = stage.secrets.get("lobby").await?;
     ensure!(data(&after, "grant") != data(&before, "grant") && stage.calls(1) == calls, "the grant in hand isn't what was written");
@@ -183,7 +197,10 @@ async fn a_secret_that_others_have_filled(scene: Scene) -> Result<()> {
 
 async fn a_namespace_that_terminates_is_asked_once(_: Scene) -> Result<()> {
     // Without the controller that empties it, a namespace terminates for as long as one likes to look on.
-    let stage = Stage::alone().await?;
+    Stage::alone(terminating).await
+}
+
+async fn terminating(stage: &Stage) -> Result<()> {
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &long()).await?;
     stage.ready_request("kiosk", 2, &json!({"ttlSeconds": 6})).await?;
@@ -199,5 +216,5 @@ async fn a_namespace_that_terminates_is_asked_once(_: Scene) -> Result<()> {
     // What is there may still be changed, and is kept fresh to the end.
     let refreshed = status(&stage.requests.get("kiosk").await?).grant;
     stage.reaches("kiosk", "refreshed", |request| status(request).grant != refreshed).await?;
-    stage.plane.stop().await
+    search_everything(&stage.plane).await.map(drop)
 }

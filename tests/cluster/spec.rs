@@ -149,13 +149,7 @@ async fn a_request_that_is_being_deleted_is_left_alone(scene: Scene) -> Result<(
     stage.requests.delete("lobby", &DeleteParams::default()).await?;
     stage.reaches("lobby", "being deleted", |request| request.metadata.deletion_timestamp.is_some()).await?;
     stage.delete_secret("lobby").await?;
-    // What was under way when the deletion came has ended by then; from here on nothing may come.
-    tokio::time::sleep(A_WHILE).await;
-    let (last, calls) = (stage.last_asked().await?, stage.calls(1));
-    tokio::time::sleep(A_WHILE * 2).await;
-    let asked = stage.asked(last.as_ref()).await?;
-    ensure!(asked.is_empty() && stage.calls(1) == calls, "asked {asked:?}, and {} calls", stage.calls(1) - calls);
-    ensure!(stage.secrets.get_opt("lobby").await?.is_none(), "the Secret was put back");
+    crate::names::ensure_left_alone(&stage).await?;
     stage.requests.patch("lobby", &PatchParams::default(), &finalizer(Value::Null)).await?;
     Ok(())
 }

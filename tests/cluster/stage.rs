@@ -56,17 +56,25 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The same on a control plane of its own, which the test stops.
-    pub async fn alone() -> Result<Self> {
+    /// Runs a test on a control plane of its own.
+    pub async fn alone(test: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
         let plane = ControlPlane::start().await?;
         crate::install(&plane).await?;
-        Self::on(plane).await
+        Self::on(plane, test).await
     }
 
-    /// The same on that control plane, which is no other test's.
-    pub async fn on(plane: ControlPlane) -> Result<Self> {
+    /// Runs a test on that control plane, which is no other test's: it is stopped, and where the test fails its logs are kept.
+    pub async fn on(plane: ControlPlane, test: impl AsyncFnOnce(&Self) -> Result<()>) -> Result<()> {
         plane.create_namespace_named("web").await?;
-        Self::set(&Scene { admin: plane.admin(), plane: Arc::new(plane), namespace: "web".to_owned() }).await
+        let stage = Self::set(&Scene { admin: plane.admin(), plane: Arc::new(plane), namespace: "web".to_owned() }).await?;
+        let outcome = test(&stage).await;
+        stage.plane.stop().await?;
+        if outcome.is_err()
+            && let Some(plane) = Arc::into_inner(stage.plane)
+        {
+            eprintln!("the logs are in {}", plane.keep_folder().display());
+        }
+        outcome
     }
 
     /// Starts the operator for the namespace.

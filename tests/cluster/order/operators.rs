@@ -15,17 +15,18 @@ use kube::api::{Api, ListParams, PartialObjectMeta, WatchEvent, WatchParams};
 use playback_grant_operator::api::names::annotation;
 use playback_grant_testbed::{AuditQuery, AuditedRequest, Gate, service_account_user};
 use serde_json::json;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{Scene, locked};
+use crate::leaks::search_everything;
 use crate::stage::{ACCOUNT, PATIENCE, Stage, eventually};
 
 pub async fn with_one(_: Scene) -> Result<()> {
-    no_older_lands_over_a_newer(1).await
+    Stage::alone(async |stage| no_older_lands_over_a_newer(stage, 1).await).await
 }
 
 pub async fn with_two(_: Scene) -> Result<()> {
-    no_older_lands_over_a_newer(2).await
+    Stage::alone(async |stage| no_older_lands_over_a_newer(stage, 2).await).await
 }
 
 /// Those that are always due soon.
@@ -45,8 +46,7 @@ const HELD: Duration = Duration::from_secs(5);
 /// For what has piled up, and the next grant.
 const BETWEEN: Duration = Duration::from_secs(3);
 
-async fn no_older_lands_over_a_newer(operators: usize) -> Result<()> {
-    let stage = Stage::alone().await?;
+async fn no_older_lands_over_a_newer(stage: &Stage, operators: usize) -> Result<()> {
     let journal = Journal::begin(stage.secrets.clone()).await?;
     // Otherwise the API server would drop most of what has been given up before it comes to it.
     let gate = Gate::losing_ends(stage.plane.url()).await?;
@@ -67,9 +67,9 @@ async fn no_older_lands_over_a_newer(operators: usize) -> Result<()> {
         // Nothing goes to a held server on a new connection. So first the crowd makes the operators open many, which the hasty then have.
         let now = format!("pause {pause}");
         try_join_all(crowd.iter().map(|name| stage.annotate(name, "playbackgrant.dev/refresh-requested-at", &now))).await?;
-        hold(&stage, HELD_SHORTLY).await;
+        hold(stage, HELD_SHORTLY).await;
         tokio::time::sleep(HELD_SHORTLY).await;
-        hold(&stage, HELD).await;
+        hold(stage, HELD).await;
         tokio::time::sleep(BETWEEN).await;
     }
     for name in &names {
@@ -80,7 +80,7 @@ async fn no_older_lands_over_a_newer(operators: usize) -> Result<()> {
     }
 
     let versions = journal.end(&stage.secrets).await?;
-    let patches = patches(&stage)?;
+    let patches = patches(stage)?;
     let conflicts = patches.iter().filter(|patch| patch.code == 409).count();
     let steps = steps(&versions)?;
     let (ahead, back) = (steps.iter().filter(|(from, to)| from < to).count(), steps.iter().filter(|(from, to)| to < from).count());
@@ -95,7 +95,7 @@ async fn no_older_lands_over_a_newer(operators: usize) -> Result<()> {
     ensure!(back == 0, "{back} times an older grant landed over a newer one, asked for up to {furthest:?} earlier");
     ensure!(ahead >= hasty.len(), "grants were replaced only {ahead} times");
     ensure!(conflicts > 0, "no patch met another version: this test shows nothing");
-    stage.plane.stop().await
+    search_everything(&stage.plane).await.map(drop)
 }
 
 async fn hold(stage: &Stage, time: Duration) {
@@ -131,7 +131,7 @@ fn steps(versions: &[Standing]) -> Result<Vec<(Timestamp, Timestamp)>> {
 /// All versions of all grant Secrets, in their order.
 struct Journal {
     versions: Arc<Mutex<Vec<Standing>>>,
-    writer: JoinHandle<Result<()>>,
+    writer: AbortOnDropHandle<Result<()>>,
 }
 
 impl Journal {
@@ -139,7 +139,7 @@ impl Journal {
     async fn begin(secrets: Api<Secret>) -> Result<Self> {
         let from = secrets.list_metadata(&ListParams::default()).await?.metadata.resource_version.context("a list without a version")?;
         let versions = Arc::<Mutex<Vec<Standing>>>::default();
-        let writer = tokio::spawn(write(secrets, from, versions.clone()));
+        let writer = AbortOnDropHandle::new(tokio::spawn(write(secrets, from, versions.clone())));
         Ok(Self { versions, writer })
     }
 
@@ -168,7 +168,10 @@ impl Journal {
 async fn write(secrets: Api<Secret>, mut from: String, versions: Arc<Mutex<Vec<Standing>>>) -> Result<()> {
     let grants = WatchParams::default().labels("app.kubernetes.io/managed-by=playback-grant-operator");
     loop {
-        let Ok(events) = secrets.watch_metadata(&grants, &from).await else { continue };
+        let Ok(events) = secrets.watch_metadata(&grants, &from).await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
         let mut events = pin!(events);
         while let Ok(Some(event)) = events.try_next().await {
             match event {

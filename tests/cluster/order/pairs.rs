@@ -30,9 +30,12 @@ const OLDER: &str = "2026-01-01T00:00:00.000Z";
 const NEWER: &str = "2026-01-01T00:00:05.000Z";
 
 pub async fn by_uid_and_by_version(_: Scene) -> Result<()> {
-    let stage = Stage::alone().await?;
-    let by_uid = Landed::of(&stage, "uid", by_uid).await?;
-    let by_version = Landed::of(&stage, "version", by_version).await?;
+    Stage::alone(both_ways).await
+}
+
+async fn both_ways(stage: &Stage) -> Result<()> {
+    let by_uid = Landed::of(stage, "uid", by_uid).await?;
+    let by_version = Landed::of(stage, "version", by_version).await?;
     eprintln!(
         "of {} pairs each, the older patch landed last {} times by uid alone, {} times by uid and version ({} conflicts)",
         PAUSES * PAIRS_IN_A_PAUSE,
@@ -44,7 +47,7 @@ pub async fn by_uid_and_by_version(_: Scene) -> Result<()> {
     ensure!(by_version.older_last == 0, "{} older patches landed over newer ones", by_version.older_last);
     // Both of a pair know the same version, so that one of them must lose it.
     ensure!(by_version.conflicts >= PAUSES * PAIRS_IN_A_PAUSE, "only {} patches met another version", by_version.conflicts);
-    stage.plane.stop().await
+    Ok(())
 }
 
 /// How it came out.

@@ -1,9 +1,9 @@
 //! Where the Secret or the credentials go away and come back, and where a write is refused.
 
 use anyhow::{Error, Result, bail, ensure};
-use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use playback_grant_testbed::{AuditQuery, unix_millis};
 use serde_json::json;
 
@@ -11,6 +11,7 @@ use super::read::token;
 use super::{is_for, long, one_call};
 use crate::harness::{ClusterTest, Scene, test};
 use crate::leaks::Search;
+use crate::refusals::deny_updates;
 use crate::stage::{A_WHILE, Stage, api_key, conditions, data, ensure_names, eventually, message, version};
 
 pub fn tests() -> Vec<ClusterTest> {
@@ -103,10 +104,13 @@ async fn two_operators_write_one_for_a_change(scene: Scene) -> Result<()> {
 /// An API server may answer a write with any words, those of the token among them.
 async fn words_that_quote_it_are_not_told(_: Scene) -> Result<()> {
     // A control plane of its own: such a policy puts the token into the API server's own audit log.
-    let stage = Stage::alone().await?;
+    Stage::alone(refused_in_words_that_quote).await
+}
+
+async fn refused_in_words_that_quote(stage: &Stage) -> Result<()> {
     let operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &long("one")).await?;
-    refuse_tokens(&stage).await?;
+    refuse_tokens(stage).await?;
     stage.change("lobby", &json!({"accessToken": {"identity": "two"}})).await?;
     let is_told = |request: &_| message(request, "RefreshFailing").contains("could not update Secret");
     let request = stage.reaches("lobby", "told that the write was refused", is_told).await?;
@@ -125,30 +129,17 @@ async fn words_that_quote_it_are_not_told(_: Scene) -> Result<()> {
     policies.delete(&stage.namespace, &DeleteParams::default()).await?;
     stage.holds("lobby", "for the new identity", is_for("two", 1)).await?;
     stage.ready("lobby").await?;
-    one_call(&stage, 1, "a refusal")?;
-    stage.plane.stop().await
+    one_call(stage, 1, "a refusal")?;
+    Ok(())
 }
 
 /// From here on no Secret with a token can be written in the namespace, and the refusal quotes the token.
 async fn refuse_tokens(stage: &Stage) -> Result<()> {
-    let name = &stage.namespace;
-    let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
-        "metadata": {"name": name},
-        "spec": {
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
-                "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["secrets"]}],
-            },
-            "validations": [{
-                "expression": "!('accessToken' in object.data)",
-                "messageExpression": "'not this one: ' + string(object.data['accessToken'])",
-            }],
-        },
-    }))?;
-    let binding: ValidatingAdmissionPolicyBinding =
-        serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"]}}))?;
-    Api::<ValidatingAdmissionPolicy>::all(stage.admin.clone()).create(&PostParams::default(), &policy).await?;
-    Api::<ValidatingAdmissionPolicyBinding>::all(stage.admin.clone()).create(&PostParams::default(), &binding).await?;
+    let validation = json!({
+        "expression": "!('accessToken' in object.data)",
+        "messageExpression": "'not this one: ' + string(object.data['accessToken'])",
+    });
+    deny_updates(stage, validation).await?;
     let try_out = PatchParams { dry_run: true, ..PatchParams::default() };
     let touch = Patch::Merge(json!({"metadata": {"labels": {"touched": "yes"}}}));
     let search = Search::shown_to_find()?;

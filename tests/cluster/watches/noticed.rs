@@ -8,6 +8,7 @@ use playback_grant_testbed::{ControlPlane, Gate, Stopwatch};
 use serde_json::{Value, json};
 
 use crate::harness::Scene;
+use crate::leaks::search_everything;
 use crate::stage::{PATIENCE, Stage, data, eventually, sid};
 
 pub async fn after_a_cut(scene: Scene) -> Result<()> {
@@ -22,20 +23,23 @@ pub async fn by_a_watch_that_is_too_old(_: Scene) -> Result<()> {
     let mut plane = ControlPlane::start_with(&["--watch-cache=false"]).await?;
     crate::install(&plane).await?;
     plane.start_controller_manager().await?;
-    let stage = Stage::on(plane).await?;
+    Stage::on(plane, too_old).await
+}
+
+async fn too_old(stage: &Stage) -> Result<()> {
     let gate = Gate::open(stage.plane.url()).await?;
     let operator = stage.operator_at(&gate.url(), &[]).await?;
-    let too_old = async |watched: &str| -> Result<usize> {
+    let times_too_old = async |watched: &str| -> Result<usize> {
         let is_of = |line: &&str| line.contains("the watch is too old and starts anew") && line.contains(&format!("watched=\"{watched}\""));
         Ok(operator.log()?.lines().filter(is_of).count())
     };
-    what_went_is_noticed(&stage, &gate, async || compact(&stage).await).await?;
+    what_went_is_noticed(stage, &gate, async || compact(stage).await).await?;
     for watched in ["requests", "secrets"] {
-        let times = too_old(watched).await?;
+        let times = times_too_old(watched).await?;
         ensure!(times > 0, "the watch of {watched} was not too old: this test shows nothing");
     }
     ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
-    stage.plane.stop().await
+    search_everything(&stage.plane).await.map(drop)
 }
 
 /// Takes everything but the present out of etcd.
