@@ -8,12 +8,14 @@ use futures::StreamExt as _;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use playback_grant_operator::api::PlaybackGrantRequest;
+use playback_grant_operator::api::{PlaybackGrantRequest, PlaybackGrantRequestStatus};
+use playback_grant_operator::controller::api::{ApiFailure, ApiServer};
+use playback_grant_operator::lifecycle::Identity;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{ClusterTest, Scene, locked, test};
-use crate::stage::{A_WHILE, Stage, conditions, data, eventually, sid, status};
+use crate::stage::{A_WHILE, ACCOUNT, PATIENCE, Stage, conditions, data, eventually, sid, status};
 
 pub fn tests() -> Vec<ClusterTest> {
     let made_again = |policy: PropagationPolicy| move |scene| made_again_at_once(scene, policy);
@@ -22,6 +24,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("names::made_again_at_once_after_a_foreground_deletion", made_again(PropagationPolicy::Foreground)),
         test("names::made_again_at_once_after_a_deletion_that_orphans", made_again(PropagationPolicy::Orphan)),
         test("names::a_call_of_the_old_does_not_land_on_the_new", a_call_of_the_old_does_not_land_on_the_new),
+        test("names::a_status_of_the_old_does_not_land_on_the_new", a_status_of_the_old_does_not_land_on_the_new),
         test("names::what_a_foreground_deletion_has_taken_stays_gone", what_a_foreground_deletion_has_taken_stays_gone),
     ]
 }
@@ -138,6 +141,27 @@ async fn a_call_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> 
     }
     drop(looking);
     ensure!(stage.calls(1) == 2, "the old one was called for again: {} calls", stage.calls(1));
+    Ok(())
+}
+
+/// What the operator writes late, to a name that is another's by then; and what would come of it if a merge patch named the uid instead.
+async fn a_status_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let first = stage.request("lobby", 1, &long()).await?.metadata.uid.context("no uid")?;
+    delete(&stage, "lobby", PropagationPolicy::Background).await?;
+    let heir = make_again(&stage, "lobby", 1, &long()).await?;
+    let server = ApiServer::new(stage.plane.service_account_client(ACCOUNT.0, ACCOUNT.1).await?).within(PATIENCE);
+    let identity = |uid: &str| Identity { namespace: stage.namespace.clone(), name: "lobby".to_owned(), uid: uid.to_owned() };
+    let told = |failures| PlaybackGrantRequestStatus { consecutive_failures: failures, ..PlaybackGrantRequestStatus::default() };
+    let failures = async || anyhow::Ok(status(&stage.requests.get("lobby").await?).consecutive_failures);
+    let late = server.write_status(&identity(&first), &told(7)).await;
+    ensure!(late.as_ref().is_err_and(ApiFailure::is_refusal), "the API server took it, or had trouble: {late:?}");
+    ensure!(failures().await? == 0, "the status of the old stands on the new");
+    server.write_status(&identity(&heir), &told(8)).await.map_err(|failure| anyhow::anyhow!("{}", failure.words()))?;
+    ensure!(failures().await? == 8, "its own status was not taken");
+    let naive = Patch::Merge(json!({"metadata": {"uid": first}, "status": told(9)}));
+    let taken = stage.requests.patch_status("lobby", &PatchParams::default(), &naive).await;
+    ensure!(taken.is_ok() && failures().await? == 9, "a merge patch would be refused as well: this test shows nothing");
     Ok(())
 }
 

@@ -70,7 +70,7 @@ impl World {
             let now = self.asked_now(n);
             if now != before {
                 let subject = |asked: Option<(String, Option<usize>, Option<String>)>| asked.map(|(hash, pair, _)| (hash, pair));
-                self.judge.asks_anew(n, subject(now) != subject(before));
+                self.judge.asks_anew(n, subject(now) != subject(before), self.now);
             }
         }
     }

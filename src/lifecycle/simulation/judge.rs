@@ -255,10 +255,12 @@ impl Judge {
         }
     }
 
-    /// A refresh is asked for, or something else than before: a refusal of what was before holds nothing back.
-    pub(super) fn asks_anew(&mut self, n: usize, something_else: bool) {
+    /// A refresh is asked for, or something else than before: a refusal of what was before holds nothing back from here on.
+    pub(super) fn asks_anew(&mut self, n: usize, something_else: bool, now: Instant) {
         let tally = &mut self.tallies[n];
-        tally.slow_until = None;
+        if let Some(slow_until) = tally.slow_until.take() {
+            tally.excuse(slow_until.min(now));
+        }
         if something_else {
             tally.refusals = 0;
         }
