@@ -7,14 +7,13 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
-use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 
 use super::api::{ApiFailure, ApiServer, ReadSecret, secret_meta};
 use super::registry::{ObjectName, Registry};
 use super::secret_index::is_newer;
-use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, WatchLog};
+use super::watch::{WATCH_TIMEOUT_SECONDS, WatchLog, with_waits};
 use crate::lifecycle::{CredentialsView, SecretVersion, Signer};
 use crate::media::Credentials;
 use crate::telemetry::Metrics;
@@ -211,7 +210,7 @@ impl Drop for Slot {
 async fn watch(store: Arc<CredentialsStore>, name: ObjectName) {
     let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(store.client.clone(), &name.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", name.name)).timeout(WATCH_TIMEOUT_SECONDS);
-    let mut events = watcher::watcher(secrets, config).backoff(WatchBackoff::default()).boxed();
+    let mut events = with_waits(watcher::watcher(secrets, config)).boxed();
     let mut listed = None;
     let mut log = WatchLog::new("credentials", Some(&name.namespace));
     while let Some(event) = events.next().await {

@@ -25,7 +25,7 @@ use super::decoding::decoded;
 use super::reconcile::reconcile;
 use super::registry::{ObjectName, Trigger, name_of};
 use super::secret_index::owner;
-use super::watch::{WATCH_TIMEOUT_SECONDS, WatchBackoff, WatchLog, is_forbidden};
+use super::watch::{WATCH_TIMEOUT_SECONDS, WatchLog, is_forbidden, with_waits};
 use crate::api::PlaybackGrantRequest;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
 
@@ -71,7 +71,7 @@ impl Scope {
 
     async fn follow_secrets(self: Arc<Self>, client: Client, context: Arc<Context>, listed: oneshot::Sender<()>) {
         let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}")).timeout(WATCH_TIMEOUT_SECONDS);
-        let mut events = watcher::watcher(self.api::<PartialObjectMeta<Secret>>(client), config).backoff(WatchBackoff::default()).boxed();
+        let mut events = with_waits(watcher::watcher(self.api::<PartialObjectMeta<Secret>>(client), config)).boxed();
         let mut listed = Some(listed);
         let mut listing = BTreeSet::new();
         let mut log = WatchLog::new("secrets", self.namespace.as_deref());
@@ -173,7 +173,7 @@ impl Scope {
         trigger: Trigger,
     ) -> impl Stream<Item = Result<Event<PlaybackGrantRequest>, watcher::Error>> + Send + 'static {
         let api: Api<DeserializeGuard<PlaybackGrantRequest>> = self.api(client);
-        let events = watcher::watcher(api, watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)).backoff(WatchBackoff::default());
+        let events = with_waits(watcher::watcher(api, watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)));
         let mut listing = Listing::default();
         let mut log = WatchLog::new("requests", self.namespace.as_deref());
         events.filter_map(move |event| {

@@ -1,9 +1,12 @@
 //! What all watches have in common.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::{Stream, StreamExt as _};
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::utils::Backoff;
-use kube::runtime::watcher;
+use kube::runtime::watcher::{self, Event};
 
 use crate::clock::Clock;
 use crate::time::Instant;
@@ -17,35 +20,63 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A watch that has worked for so long starts anew.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 
-/// The wait after a watch's error: from 50 ms doubling to 1 s, up to half of it taken off at random.
-#[derive(Debug, Default)]
-pub struct WatchBackoff {
-    errors: u32,
-    last: Option<Instant>,
+/// The events of a watch, with a wait after each error.
+pub fn with_waits<K>(events: impl Stream<Item = watcher::Result<Event<K>>>) -> impl Stream<Item = watcher::Result<Event<K>>> {
+    let errors = Arc::<Mutex<Errors>>::default();
+    let backoff = WatchBackoff(errors.clone());
+    let look = move |event: &watcher::Result<Event<K>>| {
+        if event.as_ref().is_err_and(is_too_old) {
+            lock(&errors).too_old(Clock::MACHINE.instant());
+        }
+    };
+    events.inspect(look).backoff(backoff)
 }
 
-impl WatchBackoff {
-    fn after_error(&mut self, now: Instant, draw: f64) -> Duration {
+/// The errors of a watch so far.
+#[derive(Debug, Default)]
+struct Errors {
+    in_a_row: u32,
+    last: Option<Instant>,
+    last_too_old: Option<Instant>,
+}
+
+impl Errors {
+    /// The wait after an error: from 50 ms doubling to 1 s, up to half of it taken off at random.
+    fn wait_after_one(&mut self, now: Instant, draw: f64) -> Duration {
         if self.last.replace(now).is_some_and(|last| now.since(last) > FORGOTTEN_AFTER) {
-            self.errors = 0;
+            self.in_a_row = 0;
         }
-        let doubled = FIRST_WAIT.saturating_mul(1_u32.checked_shl(self.errors).unwrap_or(u32::MAX));
-        self.errors = self.errors.saturating_add(1);
+        let doubled = FIRST_WAIT.saturating_mul(1_u32.checked_shl(self.in_a_row).unwrap_or(u32::MAX));
+        self.in_a_row = self.in_a_row.saturating_add(1);
         doubled.min(LONGEST_WAIT).mul_f64(1.0 - 0.5 * draw)
     }
+
+    /// The watch has to start anew. The API server answers again, then: what failed before holds the list back no longer, unless one watch after
+    /// another is too old.
+    fn too_old(&mut self, now: Instant) {
+        if self.last_too_old.replace(now).is_none_or(|last| now.since(last) > FORGOTTEN_AFTER) {
+            self.in_a_row = 0;
+        }
+    }
 }
+
+struct WatchBackoff(Arc<Mutex<Errors>>);
 
 impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        Some(self.after_error(Clock::MACHINE.instant(), rand::random()))
+        Some(lock(&self.0).wait_after_one(Clock::MACHINE.instant(), rand::random()))
     }
 }
 
 impl Backoff for WatchBackoff {
     /// Not at each event: before each list, also one that is about to fail, the library tells that it begins.
     fn reset(&mut self) {}
+}
+
+fn lock(errors: &Mutex<Errors>) -> MutexGuard<'_, Errors> {
+    errors.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the API server said that the account may not do this.
@@ -122,6 +153,11 @@ impl WatchLog {
     }
 }
 
+/// Whether what the watch would go on from is no longer there.
+fn is_too_old(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
+}
+
 /// What could not be done, and the API server's status code, if it gave one; `None` for a watch that has to start anew since it is too old,
 /// which is nothing to tell of.
 fn described(error: &watcher::Error) -> Option<(&'static str, Option<u16>)> {
@@ -132,7 +168,7 @@ fn described(error: &watcher::Error) -> Option<(&'static str, Option<u16>)> {
     match error {
         watcher::Error::InitialListFailed(cause) => Some(("list", code(cause))),
         watcher::Error::WatchStartFailed(cause) | watcher::Error::WatchFailed(cause) => Some(("watch", code(cause))),
-        watcher::Error::WatchError(status) if status.code == 410 => None,
+        watcher::Error::WatchError(_) if is_too_old(error) => None,
         watcher::Error::WatchError(status) => Some(("watch", Some(status.code))),
         watcher::Error::NoResourceVersion => Some(("watch", None)),
     }
@@ -142,28 +178,55 @@ fn described(error: &watcher::Error) -> Option<(&'static str, Option<u16>)> {
 mod tests {
     use super::*;
 
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
     #[test]
     fn waits_grow_to_a_second_and_start_anew_after_half_a_minute() {
-        let mut backoff = WatchBackoff::default();
-        let at = |seconds: u64| Instant::after_start(Duration::from_secs(seconds));
-        let waits: Vec<u128> = (0..100)
-            .map(|second| {
-                // The library resets before each list.
-                backoff.reset();
-                backoff.after_error(at(second), 0.0).as_millis()
-            })
-            .collect();
+        let mut errors = Errors::default();
+        let waits: Vec<u128> = (0..100).map(|second| errors.wait_after_one(at(second), 0.0).as_millis()).collect();
         assert_eq!(waits[..6], [50, 100, 200, 400, 800, 1000]);
         assert!(waits[6..].iter().all(|wait| *wait == 1000));
-        assert_eq!(backoff.after_error(at(129), 1.0).as_millis(), 500);
-        assert_eq!(backoff.after_error(at(160), 1.0).as_millis(), 25);
+        assert_eq!(errors.wait_after_one(at(129), 1.0).as_millis(), 500);
+        assert_eq!(errors.wait_after_one(at(160), 1.0).as_millis(), 25);
     }
 
     #[test]
     fn its_own_draws_stay_within_bounds() {
-        let waits: Vec<Duration> = WatchBackoff::default().take(100).collect();
+        let mut backoff = WatchBackoff(Arc::default());
+        // The library resets before each list.
+        let waits: Vec<Duration> = std::iter::from_fn(|| {
+            backoff.reset();
+            backoff.next()
+        })
+        .take(100)
+        .collect();
         assert!(waits[0] >= FIRST_WAIT / 2 && waits[0] <= FIRST_WAIT);
         assert!(waits[5..].iter().all(|wait| (LONGEST_WAIT / 2..=LONGEST_WAIT).contains(wait)));
+    }
+
+    /// What each of these errors, all after an outage of ten, is waited for, on a clock that goes on by itself.
+    #[expect(clippy::disallowed_methods, reason = "it is the test's own clock, which stands")]
+    async fn waits_after(after: &[u16]) -> Vec<Duration> {
+        let error = |code| watcher::Error::WatchError(Box::new(kube::core::Status { code, ..kube::core::Status::failure("", "") }));
+        let all: Vec<watcher::Result<Event<()>>> = [&[503; 10], after].concat().into_iter().map(|code| Err(error(code))).collect();
+        let mut events = std::pin::pin!(with_waits(futures::stream::iter(all)));
+        let (mut last, mut waits) = (tokio::time::Instant::now(), Vec::new());
+        while events.next().await.is_some() {
+            waits.push(last.elapsed());
+            last = tokio::time::Instant::now();
+        }
+        waits.split_off(10)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_is_too_old_starts_anew_soon_unless_that_goes_on() {
+        // The wait after an error shows before what comes next.
+        let waits = waits_after(&[410, 503, 410, 410, 410, 410, 503]).await;
+        assert!(waits[0] >= LONGEST_WAIT / 2, "{waits:?}");
+        assert!(waits[1] <= FIRST_WAIT * 2, "{waits:?}");
+        assert!(waits[6] >= LONGEST_WAIT / 2, "{waits:?}");
     }
 
     #[test]

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
-use playback_grant_testbed::{ControlPlane, Gate, Stopwatch};
+use playback_grant_testbed::{AuditQuery, AuditedRequest, ControlPlane, Gate, Stopwatch, service_account_user, unix_millis};
 use serde_json::{Value, json};
 
 use crate::harness::Scene;
 use crate::leaks::search_everything;
-use crate::stage::{PATIENCE, Stage, data, eventually, sid};
+use crate::stage::{ACCOUNT, PATIENCE, Stage, data, eventually, sid};
 
 pub async fn after_a_cut(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
@@ -56,6 +58,33 @@ async fn compact(stage: &Stage) -> Result<()> {
     ask("compaction", json!({"revision": revision, "physical": true})).await.map(drop)
 }
 
+/// How long after the watch of the Secrets was asked for again the operator had put right what went and what was changed, and how long after that
+/// of the requests it had made the Secret of a new one, by the API server's own record.
+async fn after_the_watches(stage: &Stage, since: MicroTime) -> Result<String> {
+    // An answer may be a moment ahead of its line in the log; a later request's line isn't.
+    stage.last_asked().await?;
+    let user = service_account_user(ACCOUNT.0, ACCOUNT.1);
+    let asked = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), since: Some(since), ..AuditQuery::default() })?;
+    let back = |resource: &str| {
+        let is_watched = |asked: &&AuditedRequest| ["list", "watch"].contains(&asked.verb.as_str()) && asked.resource == resource;
+        // That of the credentials is by field.
+        let all = asked.iter().filter(is_watched).filter(|asked| !asked.uri.contains("fieldSelector") && asked.code == 200);
+        all.map(|asked| asked.received.0).min().with_context(|| format!("no watch of {resource} came back"))
+    };
+    let done = |verb: &str, name: &str| {
+        let found = asked.iter().find(|asked| asked.verb == verb && asked.resource == "secrets" && asked.name == name);
+        found.map(|asked| asked.received.0).with_context(|| format!("there was no {verb} of Secret {name}"))
+    };
+    let (secrets, requests) = (back("secrets")?, back("playbackgrantrequests")?);
+    let millis = |from: Timestamp, to: Timestamp| to.as_millisecond() - from.as_millisecond();
+    Ok(format!(
+        "after its watch was back: {}, {} and {} ms",
+        millis(secrets, done("create", "deleted")?),
+        millis(secrets, done("patch", "changed")?),
+        millis(requests, done("create", "later")?)
+    ))
+}
+
 /// Long enough that nothing is due while the test runs, however slow the machine is.
 fn long() -> Value {
     json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})
@@ -95,7 +124,7 @@ async fn what_went_is_noticed(stage: &Stage, gate: &Gate, meanwhile: impl AsyncF
     ensure!(stage.secrets.get_opt("deleted").await?.is_none(), "the gate isn't cut");
 
     gate.mend();
-    let stopwatch = Stopwatch::start();
+    let (since, stopwatch) = (MicroTime(Timestamp::from_millisecond(i64::try_from(unix_millis())?)?), Stopwatch::start());
     let (back, mended, later) = tokio::try_join!(
         async {
             let back = stage.holds("deleted", "back", |_| true).await?;
@@ -115,7 +144,8 @@ async fn what_went_is_noticed(stage: &Stage, gate: &Gate, meanwhile: impl AsyncF
     )?;
     eprintln!(
         "after the gate was mended: what was deleted is back after {back:.1?}, what was changed is mended after {mended:.1?}, and a new \
-         request is ready after {later:.1?}"
+         request is ready after {later:.1?}; {}",
+        after_the_watches(stage, since).await?
     );
     let is_the_heirs = |secret: &_| data(secret, "playerStreamerSid") == Some(sid(6));
     stage.holds("renewed", "the heir's", is_the_heirs).await?;
