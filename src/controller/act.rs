@@ -178,8 +178,8 @@ impl Actor<'_> {
         let Self { context, identity, .. } = self;
         let object = ObjectName::new(&identity.namespace, name);
         match self.server().delete(&identity.namespace, name, version).await {
-            Ok(()) | Err(ApiFailure::NotFound) => context.secrets.absent(object),
-            Err(ApiFailure::Conflict) => context.secrets.outdated(&object),
+            Ok(true) | Err(ApiFailure::NotFound) => context.secrets.absent(object),
+            Ok(false) | Err(ApiFailure::Conflict) => context.secrets.outdated(&object),
             Err(failure) => return Err(failure),
         }
         Ok(())

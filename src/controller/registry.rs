@@ -161,6 +161,17 @@ impl Registry {
         }
     }
 
+    /// Tells all requests that follow the Secret that others have changed it, and wakes them.
+    pub fn tell_followers(&self, secret: &ObjectName, now: Instant) {
+        let state = &mut *self.state();
+        for caller in state.by_secret.get(secret).into_iter().flatten() {
+            if let Some(entry) = state.entries.get_mut(caller) {
+                entry.memory.secret_changed(now);
+                entry.wake();
+            }
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

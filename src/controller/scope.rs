@@ -88,7 +88,7 @@ impl Scope {
                 }
                 Ok(Event::InitDone) => {
                     for gone in context.secrets.sweep(self.namespace.as_deref(), &listing) {
-                        context.registry.wake_followers(&gone);
+                        context.registry.tell_followers(&gone, context.clock.instant());
                     }
                     listing.clear();
                     context.gates.open("secrets", self.index);
@@ -101,7 +101,7 @@ impl Scope {
                 Ok(Event::Delete(secret)) => {
                     let name = name_of(&secret.metadata);
                     if context.secrets.vanished(&name.namespace, &secret_meta(&secret.metadata)) {
-                        context.registry.wake_followers(&name);
+                        context.registry.tell_followers(&name, context.clock.instant());
                     }
                     if !context.registry.is_followed(&name) {
                         context.secrets.abandon(&name);
@@ -242,7 +242,7 @@ fn take_in(context: &Context, secret: &PartialObjectMeta<Secret>) {
     let name = name_of(&secret.metadata);
     let owner = owner(&meta).map(str::to_owned);
     if context.secrets.present(&name.namespace, meta) {
-        context.registry.wake_followers(&name);
+        context.registry.tell_followers(&name, context.clock.instant());
         if let Some(owner) = owner.filter(|owner| *owner != name.name) {
             context.registry.wake_named(&ObjectName::new(name.namespace, owner));
         }

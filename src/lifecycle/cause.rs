@@ -42,8 +42,8 @@ fn write_failed(trouble: &Trouble) -> Cause {
 impl Situation<'_> {
     /// What stands in the way of a fresh grant; `None` when all is well or simply not due.
     pub(super) fn cause(&self) -> Option<Cause> {
-        let obstacle = self.conflict().or_else(|| self.suspension()).or_else(|| self.trouble()).or_else(|| self.bad_credentials());
-        let attempt = obstacle.or_else(|| self.failure()).or_else(|| self.closed_lane());
+        let obstacle = self.conflict().or_else(|| self.suspension()).or_else(|| self.held()).or_else(|| self.trouble());
+        let attempt = obstacle.or_else(|| self.bad_credentials()).or_else(|| self.failure()).or_else(|| self.closed_lane());
         attempt.or_else(|| self.fight()).or_else(|| self.lost_grant()).or_else(|| self.beginning()).or_else(|| self.unsigned())
     }
 
@@ -52,7 +52,9 @@ impl Situation<'_> {
         let owner = meta.annotations.get(annotation::OWNED_BY).and_then(|owned_by| owned_by.split_once('/')).map(|(owner, _)| owner);
         let whose = match owner {
             Some(owner) if owner != self.seen.identity.name => {
-                format!("belongs to the PlaybackGrantRequest {owner}; it is left untouched. Choose another name in spec.secret.name")
+                format!(
+                    "belongs to the PlaybackGrantRequest {owner}; it is left untouched. Choose another name in spec.secret.name, or delete it if there is no such request any more"
+                )
             }
             _ => format!(
                 "does not belong to this request, for it lacks the annotation {} or has another controller; it is left untouched. Delete it, or choose another name in spec.secret.name",
@@ -79,6 +81,19 @@ impl Situation<'_> {
         })
     }
 
+    /// The Secret can't be changed, and can't be made again: it is deleted, and others hold it.
+    fn held(&self) -> Option<Cause> {
+        self.is_held().then(|| Cause {
+            reason: Reason::SecretWriteFailed,
+            message: format!(
+                "Secret {} can't be changed, for others made it immutable or of another type; it was deleted to be made again, and stays until its finalizers are gone (metadata.finalizers). Take them off, or choose another name in spec.secret.name",
+                self.secret_path()
+            ),
+            progress: Progress::Stalled,
+            failed: true,
+        })
+    }
+
     fn trouble(&self) -> Option<Cause> {
         let trouble = self.seen.memory.trouble.as_ref().filter(|_| self.needs_api_server() || self.awaits_api_server())?;
         Some(write_failed(trouble))
@@ -102,10 +117,11 @@ impl Situation<'_> {
         })
     }
 
-    /// A grant was received, could not be written, and expired in hand: that is why there is none, until the next attempt ends.
+    /// A grant was received, could not be written, and expired in hand; or the server refused another write, and the grant has expired since.
+    /// That is why there is none, until a write succeeds.
     fn lost_grant(&self) -> Option<Cause> {
-        let trouble = self.seen.memory.trouble.as_ref().filter(|_| self.covered_until().is_none() && self.holds_unwritten_grant())?;
-        Some(write_failed(trouble))
+        let trouble = self.seen.memory.trouble.as_ref().filter(|_| self.covered_until().is_none())?;
+        (trouble.refused || self.holds_unwritten_grant()).then(|| write_failed(trouble))
     }
 
     fn bad_credentials(&self) -> Option<Cause> {

@@ -127,7 +127,7 @@ impl Situation<'_> {
 
     /// Whether nothing is to be done for the Secret, whatever its state.
     fn idle(&self) -> bool {
-        self.spec.suspend || matches!(self.target, Target::Foreign(_))
+        self.spec.suspend || self.is_held() || matches!(self.target, Target::Foreign(_))
     }
 
     fn secret_step(&self) -> Option<Step> {

@@ -2,7 +2,7 @@
 
 use super::super::testing::{Scene, at, backoff, claimed, conditions, failing, hand, rest, shown, step, usable};
 use super::*;
-use crate::api::condition::ConditionType::{Ready, Stalled};
+use crate::api::condition::ConditionType::{Ready, RefreshFailing, Stalled};
 use crate::lifecycle::memory::Trouble;
 use crate::lifecycle::{SecretView, Subject};
 use crate::media::FailureClass;
@@ -177,6 +177,25 @@ fn what_cannot_be_patched_is_deleted_and_made_again() {
     let version = scene.meta().version.clone();
     scene.memory.unpatchable = Some(version.clone());
     assert!(matches!(step(&scene), Step::Replace(replaced) if replaced == version));
+}
+
+#[test]
+fn what_cannot_be_patched_and_is_held_by_others_is_waited_for() {
+    let mut scene = Scene::fresh();
+    scene.memory.hand = Some(hand(1001));
+    scene.now = at(1002);
+    scene.meta().deleting = true;
+    assert!(matches!(step(&scene), Step::Patch { .. }), "one that can be patched is kept fresh until it goes");
+    scene.memory.unpatchable = Some(scene.meta().version.clone());
+    let (report, look_at) = rest(&scene);
+    let reason = "SecretWriteFailed";
+    assert_eq!(conditions(&report), shown(&[(Ready, "True", "GrantIssued"), (RefreshFailing, "True", reason), (Stalled, "True", reason)]));
+    assert!(report.status.conditions[2].message.contains("metadata.finalizers"));
+    assert_eq!(look_at, Some(at(1015)), "the watch tells when it goes");
+    let mut expired = Scene { now: at(1020), ..scene };
+    assert_eq!(rest(&expired).0.status.conditions[0].reason, reason, "nothing is asked for that can't be stored");
+    expired.memory.ordered = Some(Ordered { subject: expired.subject(), refresh_request: None, forced: false });
+    assert!(matches!(step(&expired), Step::Withdraw));
 }
 
 #[test]

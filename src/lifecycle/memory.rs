@@ -163,6 +163,8 @@ impl Memory {
         self.secret = Some(secret.to_owned());
         (self.landed, self.landed_token) = (None, None);
         (self.repairs, self.restores) = (Repairs::default(), Restores::default());
+        // Nothing can be written under any name while the namespace terminates.
+        self.trouble.take_if(|trouble| !trouble.terminating);
     }
 
     /// A call was put into its lane.
@@ -301,6 +303,14 @@ impl Memory {
         }
         for held in [&mut self.status_held, &mut self.stray_held].into_iter().flatten() {
             held.until = held.until.min(now);
+        }
+    }
+
+    /// Others have changed the Secret, or taken it away: what the API server refused may pass now. It is tried soon, and not at each change.
+    pub fn secret_changed(&mut self, now: Instant) {
+        const SOON: Duration = Duration::from_secs(1);
+        if let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.terminating) {
+            trouble.backoff.until = trouble.backoff.until.min(now + SOON);
         }
     }
 

@@ -253,6 +253,39 @@ fn an_api_server_that_takes_calls_again_is_asked_at_once() {
 }
 
 #[test]
+fn a_secret_that_others_change_lets_what_was_refused_be_tried_soon() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.secret_changed(at(1000));
+    assert_eq!(memory.trouble, None);
+    for _ in 0..6 {
+        memory.troubled("denied".into(), true, false, at(1000));
+    }
+    let until = |memory: &Memory| memory.trouble.as_ref().unwrap().backoff.until;
+    memory.secret_changed(at(1010));
+    assert_eq!(until(&memory), at(1011), "not at each change");
+    memory.secret_changed(at(1010) + Duration::from_millis(500));
+    assert_eq!(until(&memory), at(1011), "and no later than before");
+    memory.troubled("terminating".into(), true, true, at(1011));
+    let before = until(&memory);
+    memory.secret_changed(at(1012));
+    assert_eq!(until(&memory), before, "nothing changes for a namespace that goes");
+}
+
+#[test]
+fn what_was_refused_under_one_name_is_not_held_against_the_next() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.concerns("bad");
+    memory.troubled("no bad names".into(), true, false, at(1000));
+    memory.concerns("bad");
+    assert!(memory.trouble.is_some());
+    memory.concerns("good");
+    assert_eq!(memory.trouble, None);
+    memory.troubled("terminating".into(), true, true, at(1000));
+    memory.concerns("better");
+    assert!(memory.trouble.is_some(), "no name helps in a namespace that goes");
+}
+
+#[test]
 fn what_was_read_and_is_not_what_was_written_is_remembered_until_the_next_write() {
     let version = SecretVersion { uid: "a".into(), resource_version: "1".into() };
     let mut memory = Memory::at_first_sight(None, at(1000));

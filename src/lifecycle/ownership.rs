@@ -54,7 +54,7 @@ impl Identity {
     /// Where others have taken the annotation off and put it back, the record is theirs: such a Secret stays until its owner goes.
     #[must_use]
     pub fn has_left_behind(&self, secret: &SecretMeta) -> bool {
-        self.whose(secret) == Whose::Ours && secret.own_annotations.contains(annotation::OWNED_BY)
+        !secret.deleting && self.whose(secret) == Whose::Ours && secret.own_annotations.contains(annotation::OWNED_BY)
     }
 
     /// The owner reference that makes this request the Secret's controller.
@@ -116,6 +116,7 @@ mod tests {
         };
         assert!(identity().has_left_behind(&own("keynote/uid-2")));
         assert!(!identity().has_left_behind(&own("keynote/uid-1")) && !identity().has_left_behind(&own("other/uid-2")));
+        assert!(!identity().has_left_behind(&SecretMeta { deleting: true, ..own("keynote/uid-2") }), "it goes already");
         let copy = SecretMeta { own_annotations: [annotation::ISSUE_TIME.to_owned()].into(), ..own("keynote/uid-2") };
         assert!(!identity().has_left_behind(&copy), "a copy that others made, or a Secret that they put our name on");
     }

@@ -159,6 +159,16 @@ fn trouble_that_cost_no_grant_is_not_why_there_is_none() {
 }
 
 #[test]
+fn what_the_server_refused_stays_the_cause_while_the_next_call_is_under_way() {
+    let mut scene = Scene::fresh();
+    let backoff = backoff(at(1018), true);
+    scene.memory.trouble = Some(Trouble { message: "leave the label on".into(), refused: true, terminating: false, backoff });
+    scene.now = at(1020);
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    assert_eq!(rest(&scene).0.status.conditions[0].reason, "SecretWriteFailed", "nothing has been mended");
+}
+
+#[test]
 fn a_call_that_is_due_and_held_back_by_a_refusal_has_that_as_its_cause() {
     let mut scene = Scene::absent();
     let trouble = Trouble { message: "exceeded quota".into(), refused: true, terminating: false, backoff: backoff(at(1005), true) };

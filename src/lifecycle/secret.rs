@@ -26,6 +26,8 @@ pub struct SecretMeta {
     pub name: String,
     /// Which Secret of that name, and which version of it.
     pub version: SecretVersion,
+    /// Whether it is being deleted, and stays until others take their finalizers off.
+    pub deleting: bool,
     /// All labels.
     pub labels: BTreeMap<String, String>,
     /// All annotations.

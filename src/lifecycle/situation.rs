@@ -148,6 +148,11 @@ impl<'a> Situation<'a> {
         }
     }
 
+    /// Whether the Secret can't be changed, and can't be made again either: it is deleted, and others hold it.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(self.target, Target::Ours(meta) if meta.deleting && self.seen.memory.unpatchable.as_ref() == Some(&meta.version))
+    }
+
     /// The value of the refresh annotation, while it isn't handled.
     pub(super) fn unhandled_refresh(&self) -> Option<&'a str> {
         self.seen.refresh_request.filter(|value| self.seen.memory.handled_refresh.as_deref() != Some(*value))

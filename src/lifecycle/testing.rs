@@ -165,6 +165,7 @@ pub(super) fn claimed(name: &str, seconds: u64) -> SecretMeta {
     SecretMeta {
         name: name.into(),
         version: super::SecretVersion { uid: "secret-1".into(), resource_version: "7".into() },
+        deleting: false,
         own_labels: labels.keys().cloned().collect(),
         own_annotations: annotations.keys().cloned().collect(),
         foreign_data: std::collections::BTreeSet::new(),

@@ -6,7 +6,7 @@ use playback_grant_operator::simulator::PlaybackToken;
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
-use crate::stage::{A_WHILE, Stage, conditions, data, sid, status, version};
+use crate::stage::{A_WHILE, Stage, conditions, data, ensure_names, sid, status, version};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
@@ -19,6 +19,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("secret::a_new_name_is_written_before_the_old_goes", a_new_name_is_written_before_the_old_goes),
         test("secret::it_goes_with_its_request_or_stays_as_asked", it_goes_with_its_request_or_stays_as_asked),
         test("secret::an_immutable_one_is_made_anew", an_immutable_one_is_made_anew),
+        test("secret::an_immutable_one_that_others_hold_is_waited_for", an_immutable_one_that_others_hold_is_waited_for),
         test("secret::one_of_another_type_is_made_anew", one_of_another_type_is_made_anew),
         test("secret::the_first_of_two_requests_holds_it", the_first_of_two_requests_holds_it),
     ]
@@ -156,17 +157,21 @@ async fn a_changed_one_is_mended_and_what_is_of_others_stays(scene: Scene) -> Re
 async fn a_stripped_label_is_put_back_without_a_call(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
-    stage.ready_request("lobby", 1, &long()).await?;
-    let before = stage.secrets.get("lobby").await?;
     let strip = Patch::Merge(json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}}));
-    stage.secrets.patch("lobby", &PatchParams::default(), &strip).await?;
-    let labelled = |secret: &k8s_openapi::api::core::v1::Secret| {
-        secret.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key("app.kubernetes.io/managed-by"))
-    };
-    let after = stage.holds("lobby", "labelled again", labelled).await?;
-    ensure!(after.metadata.uid == before.metadata.uid && after.data == before.data, "it was made anew");
-    ensure!(stage.calls(1) == 1, "the Media API was called {} times", stage.calls(1));
-    stage.ready("lobby").await.map(drop)
+    // Without an owner, the annotation alone shows the admission policy whose it is.
+    for (n, name, policy) in [(1, "owned", "Delete"), (2, "retained", "Retain")] {
+        stage.ready_request(name, n, &long_and(&json!({"secret": {"deletionPolicy": policy}}))).await?;
+        let before = stage.secrets.get(name).await?;
+        stage.secrets.patch(name, &PatchParams::default(), &strip).await?;
+        let labelled = |secret: &k8s_openapi::api::core::v1::Secret| {
+            secret.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key("app.kubernetes.io/managed-by"))
+        };
+        let after = stage.holds(name, "labelled again", labelled).await?;
+        ensure!(after.metadata.uid == before.metadata.uid && after.data == before.data, "{policy}: it was made anew");
+        ensure!(stage.calls(n) == 1, "{policy}: the Media API was called {} times", stage.calls(n));
+        stage.ready(name).await?;
+    }
+    Ok(())
 }
 
 async fn labels_that_leave_the_spec_leave_the_secret(scene: Scene) -> Result<()> {
@@ -247,6 +252,31 @@ async fn an_immutable_one_is_made_anew(scene: Scene) -> Result<()> {
     stage.ready("lobby").await?;
     ensure!(stage.calls(1) == 2, "the Media API was called {} times", stage.calls(1));
     Ok(())
+}
+
+async fn an_immutable_one_that_others_hold_is_waited_for(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 4})).await?;
+    let hold = json!({"immutable": true, "metadata": {"finalizers": ["example.com/hold"]}});
+    let held = stage.secrets.patch("lobby", &PatchParams::default(), &Patch::Merge(hold)).await?;
+    let reason = ["Ready=False", "RefreshFailing=True", "Stalled=True"].map(|condition| format!("{condition} SecretWriteFailed"));
+    let told = stage.reaches("lobby", "told that it is held", |request| conditions(request) == reason).await?;
+    ensure_names(&told, "Ready", &["metadata.finalizers", "spec.secret.name"])?;
+    let (last, calls) = (stage.last_asked().await?, stage.calls(1));
+    tokio::time::sleep(A_WHILE).await;
+    let asked = stage.asked(last.as_ref()).await?;
+    ensure!(asked.is_empty() && stage.calls(1) == calls, "asked {asked:?}, and {} calls", stage.calls(1) - calls);
+    // It was tried to be changed and then deleted, each once; what the watch then shows is looked at.
+    let all = stage.asked(None).await?;
+    let of = |what: &str| all.iter().filter(|asked| **asked == format!("{what} secrets/lobby")).count();
+    ensure!((of("delete"), of("create")) == (1, 1) && of("get") <= 4 && of("patch") <= 3, "{all:?}");
+
+    let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    stage.secrets.patch("lobby", &PatchParams::default(), &release).await?;
+    let after = stage.holds("lobby", "made anew", |secret| secret.metadata.uid != held.metadata.uid).await?;
+    ensure!(after.immutable != Some(true), "it can't be changed");
+    stage.ready("lobby").await.map(drop)
 }
 
 async fn one_of_another_type_is_made_anew(scene: Scene) -> Result<()> {

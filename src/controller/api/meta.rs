@@ -28,6 +28,7 @@ pub fn secret_meta(metadata: &ObjectMeta) -> SecretMeta {
             uid: metadata.uid.clone().unwrap_or_default(),
             resource_version: metadata.resource_version.clone().unwrap_or_default(),
         },
+        deleting: metadata.deletion_timestamp.is_some(),
         labels: metadata.labels.clone().unwrap_or_default(),
         annotations: metadata.annotations.clone().unwrap_or_default(),
         owners: metadata.owner_references.iter().flatten().map(owner).collect(),

@@ -92,13 +92,15 @@ impl ApiServer {
         meta::parse(&answer)
     }
 
-    /// Deletes a Secret, if it is still this version.
-    pub async fn delete(&self, namespace: &str, name: &str, version: &SecretVersion) -> Result<(), ApiFailure> {
+    /// Deletes a Secret, if it is still this version. Returns whether it is gone: one that others hold by a finalizer stays.
+    pub async fn delete(&self, namespace: &str, name: &str, version: &SecretVersion) -> Result<bool, ApiFailure> {
         let SecretVersion { uid, resource_version } = version;
         let options =
             json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid, "resourceVersion": resource_version}});
         let body = Bytes::from(options.to_string());
-        self.call(Method::DELETE, &secret_path(namespace, name), JSON, METADATA_ONLY, body).await.map(drop)
+        let answer = self.call(Method::DELETE, &secret_path(namespace, name), JSON, METADATA_ONLY, body).await?;
+        // What is gone is answered by a Status, whose metadata say nothing.
+        Ok(!meta::parse(&answer)?.deleting)
     }
 
     /// Writes a request's status, if the request is still this one: a uid in a merge patch of a status is ignored, and the status would land

@@ -90,7 +90,7 @@ impl World {
                 let owner = meta.annotations.get(annotation::OWNED_BY).and_then(|owned_by| owned_by.split_once('/'));
                 let owner = owner.map(|(owner, _)| owner.to_owned());
                 if operator.index.present(meta) {
-                    self.wake_followers(&name);
+                    self.tell_followers(&name);
                     if let Some(owner) = owner.filter(|owner| *owner != name) {
                         self.wake_named(&owner);
                     }
@@ -98,7 +98,7 @@ impl World {
             }
             Change::SecretGone(meta) => {
                 if operator.index.vanished(&meta) {
-                    self.wake_followers(&meta.name);
+                    self.tell_followers(&meta.name);
                 }
             }
             Change::Credentials(name, version) => {
@@ -114,6 +114,14 @@ impl World {
         if let Some(name) = entry.map(|entry| entry.identity.name.clone()) {
             self.wake_named(&name);
         }
+    }
+
+    fn tell_followers(&mut self, secret: &str) {
+        if let Some(operator) = &mut self.operator {
+            let followers = operator.entries.values_mut().filter(|entry| entry.follows.contains(secret));
+            followers.for_each(|entry| entry.memory.secret_changed(self.now));
+        }
+        self.wake_followers(secret);
     }
 
     fn wake_followers(&mut self, secret: &str) {

@@ -96,6 +96,10 @@ impl Owners {
     }
 }
 
+fn annotated() -> Value {
+    json!({"annotations": {"playbackgrant.dev/owned-by": "lobby/uid"}})
+}
+
 fn controlled(mut owner: Value) -> Value {
     owner["controller"] = json!(true);
     json!({"ownerReferences": [owner]})
@@ -147,10 +151,13 @@ async fn the_account_takes_no_secret_by_labelling_it(scene: Scene) -> Result<()>
 
 async fn the_account_restores_a_label_that_was_taken_off(scene: Scene) -> Result<()> {
     let (account, admin) = sides(&scene).await?;
-    admin.create(&PostParams::default(), &secret("stripped", &Owners::make(&scene).await?.ours())?).await?;
-    let unlabelled = Patch::Merge(json!({"metadata": {"annotations": {"written": "without the label"}}}));
-    ensure_fenced("writing it without the label", account.patch("stripped", &PatchParams::default(), &unlabelled).await)?;
-    account.patch("stripped", &PatchParams::default(), &label(Some(OURS))).await?;
+    // Under `Retain` there is no owner, and the annotation alone is left.
+    for (name, metadata) in [("owned", Owners::make(&scene).await?.ours()), ("retained", annotated())] {
+        admin.create(&PostParams::default(), &secret(name, &metadata)?).await?;
+        let unlabelled = Patch::Merge(json!({"metadata": {"annotations": {"written": "without the label"}}}));
+        ensure_fenced("writing it without the label", account.patch(name, &PatchParams::default(), &unlabelled).await)?;
+        account.patch(name, &PatchParams::default(), &label(Some(OURS))).await?;
+    }
     Ok(())
 }
 
@@ -171,7 +178,7 @@ async fn the_account_deletes_only_what_is_its_own(scene: Scene) -> Result<()> {
         ensure_fenced(&format!("deleting {metadata}"), account.delete("foreign", &DeleteParams::default()).await)?;
         admin.delete("foreign", &DeleteParams::default()).await?;
     }
-    for metadata in [json!({"labels": {LABEL: OURS}}), owners.ours()] {
+    for metadata in [json!({"labels": {LABEL: OURS}}), owners.ours(), annotated()] {
         admin.create(&PostParams::default(), &secret("ours", &metadata)?).await?;
         account.delete("ours", &DeleteParams::default()).await?;
     }
