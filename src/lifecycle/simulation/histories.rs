@@ -308,6 +308,7 @@ pub(super) fn rivalled() -> impl Strategy<Value = History> {
         Just(Act::StripAnnotations(0)),
         Just(Act::SpoilToken(0, 0)),
         Just(Act::StripTokenHash(0)),
+        Just(Act::DeleteSecret(0)),
     ];
     let one = requests(5).prop_map(|all| {
         let rivalled = |asked| Asked { labelled: true, token: Some(0), pair: 0, ..asked };

@@ -61,21 +61,20 @@ pub(super) struct Judge {
 
 /// What there was before a call of the API server was carried out.
 pub(super) struct Before {
+    /// For which request it is carried out.
+    request: String,
     pub(super) secret: Option<StoredSecret>,
     status: Option<PlaybackGrantRequestStatus>,
 }
 
 impl Before {
-    pub(super) fn of(server: &ApiServer, call: &Call) -> Self {
-        match call {
-            Call::Create { name, .. } | Call::Patch { name, .. } | Call::Delete { name, .. } => {
-                Self { secret: server.secrets.get(name).cloned(), status: None }
-            }
-            Call::WriteStatus { name, .. } => {
-                Self { secret: None, status: server.requests.get(name).map(|request| request.status.clone().unwrap_or_default()) }
-            }
-            _ => Self { secret: None, status: None },
-        }
+    pub(super) fn of(server: &ApiServer, request: &str, call: &Call) -> Self {
+        let (secret, status) = match call {
+            Call::Create { name, .. } | Call::Patch { name, .. } | Call::Delete { name, .. } => (server.secrets.get(name).cloned(), None),
+            Call::WriteStatus { name, .. } => (None, server.requests.get(name).map(|request| request.status.clone().unwrap_or_default())),
+            _ => (None, None),
+        };
+        Self { request: request.to_owned(), secret, status }
     }
 }
 
@@ -271,12 +270,13 @@ impl Judge {
         if !done {
             return;
         }
+        let request = &before.request;
         if let Call::Patch { name, .. } | Call::Delete { name, .. } = call
             && let Some(before) = &before.secret
         {
             let owner = before.meta.annotations.get(annotation::OWNED_BY).and_then(|owned_by| owned_by.split_once('/'));
-            self.require(owner.is_some_and(|(owner, _)| (0..self.history.requests.len()).any(|n| super::acts::name(n) == owner)), || {
-                format!("Secret {name} was another's, and was touched")
+            self.require(owner.is_some_and(|(owner, _)| owner == request), || {
+                format!("Secret {name} was another's, and was touched for {request}")
             });
             // Without its annotations nobody can know what a Secret holds, nor how old that is once the wall clock has jumped.
             let is_told = before.meta.claim().is_some();

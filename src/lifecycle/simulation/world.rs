@@ -197,16 +197,16 @@ impl World {
             Some(ServerTrouble::RefusesSecrets) if call.writes_secret() => (back, Err(Failure::Refused)),
             Some(ServerTrouble::RefusesStatuses) if matches!(*call, Call::WriteStatus { .. }) => (back, Err(Failure::Refused)),
             Some(ServerTrouble::LosesAnswers) if call.is_write() => {
-                let _lost = self.carry_out(&call);
+                let _lost = self.carry_out(&request, &call);
                 (back, Err(Failure::Unavailable))
             }
-            _ => (back, self.carry_out(&call)),
+            _ => (back, self.carry_out(&request, &call)),
         };
         self.schedule(at, Event::Answers { operator, request, call, answer: Box::new(answer) });
     }
 
-    fn carry_out(&mut self, call: &Call) -> Result<Answer, Failure> {
-        let before = Before::of(&self.server, call);
+    fn carry_out(&mut self, request: &str, call: &Call) -> Result<Answer, Failure> {
+        let before = Before::of(&self.server, request, call);
         let answer = self.server.answer(call);
         self.judge.after_call(&before, &self.server, &self.media, call, answer.is_ok(), self.now);
         if let (Call::Create { .. } | Call::Patch { .. }, Ok(_), Some(rival)) = (call, &answer, self.rival) {

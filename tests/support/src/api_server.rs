@@ -70,7 +70,9 @@ pub(crate) async fn start(tools: &Path, folder: &Path, etcd: &str, keys: &KeyFil
         .arg("--authorization-mode=RBAC")
         .arg(option("authentication-config", &authentication))
         .arg(option("audit-policy-file", &audit_policy))
+        // One file, however long it gets: what asks the log asks the whole of it. Megabytes.
         .arg(option("audit-log-path", &audit_log))
+        .arg("--audit-log-maxsize=100000")
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none"])
         .args(if is_oldest() { OLDEST_EXTRAS } else { &[] })
         // A control plane for one machine and one hour: no compaction, no profiling.
