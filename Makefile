@@ -18,7 +18,7 @@ help:
 	'make interop       others accept our Access Tokens: the vendor'"'"'s libraries for Python and Node, and its Player SDK' \
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
-	'make mutants       changes the pure core in every way that cargo-mutants knows, one by one: does a test fail? about an hour' \
+	'make mutants       changes lifecycle, media and what ownership rests on in every way that cargo-mutants knows: does a test fail? an hour or two' \
 	'                     FILES=src/…       these files alone                               needs: Rust, a C compiler, Python 3' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart, dependencies   needs: Rust, a C compiler, Go' \
 	'make docs          writes docs/reference.md and docs/configuration.md anew           needs: Rust, a C compiler' \

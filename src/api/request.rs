@@ -121,8 +121,8 @@ pub struct GrantSecret {
     #[x_kube(validation = rules::annotation_keys(), validation = rules::annotations_size(), validation = rules::reserved_keys())]
     pub annotations: BTreeMap<String, String>,
 
-    /// What becomes of the Secret when the request is deleted: `Delete` deletes it too, `Retain` leaves it with the last grant in it.
-    /// Default: `Delete`.
+    /// What becomes of the Secret when the request is deleted: `Delete` deletes it too, `Retain` leaves it with the last grant in it. A change
+    /// is taken over with the next write of the Secret: not while the request is suspended, nor while no grant is to be had. Default: `Delete`.
     #[serde(default = "default_deletion_policy")]
     #[schemars(with = "DeletionPolicy")]
     pub deletion_policy: String,
