@@ -46,7 +46,7 @@ async fn ready_requests(stage: &Stage, count: u32, spec: &Value) -> Result<()> {
 }
 
 /// Replaces keys of the credentials, as one change of the Secret that is there.
-async fn replace(stage: &Stage, data: &Value) -> Result<()> {
+pub async fn replace(stage: &Stage, data: &Value) -> Result<()> {
     let patch = Patch::Merge(json!({"stringData": data}));
     stage.secrets.patch("media-api", &PatchParams::default(), &patch).await.map(drop).map_err(Into::into)
 }

@@ -6,18 +6,20 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
+use playback_grant_operator::api::names::annotation::REFRESH_REQUESTED_AT;
 use playback_grant_testbed::{AuditQuery, AuditedRequest, ControlPlane, Gate, Stopwatch, service_account_user, unix_millis};
 use serde_json::{Value, json};
 
+use crate::credentials::replace;
 use crate::harness::Scene;
 use crate::leaks::search_everything;
-use crate::stage::{ACCOUNT, PATIENCE, Stage, data, eventually, sid};
+use crate::stage::{ACCOUNT, Operator, PATIENCE, Stage, api_key, data, eventually, key_sid, sid, status};
 
 pub async fn after_a_cut(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let gate = Gate::open(stage.plane.url()).await?;
-    let _operator = stage.operator_at(&gate.url(), &["--namespace", &stage.namespace]).await?;
-    what_went_is_noticed(&stage, &gate, async || Ok(())).await
+    let operator = stage.operator_at(&gate.url(), &["--namespace", &stage.namespace]).await?;
+    what_went_is_noticed(&stage, &gate, &operator, async || Ok(())).await
 }
 
 pub async fn by_a_watch_that_is_too_old(_: Scene) -> Result<()> {
@@ -35,8 +37,8 @@ async fn too_old(stage: &Stage) -> Result<()> {
         let is_of = |line: &&str| line.contains("the watch is too old and starts anew") && line.contains(&format!("watched=\"{watched}\""));
         Ok(operator.log()?.lines().filter(is_of).count())
     };
-    what_went_is_noticed(stage, &gate, async || compact(stage).await).await?;
-    for watched in ["requests", "secrets"] {
+    what_went_is_noticed(stage, &gate, &operator, async || compact(stage).await).await?;
+    for watched in WATCHED {
         let times = times_too_old(watched).await?;
         ensure!(times > 0, "the watch of {watched} was not too old: this test shows nothing");
     }
@@ -85,6 +87,39 @@ async fn after_the_watches(stage: &Stage, since: MicroTime) -> Result<String> {
     ))
 }
 
+/// What the operator watches, each by a watch of its own.
+const WATCHED: [&str; 3] = ["requests", "secrets", "credentials"];
+
+/// Twice as long as the waits of a watch take to grow to a second.
+const GROWN: Duration = Duration::from_secs(6);
+
+/// In which a watch that waits no longer than a second tries five times, and a busy machine may have it miss some.
+const TRYING: Duration = Duration::from_secs(5);
+
+/// However long the gate stays cut, each watch goes on trying, and nothing does so without a wait.
+async fn ensure_each_tries_on(gate: &Gate, operator: &Operator) -> Result<()> {
+    let failed = async || -> Result<Vec<u64>> {
+        let (_, metrics) = operator.get("/metrics").await?;
+        let of = |watched| {
+            let name = format!("playback_grant_watch_errors_total{{watched=\"{watched}\"}} ");
+            let count = metrics.lines().find_map(|line| line.strip_prefix(&name));
+            Ok(count.with_context(|| format!("no watch of {watched} has failed"))?.parse()?)
+        };
+        WATCHED.into_iter().map(of).collect()
+    };
+    tokio::time::sleep(GROWN).await;
+    let (before, refused) = (failed().await?, gate.refused());
+    tokio::time::sleep(TRYING).await;
+    let tries: Vec<u64> = failed().await?.iter().zip(&before).map(|(after, before)| after - before).collect();
+    let refused = gate.refused() - refused;
+    eprintln!("in {TRYING:?} behind the cut gate: {tries:?} tries of the watches of {WATCHED:?}, and {refused} connections were refused");
+    ensure!(tries.iter().all(|tries| *tries >= 3), "the watches of {WATCHED:?} tried {tries:?} times in {TRYING:?}");
+    // One of each watch may have been refused before, and have failed since. Not only the watches try.
+    let least = tries.iter().sum::<u64>().saturating_sub(3);
+    ensure!((least..=200).contains(&refused), "{refused} connections were tried in {TRYING:?}, the watches' own tries {tries:?}");
+    Ok(())
+}
+
 /// Long enough that nothing is due while the test runs, however slow the machine is.
 fn long() -> Value {
     json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})
@@ -98,9 +133,9 @@ fn short() -> Value {
 /// Several times as long as a short one is quiet.
 const SEVERAL_PERIODS: Duration = Duration::from_secs(10);
 
-/// One request's Secret is deleted, another request with its Secret, a third's Secret changed, and a fourth request made again for another
-/// PlayerStreamer, all behind the cut gate; then comes `meanwhile`, and the gate is mended.
-async fn what_went_is_noticed(stage: &Stage, gate: &Gate, meanwhile: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+/// One request's Secret is deleted, another request with its Secret, a third's Secret changed, a fourth request made again for another
+/// PlayerStreamer, and the credentials of all are changed, all behind the cut gate; then comes `meanwhile`, and the gate is mended.
+async fn what_went_is_noticed(stage: &Stage, gate: &Gate, operator: &Operator, meanwhile: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
     stage.ready_request("gone", 2, &short()).await?;
     stage.ready_request("renewed", 5, &short()).await?;
     stage.ready_request("deleted", 1, &long()).await?;
@@ -117,10 +152,12 @@ async fn what_went_is_noticed(stage: &Stage, gate: &Gate, meanwhile: impl AsyncF
     let theirs =
         json!({"metadata": {"annotations": {"playbackgrant.dev/expiry-time": "2020-01-01T00:00:00.000Z"}}, "stringData": {"grant": "{}"}});
     stage.secrets.patch("changed", &PatchParams::apply("somebody-else"), &Patch::Merge(theirs)).await?;
+    replace(stage, &api_key(2)).await?;
     meanwhile().await?;
     // It can't know yet, and goes on for both.
     let before = stage.calls(2);
     eventually("it asks for grants behind the gate", async || Ok(stage.calls(2)), |calls| *calls > before, |calls| *calls).await?;
+    ensure_each_tries_on(gate, operator).await?;
     ensure!(stage.secrets.get_opt("deleted").await?.is_none(), "the gate isn't cut");
 
     gate.mend();
@@ -159,6 +196,12 @@ async fn what_went_is_noticed(stage: &Stage, gate: &Gate, meanwhile: impl AsyncF
     // Where the other watch was the first to go on, it was put back, and is collected again: its owner is gone.
     eventually("the Secret of a request that is gone is gone", collected, Option::is_none, Option::is_some).await?;
     ensure!((stage.calls(1), stage.calls(3)) == (1, 1), "calls: {} and {}", stage.calls(1), stage.calls(3));
+    // What is asked for now is asked for with what the credentials have become.
+    stage.annotate("later", REFRESH_REQUESTED_AT, "now").await?;
+    let is_refreshed = |request: &_| status(request).last_handled_refresh_request.as_deref() == Some("now");
+    stage.reaches("later", "refreshed", is_refreshed).await?;
+    let by = stage.simulator.calls().into_iter().rfind(|call| call.streamer == sid(4)).and_then(|call| call.user);
+    ensure!(by == Some(key_sid(2)), "the change of the credentials was not noticed: the last user was {by:?}");
     for name in ["deleted", "changed"] {
         stage.ready(name).await?;
     }

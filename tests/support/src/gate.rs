@@ -2,6 +2,8 @@
 
 use std::future::{Future, pending};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, copy_bidirectional, sink};
@@ -15,6 +17,7 @@ use tokio::task::AbortHandle;
 pub struct Gate {
     address: SocketAddr,
     state: watch::Sender<State>,
+    refused: Arc<AtomicU64>,
     entrance: AbortHandle,
 }
 
@@ -52,8 +55,9 @@ impl Gate {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("opening a gate on 127.0.0.1")?;
         let address = listener.local_addr().context("opening a gate on 127.0.0.1")?;
         let (state, seen) = watch::channel(State::default());
-        let entrance = tokio::spawn(enter(listener, target, seen, pass)).abort_handle();
-        Ok(Self { address, state, entrance })
+        let refused = Arc::<AtomicU64>::default();
+        let entrance = tokio::spawn(enter(listener, target, (seen, refused.clone()), pass)).abort_handle();
+        Ok(Self { address, state, refused, entrance })
     }
 
     /// The server's URL, through the gate.
@@ -71,6 +75,12 @@ impl Gate {
         connections
     }
 
+    /// How many connections have been made so far while it was cut.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// Lets connections through again.
     pub fn mend(&self) {
         self.state.send_modify(|state| state.is_cut = false);
@@ -83,14 +93,20 @@ impl Drop for Gate {
     }
 }
 
-async fn enter<F>(listener: TcpListener, target: SocketAddr, seen: watch::Receiver<State>, pass: fn(TcpStream, TcpStream) -> F)
-where
+async fn enter<F>(
+    listener: TcpListener,
+    target: SocketAddr,
+    (seen, refused): (watch::Receiver<State>, Arc<AtomicU64>),
+    pass: fn(TcpStream, TcpStream) -> F,
+) where
     F: Future<Output = std::io::Result<()>> + Send + 'static,
 {
     loop {
         let Ok((inner, _)) = listener.accept().await else { continue };
         let State { is_cut, cuts } = *seen.borrow();
         if is_cut {
+            // Before the client can know.
+            refused.fetch_add(1, Ordering::Relaxed);
             continue;
         }
         let mut seen = seen.clone();
@@ -209,12 +225,13 @@ mod tests {
         assert_eq!(echoed(&mut first).await, Some(WORD));
         assert_eq!(gate.cut(), 1);
         assert_eq!(echoed(&mut first).await, None, "it was cut");
+        assert_eq!(gate.refused(), 0, "what is cut was let through before");
         assert_eq!(echoed(&mut connect().await.unwrap()).await, None, "it came while the gate was cut");
         gate.mend();
         assert_eq!(echoed(&mut first).await, None, "what was cut stays so");
         let mut second = connect().await.unwrap();
         assert_eq!(echoed(&mut second).await, Some(WORD));
-        assert_eq!(gate.cut(), 1);
+        assert_eq!((gate.refused(), gate.cut()), (1, 1));
         gate.mend();
         assert_eq!(echoed(&mut second).await, None, "a cut is felt however short it is");
         assert!(Gate::open("http://127.0.0.1:1").await.is_err() && Gate::open("https://localhost:1").await.is_err());
