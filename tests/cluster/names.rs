@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::StreamExt as _;
+use k8s_openapi::jiff::Timestamp;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use playback_grant_operator::api::{PlaybackGrantRequest, PlaybackGrantRequestStatus};
 use playback_grant_operator::controller::api::{ApiFailure, ApiServer};
 use playback_grant_operator::lifecycle::Identity;
+use playback_grant_testbed::{Stopwatch, unix_millis};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,6 +26,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("names::made_again_at_once_after_a_foreground_deletion", made_again(PropagationPolicy::Foreground)),
         test("names::made_again_at_once_after_a_deletion_that_orphans", made_again(PropagationPolicy::Orphan)),
         test("names::a_call_of_the_old_does_not_land_on_the_new", a_call_of_the_old_does_not_land_on_the_new),
+        test("names::an_answer_that_comes_after_the_deletion_is_lost", an_answer_that_comes_after_the_deletion_is_lost),
         test("names::a_status_of_the_old_does_not_land_on_the_new", a_status_of_the_old_does_not_land_on_the_new),
         test("names::what_a_foreground_deletion_has_taken_stays_gone", what_a_foreground_deletion_has_taken_stays_gone),
     ]
@@ -119,29 +122,67 @@ async fn a_call_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> 
     stage.fault(&format!("latency=3s@{}", sid(1)))?;
     let _operator = stage.operator().await?;
     let (seen, looking) = seen(&stage);
-    for round in 1..=2 {
+    // Heirs for another PlayerStreamer, and one that differs from the old one by its uid alone.
+    for n in [2, 2, 1] {
+        let before = stage.calls(1);
         stage.request("lobby", 1, &long()).await?;
-        eventually("its call is under way", async || Ok(stage.calls(1)), |calls| *calls == round, |calls| *calls).await?;
+        eventually("its call is under way", async || Ok(stage.calls(1)), |calls| *calls == before + 1, |calls| *calls).await?;
         delete(&stage, "lobby", PropagationPolicy::Background).await?;
-        let heir = make_again(&stage, "lobby", 2, &long()).await?;
+        // What was asked for earlier than this, was for the old one.
+        let born = unix_millis();
+        let is_its_own = |streamer: Option<String>, issue: Option<&String>| -> Result<bool> {
+            let issue: Timestamp = issue.context("no issue time")?.parse()?;
+            Ok(streamer == Some(sid(n)) && u64::try_from(issue.as_millisecond())? >= born)
+        };
+        let heir = make_again(&stage, "lobby", n, &long()).await?;
         stage.ready("lobby").await?;
         // The answer comes now, if anybody still waits for it.
         for _ in 0..40 {
             let secret = stage.secrets.get("lobby").await?;
-            ensure!(data(&secret, "playerStreamerSid") == Some(sid(2)), "the Secret holds the old one's grant");
+            let (streamer, issue) = (data(&secret, "playerStreamerSid"), data(&secret, "issueTime"));
+            let is_own = is_its_own(streamer.clone(), issue.as_ref())?;
+            ensure!(is_own, "the Secret of the heir for {} holds the old one's grant: {streamer:?}, {issue:?}", sid(n));
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        for request in locked(&seen).iter().filter(|request| request.metadata.uid.as_deref() == Some(&heir)) {
-            let streamer = status(request).grant.map(|grant| grant.player_streamer_sid);
-            ensure!(streamer.is_none() || streamer == Some(sid(2)), "the status tells of the old one's grant");
+        let of_the_heir = |request: &&PlaybackGrantRequest| request.metadata.uid.as_deref() == Some(&heir);
+        let told: Vec<_> = locked(&seen).iter().filter(of_the_heir).filter_map(|request| status(request).grant).collect();
+        ensure!(!told.is_empty(), "no version of the heir was seen that tells of a grant");
+        for grant in told {
+            ensure!(is_its_own(Some(grant.player_streamer_sid), Some(&grant.issue_time))?, "the status tells of the old one's grant");
         }
+        let calls = stage.calls(1) - before;
+        ensure!(calls == 1 + u64::from(n == 1), "the old one was called for again, or not the heir: {calls} calls");
         delete(&stage, "lobby", PropagationPolicy::Background).await?;
         let gone = async || Ok(stage.secrets.get_opt("lobby").await?);
         eventually("the Secret is collected", gone, Option::is_none, Option::is_some).await?;
     }
     drop(looking);
-    ensure!(stage.calls(1) == 2, "the old one was called for again: {} calls", stage.calls(1));
     Ok(())
+}
+
+async fn an_answer_that_comes_after_the_deletion_is_lost(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    // So long that the deletion comes before the answer also on a busy machine.
+    stage.fault(&format!("latency=8s@{}", sid(1)))?;
+    let _operator = stage.operator().await?;
+    stage.request("lobby", 1, &json!({"ttlSeconds": 15})).await?;
+    stage.requests.patch("lobby", &PatchParams::default(), &finalizers(&["example.com/somebody-elses"])).await?;
+    let under_way = async || Ok(stage.simulator.counters().total.in_flight);
+    eventually("its call is under way", under_way, |calls| *calls == 1, |calls| *calls).await?;
+    stage.reaches("lobby", "told that it waits", |request| !conditions(request).is_empty()).await?;
+    let last = stage.last_asked().await?;
+    ensure!(under_way().await? == 1, "the answer came before the deletion: this test shows nothing");
+    delete(&stage, "lobby", PropagationPolicy::Background).await?;
+    stage.reaches("lobby", "being deleted", |request| request.metadata.deletion_timestamp.is_some()).await?;
+    // It is answered, or the operator waits for it no longer.
+    eventually("its call has ended", under_way, |calls| *calls == 0, |calls| *calls).await?;
+    tokio::time::sleep(A_WHILE).await;
+    let (asked, calls) = (stage.asked(last.as_ref()).await?, stage.calls(1));
+    ensure!(asked.is_empty() && calls == 1, "asked {asked:?}, and {calls} calls");
+    ensure!(stage.secrets.get_opt("lobby").await?.is_none(), "the answer made a Secret");
+    stage.requests.patch("lobby", &PatchParams::default(), &finalizers(&[])).await?;
+    let gone = async || Ok(stage.requests.get_opt("lobby").await?);
+    eventually("the request is gone", gone, Option::is_none, Option::is_some).await.map(drop)
 }
 
 /// What the operator writes late, to a name that is another's by then; and what would come of it if a merge patch named the uid instead.
@@ -177,17 +218,28 @@ pub async fn ensure_left_alone(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+fn finalizers(list: &[&str]) -> Patch<Value> {
+    Patch::Merge(json!({"metadata": {"finalizers": list}}))
+}
+
 async fn what_a_foreground_deletion_has_taken_stays_gone(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &json!({"ttlSeconds": 4})).await?;
-    let finalizers = |list: Value| Patch::Merge(json!({"metadata": {"finalizers": list}}));
-    stage.requests.patch("lobby", &PatchParams::default(), &finalizers(json!(["example.com/somebody-elses"]))).await?;
+    stage.requests.patch("lobby", &PatchParams::default(), &finalizers(&["example.com/somebody-elses"])).await?;
     delete(&stage, "lobby", PropagationPolicy::Foreground).await?;
-    let gone = async || Ok(stage.secrets.get_opt("lobby").await?);
-    eventually("the garbage collector has taken the Secret", gone, Option::is_none, Option::is_some).await?;
+    // The Secret blocks nothing: where the garbage collector has done with the request before it looks at the Secret, it leaves it.
+    let stopwatch = Stopwatch::start();
+    while stage.secrets.get_opt("lobby").await?.is_some() {
+        if stopwatch.elapsed() > A_WHILE {
+            stage.delete_secret("lobby").await?;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
     ensure_left_alone(&stage).await?;
-    stage.requests.patch("lobby", &PatchParams::default(), &finalizers(json!([]))).await?;
+    let made = stage.asked(None).await?.into_iter().filter(|asked| asked == "create secrets/lobby").count();
+    ensure!(made == 1, "the Secret was made {made} times");
+    stage.requests.patch("lobby", &PatchParams::default(), &finalizers(&[])).await?;
     let gone = async || Ok(stage.requests.get_opt("lobby").await?);
     eventually("the request is gone", gone, Option::is_none, Option::is_some).await.map(drop)
 }
