@@ -145,15 +145,18 @@ async fn one_who_annotates_it_at_each_update(scene: Scene) -> Result<()> {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     rival.end()?;
-    // What was under way has ended once a grant that came after the rival's end is told of.
+    // What was under way has ended once a grant that came after the rival's end is told of. The log is read for a while, in which there may be
+    // one more.
+    let fewest = stage.calls(1);
     let before = status(&stage.requests.get("lobby").await?).grant;
     stage.reaches("lobby", "refreshed", |request| status(request).grant != before).await?;
-    let (done, calls) = (done_to(&stage, "lobby").await?, stage.calls(1));
-    ensure!(calls >= 8, "only {calls} calls in 20 s");
+    let done = done_to(&stage, "lobby").await?;
+    let most = stage.calls(1);
+    ensure!(fewest >= 5, "only {fewest} calls in 20 s");
     let (writes, looks) = (done["create"] + done["patch"], done.get("get").copied().unwrap_or_default());
     // Each change by others is read once. A refresh that the rival's write met on its way is written a second time, after a look.
-    ensure!((calls..=calls + 3).contains(&writes), "{calls} calls, and the operator has written {done:?}");
-    ensure!(looks <= calls + 3, "{calls} changes by others, and the operator has read {done:?}");
+    ensure!((fewest..=most + 3).contains(&writes), "{fewest} to {most} calls, and the operator has written {done:?}");
+    ensure!(looks <= most + 3, "at most {most} changes by others, and the operator has read {done:?}");
     Ok(())
 }
 
