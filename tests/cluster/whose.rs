@@ -12,10 +12,13 @@ use crate::harness::{ClusterTest, Scene, test};
 use crate::stage::{A_WHILE, Stage, conditions, data, eventually, version};
 
 pub fn tests() -> Vec<ClusterTest> {
+    let given = |policy: &'static str| move |scene| what_was_given_to_another_is_touched_no_more(scene, policy);
     vec![
         test("whose::an_owner_reference_that_was_taken_off_is_put_back", an_owner_reference_that_was_taken_off_is_put_back),
         test("whose::our_name_under_another_controller_proves_nothing", our_name_under_another_controller_proves_nothing),
-        test("whose::what_was_given_to_another_is_touched_no_more", what_was_given_to_another_is_touched_no_more),
+        test("whose::what_was_given_to_another_is_touched_no_more", given("Delete")),
+        // No controller tells there that it isn't what the other has left behind, but only who wrote the annotation.
+        test("whose::what_was_given_to_another_and_has_no_owner_is_touched_no_more", given("Retain")),
         test("whose::a_copy_that_others_made_is_theirs", a_copy_that_others_made_is_theirs),
         test("whose::onto_anothers_name_and_back_loses_nothing", onto_anothers_name_and_back_loses_nothing),
         test("whose::a_deletion_policy_may_change_both_ways", a_deletion_policy_may_change_both_ways),
@@ -86,13 +89,16 @@ async fn our_name_under_another_controller_proves_nothing(scene: Scene) -> Resul
     Ok(())
 }
 
-async fn what_was_given_to_another_is_touched_no_more(scene: Scene) -> Result<()> {
+async fn what_was_given_to_another_is_touched_no_more(scene: Scene, policy: &str) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
     // Each of them would be refreshed several times while it is looked on.
     for (n, name) in [(1, "lobby"), (2, "kiosk")] {
-        stage.ready_request(name, n, &json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 3})).await?;
+        let spec = json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 3, "secret": {"deletionPolicy": policy}});
+        stage.ready_request(name, n, &spec).await?;
     }
+    let has_owner = !owners(&stage.secrets.get("lobby").await?).is_empty();
+    ensure!(has_owner == (policy == "Delete"), "{policy}: it has an owner: {has_owner}");
     let kiosk = stage.requests.get("kiosk").await?.metadata.uid.context("no uid")?;
     let ours = stage.requests.get("lobby").await?.metadata.uid.context("no uid")?;
     // To one that lives, has a Secret under another name, and might take this one for what it left behind.
