@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use playback_grant_operator::controller::api::{ApiFailure, ApiServer, secret_meta};
+use playback_grant_operator::lifecycle::SecretVersion;
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
-use crate::stage::{A_WHILE, Stage, conditions, data, eventually, version};
+use crate::stage::{A_WHILE, ACCOUNT, PATIENCE, Stage, conditions, data, eventually, version};
 
 pub fn tests() -> Vec<ClusterTest> {
     let given = |policy: &'static str| move |scene| what_was_given_to_another_is_touched_no_more(scene, policy);
@@ -19,6 +21,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("whose::what_was_given_to_another_is_touched_no_more", given("Delete")),
         // No controller tells there that it isn't what the other has left behind, but only who wrote the annotation.
         test("whose::what_was_given_to_another_and_has_no_owner_is_touched_no_more", given("Retain")),
+        test("whose::a_deletion_meets_only_the_version_that_was_seen", a_deletion_meets_only_the_version_that_was_seen),
         test("whose::a_copy_that_others_made_is_theirs", a_copy_that_others_made_is_theirs),
         test("whose::onto_anothers_name_and_back_loses_nothing", onto_anothers_name_and_back_loses_nothing),
         test("whose::a_deletion_policy_may_change_both_ways", a_deletion_policy_may_change_both_ways),
@@ -114,6 +117,28 @@ async fn what_was_given_to_another_is_touched_no_more(scene: Scene, policy: &str
     let back = given_to(&format!("lobby/{ours}"));
     stage.secrets.patch("lobby", &PatchParams::apply("somebody-else"), &back).await?;
     stage.ready("lobby").await.map(drop)
+}
+
+/// A Secret that has changed since, or is another of the same name, isn't the one that was to go.
+async fn a_deletion_meets_only_the_version_that_was_seen(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let labelled: Secret = serde_json::from_value(json!({
+        "metadata": {"name": "lobby", "labels": {"app.kubernetes.io/managed-by": "playback-grant-operator"}},
+    }))?;
+    let first = stage.secrets.create(&PostParams::default(), &labelled).await?;
+    let last = stage.secrets.patch("lobby", &PatchParams::default(), &given_to("somebody/else")).await?;
+    let (seen, current) = (secret_meta(&first.metadata).version, secret_meta(&last.metadata).version);
+    ensure!(seen.uid == current.uid && seen.resource_version != current.resource_version, "it wasn't changed: {seen:?}, {current:?}");
+    let server = ApiServer::new(stage.plane.service_account_client(ACCOUNT.0, ACCOUNT.1).await?).within(PATIENCE);
+    let foreign = SecretVersion { uid: "5d1cb6a4-0000-0000-0000-000000000000".to_owned(), ..current.clone() };
+    for (what, version) in [("an earlier version", seen), ("another uid", foreign)] {
+        let refused = server.delete(&stage.namespace, "lobby", &version).await;
+        ensure!(refused == Err(ApiFailure::Conflict), "{what}: the API server said {refused:?}");
+        ensure!(stage.secrets.get_opt("lobby").await?.as_ref() == Some(&last), "{what}: the Secret was touched");
+    }
+    server.delete(&stage.namespace, "lobby", &current).await.map_err(|failure| anyhow::anyhow!("{}", failure.words()))?;
+    ensure!(stage.secrets.get_opt("lobby").await?.is_none(), "it is still there");
+    Ok(())
 }
 
 async fn a_copy_that_others_made_is_theirs(scene: Scene) -> Result<()> {
