@@ -12,8 +12,8 @@ use crate::stage::Stage;
 
 const REQUESTS: u32 = 10;
 
-/// For some 20 s: cut for so long, and open for so long. A grant is due 4 s before it expires, so that the way is open at least once in between
-/// for long enough that it can be written.
+/// For some 20 s: cut for so long, and open for so long. A grant is due 9 s before it expires: the way is open at least three times in between,
+/// so that it can be written also where the machine is busy.
 const CUTS: u32 = 8;
 const CUT: Duration = Duration::from_secs(1);
 const OPEN: Duration = Duration::from_millis(1500);
@@ -24,7 +24,7 @@ pub async fn again_and_again(scene: Scene) -> Result<()> {
     let _operator = stage.operator_at(&gate.url(), &["--namespace", &stage.namespace]).await?;
     let names: Vec<_> = (1..=REQUESTS).map(|n| format!("request-{n}")).collect();
     for (n, name) in (1..).zip(&names) {
-        stage.ready_request(name, n, &json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 4})).await?;
+        stage.ready_request(name, n, &json!({"ttlSeconds": 12, "refreshBeforeExpirySeconds": 9})).await?;
     }
     let mut dropped = Vec::new();
     let judge = observe(&stage, async {
