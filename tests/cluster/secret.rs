@@ -258,8 +258,8 @@ async fn an_immutable_one_that_others_hold_is_waited_for(scene: Scene) -> Result
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 4})).await?;
-    let hold = json!({"immutable": true, "metadata": {"finalizers": ["example.com/hold"]}});
-    let held = stage.secrets.patch("lobby", &PatchParams::default(), &Patch::Merge(hold)).await?;
+    let holding = json!({"immutable": true, "metadata": {"finalizers": ["example.com/hold"]}});
+    let held = stage.secrets.patch("lobby", &PatchParams::default(), &Patch::Merge(holding)).await?;
     let reason = ["Ready=False", "RefreshFailing=True", "Stalled=True"].map(|condition| format!("{condition} SecretWriteFailed"));
     let told = stage.reaches("lobby", "told that it is held", |request| conditions(request) == reason).await?;
     ensure_names(&told, "Ready", &["metadata.finalizers", "spec.secret.name"])?;
