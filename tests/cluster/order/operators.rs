@@ -13,13 +13,13 @@ use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, PartialObjectMeta, WatchEvent, WatchParams};
 use playback_grant_operator::api::names::annotation;
-use playback_grant_testbed::{AuditQuery, AuditedRequest, Gate, service_account_user};
+use playback_grant_testbed::{AuditQuery, AuditedRequest, Gate, service_account_user, unix_millis};
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{Scene, locked};
 use crate::leaks::search_everything;
-use crate::stage::{ACCOUNT, PATIENCE, Stage, eventually};
+use crate::stage::{ACCOUNT, Operator, PATIENCE, Stage, eventually};
 
 pub async fn with_one(_: Scene) -> Result<()> {
     Stage::alone(async |stage| no_older_lands_over_a_newer(stage, 1).await).await
@@ -40,7 +40,10 @@ const PAUSES: u32 = 4;
 /// Short enough that nothing is given up.
 const HELD_SHORTLY: Duration = Duration::from_secs(1);
 
-/// A write is given up after 2 s, and tried again with a grant that may be newer, and 4 s of patience: by then all are due again.
+/// How long an operator waits for the answer to a write at first.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(2);
+
+/// A write is given up after [`GIVEN_UP_AFTER`], and tried again with a grant that may be newer, and 4 s of patience: by then all are due again.
 const HELD: Duration = Duration::from_secs(5);
 
 /// For what has piled up, and the next grant.
@@ -50,9 +53,12 @@ async fn no_older_lands_over_a_newer(stage: &Stage, operators: usize) -> Result<
     let journal = Journal::begin(stage.secrets.clone()).await?;
     // Otherwise the API server would drop most of what has been given up before it comes to it.
     let gate = Gate::losing_ends(stage.plane.url()).await?;
-    let mut running = Vec::new();
+    let mut running = Vec::<(Operator, String)>::new();
     for _ in 0..operators {
-        running.push(stage.operator_at(&gate.url(), &[]).await?);
+        let operator = stage.operator_at(&gate.url(), &[]).await?;
+        operator.ready().await?;
+        let credential = new_credential(stage, &running)?;
+        running.push((operator, credential));
     }
     let names: Vec<_> = (1..=HASTY + CROWD).map(|n| format!("request-{n}")).collect();
     let (hasty, crowd) = names.split_at(usize::try_from(HASTY)?);
@@ -63,19 +69,22 @@ async fn no_older_lands_over_a_newer(stage: &Stage, operators: usize) -> Result<
     for name in &names {
         stage.ready(name).await?;
     }
+    let mut holds = Vec::new();
     for pause in 0..PAUSES {
         // Nothing goes to a held server on a new connection. So first the crowd makes the operators open many, which the hasty then have.
         let now = format!("pause {pause}");
         try_join_all(crowd.iter().map(|name| stage.annotate(name, "playbackgrant.dev/refresh-requested-at", &now))).await?;
         hold(stage, HELD_SHORTLY).await;
         tokio::time::sleep(HELD_SHORTLY).await;
+        holds.push(Timestamp::from_millisecond(i64::try_from(unix_millis())?)?);
         hold(stage, HELD).await;
         tokio::time::sleep(BETWEEN).await;
     }
     for name in &names {
         stage.ready(name).await?;
     }
-    for operator in running {
+    let given_up = given_up(&running, &patches(stage)?, &holds)?;
+    for (operator, _) in running {
         ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
     }
 
@@ -86,7 +95,7 @@ async fn no_older_lands_over_a_newer(stage: &Stage, operators: usize) -> Result<
     let (ahead, back) = (steps.iter().filter(|(from, to)| from < to).count(), steps.iter().filter(|(from, to)| to < from).count());
     eprintln!(
         "{operators} operator(s): {} versions of {} Secrets, {ahead} times with a newer grant than before, {back} times with an older; \
-         {conflicts} of {} patches met another version",
+         {conflicts} of {} patches met another version; by operator and hold: {given_up:?}",
         versions.len(),
         names.len(),
         patches.len()
@@ -95,6 +104,11 @@ async fn no_older_lands_over_a_newer(stage: &Stage, operators: usize) -> Result<
     ensure!(back == 0, "{back} times an older grant landed over a newer one, asked for up to {furthest:?} earlier");
     ensure!(ahead >= hasty.len(), "grants were replaced only {ahead} times");
     ensure!(conflicts > 0, "no patch met another version: this test shows nothing");
+    for (n, by_hold) in (1..).zip(&given_up) {
+        ensure!(by_hold.iter().all(|hold| hold.told > 0), "not each hold made operator {n} give up a write: {by_hold:?}");
+        // Where two operators' patches meet, it is chance whose lands.
+        ensure!(by_hold.iter().any(|hold| hold.landed > 0), "nothing landed of what operator {n} had given up: {by_hold:?}");
+    }
     search_everything(&stage.plane).await.map(drop)
 }
 
@@ -109,6 +123,50 @@ fn patches(stage: &Stage) -> Result<Vec<AuditedRequest>> {
     let user = service_account_user(ACCOUNT.0, ACCOUNT.1);
     let query = AuditQuery { user: Some(&user), verb: Some("patch"), resource: Some("secrets"), ..AuditQuery::default() };
     stage.plane.audit_log().requests(&query)
+}
+
+/// Writes that an operator says it has given up, those of them that the API server served all the same, and those of these that landed.
+#[derive(Clone, Copy, Debug, Default)]
+struct GivenUp {
+    told: usize,
+    served: usize,
+    landed: usize,
+}
+
+/// Of each operator in each hold.
+fn given_up(running: &[(Operator, String)], patches: &[AuditedRequest], holds: &[Timestamp]) -> Result<Vec<Vec<GivenUp>>> {
+    let mut by_operator = Vec::new();
+    for (operator, credential) in running {
+        let mut by_hold = vec![GivenUp::default(); holds.len()];
+        for line in operator.log()?.lines().filter(|line| line.contains("is failing: could not update Secret ")) {
+            let Some((before, _)) = line.split_once(": no complete answer in time") else { continue };
+            let name = before.rsplit('/').next().unwrap_or_default();
+            let told: Timestamp = before.split_whitespace().next().unwrap_or_default().parse()?;
+            // It tells as soon as its status is written, and patches nothing in between. So a patch that was under way within the limit before was
+            // given up: had it been answered, the next one would not be given up yet.
+            let before = told.checked_sub(GIVEN_UP_AFTER)?;
+            let is_given_up = |patch: &&AuditedRequest| {
+                patch.credential == *credential && patch.name == name && patch.received.0 < told && patch.answered.0 > before
+            };
+            let codes: Vec<_> = patches.iter().filter(is_given_up).map(|patch| patch.code).collect();
+            let begun = holds.iter().filter(|begin| **begin <= told).count();
+            if let Some(given_up) = begun.checked_sub(1).and_then(|hold| by_hold.get_mut(hold)) {
+                given_up.told += 1;
+                given_up.served += usize::from(!codes.is_empty());
+                given_up.landed += usize::from(!codes.is_empty() && codes.iter().all(|code| *code == 200));
+            }
+        }
+        by_operator.push(by_hold);
+    }
+    Ok(by_operator)
+}
+
+/// What the token is known by of the operator that was started last.
+fn new_credential(stage: &Stage, others: &[(Operator, String)]) -> Result<String> {
+    let user = service_account_user(ACCOUNT.0, ACCOUNT.1);
+    let asked = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })?;
+    let new = asked.into_iter().filter(|asked| others.iter().all(|(_, other)| *other != asked.credential));
+    new.max_by_key(|asked| asked.received.0).map(|asked| asked.credential).context("the audit log doesn't tell the operators apart")
 }
 
 /// One Secret as it stood.

@@ -24,6 +24,8 @@ pub struct AuditedRequest {
     pub verb: String,
     /// The user; of a service account as [`service_account_user`](crate::service_account_user) spells it.
     pub user: String,
+    /// What tells one token of the user from another; empty where the user has shown none.
+    pub credential: String,
     /// Path and query.
     pub uri: String,
     /// The client's name for itself.
@@ -40,6 +42,8 @@ pub struct AuditedRequest {
     pub code: i32,
     /// When the request arrived.
     pub received: MicroTime,
+    /// When it was answered; of a watch, when its answer started.
+    pub answered: MicroTime,
 }
 
 /// Which requests to look at; absent fields match everything.
@@ -132,11 +136,20 @@ struct Event {
     #[serde(default)]
     response_status: ResponseStatus,
     request_received_timestamp: MicroTime,
+    stage_timestamp: MicroTime,
 }
 
 #[derive(Deserialize)]
 struct User {
     username: String,
+    #[serde(default)]
+    extra: Extra,
+}
+
+#[derive(Default, Deserialize)]
+struct Extra {
+    #[serde(default, rename = "authentication.kubernetes.io/credential-id")]
+    credential: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -161,6 +174,7 @@ impl Event {
             audit_id: self.audit_id,
             verb: self.verb,
             user: self.user.username,
+            credential: self.user.extra.credential.concat(),
             uri: self.request_uri,
             user_agent: self.user_agent,
             resource,
@@ -169,6 +183,7 @@ impl Event {
             name,
             code: self.response_status.code,
             received: self.request_received_timestamp,
+            answered: self.stage_timestamp,
         }
     }
 }
