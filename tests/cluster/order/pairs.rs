@@ -148,6 +148,9 @@ async fn by_uid(client: Client, write: Write) -> Result<usize> {
 }
 
 /// By the operator's own patch, and the rule that goes with it: who meets another version looks, and writes over an earlier grant only.
+///
+/// The rule is this test's own copy: it shows that such a rule is enough, not that the operator keeps it. The operator's own is run by the tests of
+/// whole operators, `order::with_…`.
 async fn by_version(client: Client, write: Write) -> Result<usize> {
     let Write { namespace, meta, order, issue_time } = write;
     let server = ApiServer::new(client).within(PATIENCE);
