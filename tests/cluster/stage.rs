@@ -254,6 +254,14 @@ impl Operator {
         Ok((answer.status().as_u16(), answer.text().await?))
     }
 
+    /// How many of its calls of the Media API have ended, by its own count.
+    pub async fn media_calls(&self) -> Result<u64> {
+        let (status, metrics) = self.get("/metrics").await?;
+        ensure!(status == 200, "/metrics: {status}");
+        let counters = metrics.lines().filter(|line| line.starts_with("playback_grant_media_api_requests_total{"));
+        counters.map(|line| Ok(line.rsplit(' ').next().unwrap_or_default().parse::<u64>()?)).sum()
+    }
+
     /// Waits until it says that it is ready.
     pub async fn ready(&self) -> Result<()> {
         let get = async || Ok(self.get("/readyz").await.map_or(0, |(status, _)| status));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use playback_grant_testbed::Stopwatch;
+use playback_grant_testbed::{AuditedRequest, Stopwatch};
 use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, test};
@@ -37,20 +37,41 @@ fn calls(stage: &Stage) -> Vec<u64> {
     (1..).zip(NAMES).map(|(n, _)| stage.calls(n)).collect()
 }
 
-/// What holds however many operators there are, `at_once` of them at the most. `before`: the calls before it was looked on.
-fn ensure_harmless(stage: &Stage, observed: &Observed, before: &[u64], most: u64, at_once: u64) -> Result<()> {
+/// What there was before it was looked on.
+struct Before {
+    calls: Vec<u64>,
+    asked: Option<AuditedRequest>,
+}
+
+impl Before {
+    async fn now(stage: &Stage) -> Result<Self> {
+        Ok(Self { calls: calls(stage), asked: stage.last_asked().await? })
+    }
+}
+
+/// What holds however many operators there are, `at_once` of them at the most.
+async fn ensure_harmless(stage: &Stage, observed: &Observed, before: &Before, most: u64, at_once: u64) -> Result<()> {
     observed.ensure_fresh(NAMES)?;
     observed.ensure_told(NAMES, &[(&["Ready=True GrantIssued"], 0)])?;
-    let (mut all_calls, mut all_writes) = (0, 0);
-    for ((name, before), now) in NAMES.into_iter().zip(before).zip(calls(stage)) {
+    let asked = stage.asked(before.asked.as_ref()).await?;
+    let (mut all_calls, mut all_writes, mut all_statuses) = (0, 0, 0);
+    for ((name, before), now) in NAMES.into_iter().zip(&before.calls).zip(calls(stage)) {
         let (calls, writes) = (now - before, observed.writes(name));
+        let status = format!("patch playbackgrantrequests.status/{name}");
+        let statuses = asked.iter().filter(|asked| **asked == status).count() as u64;
         ensure!(calls <= most, "{calls} calls for {name}, at most {most} are needed");
         // A call brings one write at the most; those under way when the looking began were made before.
         ensure!(writes <= calls + at_once, "{name} was written {writes} times after {calls} calls");
+        // Each operator tells once of each grant that it writes or finds; two that write over each other's words would do so without end.
+        ensure!(statuses <= 2 * writes + 6, "{statuses} statuses of {name} were written for {writes} grants");
         all_calls += calls;
         all_writes += writes;
+        all_statuses += statuses;
     }
-    eprintln!("{} requests: {all_calls} calls ({most} for each are the most), {all_writes} writes, nothing expired", NAMES.len());
+    eprintln!(
+        "{} requests: {all_calls} calls ({most} for each are the most), {all_writes} writes, {all_statuses} statuses, nothing expired",
+        NAMES.len()
+    );
     Ok(())
 }
 
@@ -63,13 +84,26 @@ async fn at_once_for_a_minute(scene: Scene) -> Result<()> {
         operator.ready().await?;
     }
     all_ready(&stage, TTL, BEFORE).await?;
-    let (before, stopwatch) = (calls(&stage), Stopwatch::start());
+    let (before, stopwatch) = (Before::now(&stage).await?, Stopwatch::start());
+    let mut called = Vec::new();
+    for operator in &operators {
+        called.push(operator.media_calls().await?);
+    }
     let look_on = async {
         tokio::time::sleep(Duration::from_mins(1)).await;
         Ok(())
     };
     let observed = observe(&stage, look_on).await?;
-    ensure_harmless(&stage, &observed, &before, 2 * most_refreshes(TTL, BEFORE, stopwatch.elapsed())?, 2)
+    let most = 2 * most_refreshes(TTL, BEFORE, stopwatch.elapsed())?;
+    for (operator, before) in operators.iter().zip(called) {
+        let called = operator.media_calls().await? - before;
+        eprintln!("one of the two has called {called} times");
+        ensure!(called > 0, "one of the two has made no call: this test shows nothing");
+    }
+    for operator in operators {
+        ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+    }
+    ensure_harmless(&stage, &observed, &before, most, 2).await
 }
 
 /// How an operator goes.
@@ -86,7 +120,7 @@ async fn a_rolling_replacement(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let mut operator = (stage.operator().await?, Stopwatch::start());
     all_ready(&stage, TTL, BEFORE).await?;
-    let before = calls(&stage);
+    let before = Before::now(&stage).await?;
     // Each operator in its own time calls as often as it would alone.
     let mut most = 0;
     let mut ended = |(operator, since): (Operator, Stopwatch)| {
@@ -109,6 +143,7 @@ async fn a_rolling_replacement(scene: Scene) -> Result<()> {
         Ok(())
     };
     let observed = observe(&stage, replace).await?;
-    ended(operator)?;
-    ensure_harmless(&stage, &observed, &before, most, 1)
+    let last = ended(operator)?;
+    ensure!(last.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+    ensure_harmless(&stage, &observed, &before, most, 1).await
 }
