@@ -1,5 +1,6 @@
 //! An API server that refuses to store a grant: the right reason in the server's own words, no storm, and recovery by itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -8,18 +9,20 @@ use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, Val
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use playback_grant_testbed::{AuditQuery, service_account_user};
+use playback_grant_testbed::{AuditQuery, Stopwatch, service_account_user};
 use serde_json::{Value, json};
 
-use crate::harness::{ClusterTest, Scene, test};
+use crate::harness::{ClusterTest, Scene, in_project, test};
 use crate::leaks::search_everything;
-use crate::stage::{ACCOUNT, Operator, Stage, conditions, data, ensure_names, eventually, status};
+use crate::stage::{ACCOUNT, Operator, Stage, conditions, data, described, ensure_names, eventually, status};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
         test("refusals::a_quota_is_tried_less_and_less_often", a_quota_is_tried_less_and_less_often),
         test("refusals::an_admission_policy_that_denies", an_admission_policy_that_denies),
         test("refusals::a_role_that_is_taken_away_and_given_back", a_role_that_is_taken_away_and_given_back),
+        test("refusals::a_binding_that_is_taken_away_and_given_back", a_binding_that_is_taken_away_and_given_back),
+        test("refusals::short_grants_that_are_denied", short_grants_that_are_denied),
         test("refusals::a_secret_that_others_have_filled", a_secret_that_others_have_filled),
         test("refusals::a_namespace_that_terminates_is_asked_once", a_namespace_that_terminates_is_asked_once),
     ]
@@ -38,16 +41,29 @@ fn long() -> Value {
     json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})
 }
 
-/// Looks on while a write is refused. Checks what is told, how often the write is tried, and that its grant isn't asked for again.
+/// Due every 2 s: while a write is refused, too.
+fn short() -> Value {
+    json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 4})
+}
+
+/// How often the operator has asked for that so far.
+async fn times(stage: &Stage, what: &str) -> Result<usize> {
+    Ok(stage.asked(None).await?.iter().filter(|asked| *asked == what).count())
+}
+
+const STATUS: &str = "patch playbackgrantrequests.status/lobby";
+
+/// Looks on while a write is refused. Checks what is told and how often, how often the write is tried, and that its grant isn't asked for again.
 async fn refused(stage: &Stage, told: [&str; 3], write: &str, words: &[&str]) -> Result<()> {
     let request = stage.reaches("lobby", "told of the refusal", |request| conditions(request) == told).await?;
     ensure_names(&request, "RefreshFailing", words)?;
-    let tries = async || Ok::<_, anyhow::Error>(stage.asked(None).await?.iter().filter(|asked| *asked == write).count());
-    let (before, calls) = (tries().await?, stage.calls(1));
+    let before = (times(stage, write).await?, times(stage, STATUS).await?, stage.calls(1));
     tokio::time::sleep(LOOKED_ON).await;
-    let tries = tries().await? - before;
+    let (tries, statuses) = (times(stage, write).await? - before.0, times(stage, STATUS).await? - before.1);
     ensure!((1..=MOST_TRIES).contains(&tries), "{write} was tried {tries} times in {LOOKED_ON:?}");
-    ensure!(stage.calls(1) == calls, "a grant that could not be written was asked for {} times", stage.calls(1) - calls);
+    // A try that fails like the last is nothing to tell.
+    ensure!(statuses <= 1, "the status was written {statuses} times for {tries} tries");
+    ensure!(stage.calls(1) == before.2, "a grant that could not be written was asked for {} times", stage.calls(1) - before.2);
     let request = stage.requests.get("lobby").await?;
     ensure!(conditions(&request) == told, "it was told otherwise meanwhile: {:?}", conditions(&request));
     Ok(())
@@ -121,6 +137,14 @@ async fn an_admission_policy_that_denies(scene: Scene) -> Result<()> {
     Ok(())
 }
 
+/// The operator by the account of that name in the namespace itself, whose rights are nobody else's.
+async fn operator_of_the_namespace(stage: &Stage) -> Result<Operator> {
+    let kubeconfig = stage.plane.service_account_kubeconfig(&stage.namespace, ACCOUNT.1).await?;
+    let launch = Operator::launch(&stage.plane, &stage.namespace).env("KUBECONFIG", kubeconfig);
+    let launch = launch.args(["--namespace", &stage.namespace, "--media-api-url", &stage.simulator.base_url()]);
+    Operator::start(launch).await
+}
+
 async fn a_role_that_is_taken_away_and_given_back(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     // An account of its own, whose rights to write Secrets stand in a Role of their own.
@@ -145,27 +169,28 @@ async fn a_role_that_is_taken_away_and_given_back(scene: Scene) -> Result<()> {
         });
         stage.plane.apply(&format!("{made}\n---\n{bound}"), &stage.namespace).await?;
     }
-    let kubeconfig = stage.plane.service_account_kubeconfig(&stage.namespace, ACCOUNT.1).await?;
-    let launch = Operator::launch(&stage.plane, &stage.namespace).env("KUBECONFIG", kubeconfig);
-    let launch = launch.args(["--namespace", &stage.namespace, "--media-api-url", &stage.simulator.base_url()]);
-    let operator = Operator::start(launch).await?;
+    let operator = operator_of_the_namespace(&stage).await?;
     stage.ready_request("lobby", 1, &long()).await?;
 
     let bindings: Api<RoleBinding> = Api::namespaced(stage.admin.clone(), &stage.namespace);
     let given = bindings.get("writes").await?;
     bindings.delete("writes", &DeleteParams::default()).await?;
     let user = service_account_user(&stage.namespace, ACCOUNT.1);
-    let patches = async || {
+    let patches = async |of: &str| {
+        // An answer may be a moment ahead of its line in the log; a later request's line isn't.
+        stage.last_asked().await?;
         let all = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })?;
-        Ok::<_, anyhow::Error>(all.iter().filter(|request| request.verb == "patch" && request.resource == "secrets").count())
+        Ok::<_, anyhow::Error>(all.iter().filter(|request| request.verb == "patch" && request.resource == of).count())
     };
     stage.annotate("lobby", REFRESH, "now").await?;
     let request = stage.reaches("lobby", "told that it may not write", |request| conditions(request) == LIVE_GRANT).await?;
     ensure_names(&request, "RefreshFailing", &["is forbidden", "cannot patch resource", "secrets", "covers until"])?;
-    let (before, calls) = (patches().await?, stage.calls(1));
+    let before = (patches("secrets").await?, patches("playbackgrantrequests").await?, stage.calls(1));
     tokio::time::sleep(LOOKED_ON).await;
-    let tries = patches().await? - before;
+    let (tries, statuses) = (patches("secrets").await? - before.0, patches("playbackgrantrequests").await? - before.1);
+    let calls = before.2;
     ensure!((1..=MOST_TRIES).contains(&tries) && stage.calls(1) == calls, "{tries} tries, {} calls", stage.calls(1) - calls);
+    ensure!(statuses <= 1, "the status was written {statuses} times for {tries} tries");
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "writes"},
         "roleRef": given.role_ref, "subjects": given.subjects});
     stage.plane.apply(&binding.to_string(), &stage.namespace).await?;
@@ -173,6 +198,86 @@ async fn a_role_that_is_taken_away_and_given_back(scene: Scene) -> Result<()> {
     ensure!(stage.calls(1) == calls, "the grant in hand wasn't what was written");
     ensure!(operator.get("/readyz").await?.0 == 200, "it isn't ready again");
     Ok(())
+}
+
+async fn a_binding_that_is_taken_away_and_given_back(scene: Scene) -> Result<()> {
+    /// After 1, 2, 4, 8, 16 s and each 30 s: 8 in a minute and a half, and one when the watch is back.
+    const MOST_WRITES: usize = 9;
+    let stage = Stage::set(&scene).await?;
+    stage.plane.create_service_account(&stage.namespace, ACCOUNT.1).await?;
+    let role = std::fs::read_to_string(in_project("deploy/manifests/role/role.yaml"))?.replace(ACCOUNT.0, &stage.namespace);
+    stage.plane.apply(&role, &stage.namespace).await?;
+    let operator = operator_of_the_namespace(&stage).await?;
+    stage.ready_request("lobby", 1, &short()).await?;
+
+    let bindings: Api<RoleBinding> = Api::namespaced(stage.admin.clone(), &stage.namespace);
+    bindings.delete(ACCOUNT.1, &DeleteParams::default()).await?;
+    let (stopwatch, calls) = (Stopwatch::start(), stage.calls(1));
+    // A watch that has begun goes on to its end.
+    let lacking = async || {
+        let log = operator.log()?;
+        let told = |watched: &str| log.lines().any(|line| line.contains("(403)") && line.contains(&format!("watched=\"{watched}\"")));
+        Ok(["requests", "secrets"].into_iter().filter(|watched| !told(watched)).collect::<Vec<_>>())
+    };
+    eventually("the log tells of each watch that it is forbidden", lacking, Vec::is_empty, Clone::clone).await?;
+    stage.request("kiosk", 2, &long()).await?;
+    tokio::time::sleep(LOOKED_ON).await;
+    let (forbidden_for, calls) = (stopwatch.elapsed(), stage.calls(1) - calls);
+    ensure!(stage.calls(2) == 0, "it was told of a request that it may not see");
+
+    stage.plane.apply(&role, &stage.namespace).await?;
+    for name in ["lobby", "kiosk"] {
+        stage.ready(name).await?;
+    }
+    let ready = async || Ok(operator.get("/readyz").await?.0);
+    eventually("it is ready again", ready, |status| *status == 200, |status| *status).await?;
+    // That it went is told by nothing but the watch of the Secrets.
+    let uid = stage.secrets.get("kiosk").await?.metadata.uid;
+    stage.delete_secret("kiosk").await?;
+    stage.holds("kiosk", "made again", |secret| secret.metadata.uid != uid).await?;
+    ensure!(stage.calls(2) == 1, "{} calls for a request that came meanwhile", stage.calls(2));
+    let user = service_account_user(&stage.namespace, ACCOUNT.1);
+    let asked = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })?;
+    let mut refused = BTreeMap::<String, usize>::new();
+    for asked in asked.iter().filter(|asked| asked.code == 403) {
+        *refused.entry(described(asked)).or_default() += 1;
+    }
+    eprintln!("in {forbidden_for:.1?} there were {calls} calls, and were refused: {refused:?}");
+    // At least half a second apart, but for the first few.
+    let most_watches = usize::try_from(forbidden_for.as_secs())? * 2 + 10;
+    for (what, times) in &refused {
+        let most = if what.starts_with("watch ") || what.starts_with("list ") { most_watches } else { MOST_WRITES };
+        ensure!(*times <= most, "{what} was refused {times} times in {forbidden_for:.1?}, at most {most} are borne");
+    }
+    for what in ["watch playbackgrantrequests/", "watch secrets/", "patch secrets/lobby", STATUS] {
+        ensure!(refused.contains_key(what), "{what} was never refused: {refused:?}");
+    }
+    ensure!(calls <= refused["patch secrets/lobby"] as u64 + 1, "{calls} calls for grants that could not be written: {refused:?}");
+    Ok(())
+}
+
+async fn short_grants_that_are_denied(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &short()).await?;
+    let bindings = deny_updates(&stage, json!({"expression": "false", "message": "no changes before the weekend"})).await?;
+    let denied = |request: &_| conditions(request).iter().any(|condition| condition == "RefreshFailing=True SecretWriteFailed");
+    stage.reaches("lobby", "told of the refusal", denied).await?;
+    let write = "patch secrets/lobby";
+    let before = (times(&stage, write).await?, times(&stage, STATUS).await?, stage.calls(1));
+    tokio::time::sleep(LOOKED_ON).await;
+    let (tries, statuses) = (times(&stage, write).await? - before.0, times(&stage, STATUS).await? - before.1);
+    let calls = stage.calls(1) - before.2;
+    eprintln!("while short grants were denied: {calls} calls, {tries} tries, {statuses} statuses");
+    // That which stands there has expired.
+    let request = stage.requests.get("lobby").await?;
+    ensure!(conditions(&request) == NO_GRANT, "it was told: {:?}", conditions(&request));
+    ensure!((1..=MOST_TRIES).contains(&tries), "{write} was tried {tries} times in {LOOKED_ON:?}");
+    // None is asked for before the last may be tried again.
+    ensure!((1..=tries as u64 + 1).contains(&calls), "{calls} calls for {tries} tries");
+    ensure!(statuses <= 3, "the status was written {statuses} times");
+    bindings.delete(&stage.namespace, &DeleteParams::default()).await?;
+    stage.ready("lobby").await.map(drop)
 }
 
 async fn a_secret_that_others_have_filled(scene: Scene) -> Result<()> {
@@ -204,13 +309,15 @@ async fn terminating(stage: &Stage) -> Result<()> {
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &long()).await?;
     stage.ready_request("kiosk", 2, &json!({"ttlSeconds": 6})).await?;
+    let created = times(stage, "create secrets/lobby").await?;
     Api::<Namespace>::all(stage.admin.clone()).delete("web", &DeleteParams::default()).await?;
     stage.delete_secret("lobby").await?;
     let told = |request: &_| conditions(request).first().is_some_and(|ready| ready == "Ready=False SecretWriteFailed");
     let request = stage.reaches("lobby", "told that its namespace terminates", told).await?;
     ensure_names(&request, "Ready", &["being terminated", "could not create", "Nothing can be created in a namespace that terminates"])?;
-    let tries = async || Ok::<_, anyhow::Error>(stage.asked(None).await?.iter().filter(|asked| *asked == "create secrets/lobby").count());
+    let tries = async || Ok::<_, anyhow::Error>(times(stage, "create secrets/lobby").await? - created);
     let before = (tries().await?, stage.calls(1));
+    ensure!(before == (1, 1), "it was tried {} times, with {} calls", before.0, before.1);
     tokio::time::sleep(LOOKED_ON).await;
     ensure!((tries().await?, stage.calls(1)) == before, "it was tried again: {} times, {} calls", tries().await?, stage.calls(1));
     // What is there may still be changed, and is kept fresh to the end.
