@@ -10,6 +10,7 @@ mod credentials;
 mod door;
 mod fights;
 mod harness;
+mod in_process;
 mod leaks;
 mod malformed;
 mod names;
@@ -48,6 +49,7 @@ fn tests() -> Vec<ClusterTest> {
         quiet::tests(),
         two::tests(),
         fights::tests(),
+        in_process::tests(),
         order::tests(),
         watches::tests(),
         reasons::tests(),
