@@ -5,29 +5,30 @@
 #
 # Exit code 1 when a mutant survives that tests/mutants/explained.txt doesn't explain.
 #
-# Each mutant meets the fast tests of the library first; what survives those meets all of them, with the simulation, and the Media API's. Where
-# only pure rooms are changed, only they are compiled for the fast tests: that is what makes an hour of a day.
+# Each mutant meets the fast tests of its own room first; what survives those meets all of the library, with the simulation, and the Media
+# API's. Where only pure rooms are changed, only they are compiled for the fast tests: that is what makes an hour of a day.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export LC_ALL=C
 
-# The pure core, and the client of the Media API with it.
-core=('src/lifecycle/*.rs' 'src/media/**/*.rs')
+# The pure core, and the client of the Media API with its lanes.
+lifecycle=('src/lifecycle/*.rs')
+media=('src/media/**/*.rs')
 # What the shell knows of Secrets: which news is newer, what a refusal means, what metadata prove, what stands in the data, what a patch says.
 rules=(src/controller/{secret_index,contents}.rs src/controller/api/{failure,meta,body}.rs)
 whole=yes
 if [ $# -gt 0 ]; then
-  core=() rules=() whole=
+  lifecycle=() media=() rules=() whole=
   for file in "$@"; do
     [ -f "$file" ] || { echo "error: there is no file $file" >&2; exit 2; }
-    case $file in src/lifecycle/*|src/media/*) core+=("$file") ;; *) rules+=("$file") ;; esac
+    case $file in src/lifecycle/*) lifecycle+=("$file") ;; src/media/*) media+=("$file") ;; *) rules+=("$file") ;; esac
   done
 fi
 
 tools=$(tools/cargo-tools.sh cargo-mutants)
 work=$PWD/target/mutants
 tree=$work/tree
-rm -rf "$tree" "$work/core" "$work/rules"
+rm -rf "$tree" "$work"/{lifecycle,media,rules}
 mkdir -p "$tree"
 git ls-files -z --cached --others --exclude-standard | { while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done; } \
   | xargs -0 cp --parents -t "$tree"
@@ -44,15 +45,15 @@ mutate() { # OUT ARGUMENT…: cargo-mutants exits 2 for survivors and 3 for time
 
 in_files() { printf -- '--file=%s\n' "$@"; }
 
-# NAME STRIPPED FILE…
+# NAME STRIPPED TESTS FILE…
 run() {
-  local name=$1 stripped=$2 files
-  shift 2
+  local name=$1 stripped=$2 tests=$3 files
+  shift 3
   [ $# -gt 0 ] || return 0
   mapfile -t files < <(in_files "$@")
   cp src/lib.rs "$work/lib.rs"
   [ -z "$stripped" ] || sed -i "/^pub mod \($stripped\);/d" src/lib.rs
-  mutate "$work/$name" "${files[@]}" --timeout 60 --cargo-arg=--lib -- -- --skip simulation --skip names::
+  mutate "$work/$name" "${files[@]}" --timeout 60 --cargo-arg=--lib -- -- "$tests" --skip simulation
   cp "$work/lib.rs" src/lib.rs
   if [ ! -f "$work/$name/mutants.out/outcomes.json" ]; then
     echo "nothing in these files can be mutated: $*"
@@ -66,11 +67,13 @@ run() {
   fi
 }
 
-run core 'cli\|controller\|simulator\|telemetry' "${core[@]}"
-run rules '' "${rules[@]}"
+pure='cli\|controller\|simulator\|telemetry'
+run lifecycle "$pure" lifecycle:: "${lifecycle[@]}"
+run media "$pure" media:: "${media[@]}"
+run rules '' controller:: "${rules[@]}"
 
 # A survivor's name without the place, which any line before it would change.
-survivors() { cat "$work"/{core,rules}/mutants.out/missed.txt 2>/dev/null | sed -E 's/^([^:]+):[0-9]+:[0-9]+: /\1: /' | sort; }
+survivors() { cat "$work"/{lifecycle,media,rules}/mutants.out/missed.txt 2>/dev/null | sed -E 's/^([^:]+):[0-9]+:[0-9]+: /\1: /' | sort; }
 known() { grep -v '^ \|^#\|^$' "$explained" | sort; }
 
 python3 - "$work" <<'PYTHON'
@@ -84,7 +87,7 @@ for path in glob.glob(sys.argv[1] + "/*/fast.json"):
 print(f"{total} mutants, by the fast tests: " + ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items())))
 PYTHON
 printf '%d survive all tests\n' "$(survivors | grep -c .)"
-if grep -h . "$work"/{core,rules}/mutants.out/timeout.txt 2>/dev/null; then echo 'these ran into the time limit, which counts as caught'; fi
+if grep -h . "$work"/{lifecycle,media,rules}/mutants.out/timeout.txt 2>/dev/null; then echo 'these ran into the time limit, which counts as caught'; fi
 unexplained=$(comm -23 <(survivors) <(known))
 if [ -n "$unexplained" ]; then
   printf '%s\n' "$unexplained"
