@@ -17,8 +17,19 @@ const HEADROOM: Duration = Duration::from_hours(1);
 /// Instants come from `CLOCK_BOOTTIME`, which neither jumps nor stops while the machine sleeps: a grant ages in a sleeping machine too.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
+    source: Source,
     shift: Option<&'static Shift>,
 }
+
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Machine,
+    /// The async runtime's, which a test may hold: time passes there when everybody waits. With where it stood at first.
+    Runtime(tokio::time::Instant),
+}
+
+/// What the wall clock of a simulation shows at its start.
+const SIMULATED_START: Timestamp = Timestamp::constant(1_798_761_600, 0);
 
 /// By how much a clock differs from the machine's. What the programs can't be shown otherwise: the wall clock set, the machine asleep.
 #[derive(Debug, Default)]
@@ -43,12 +54,19 @@ impl Shift {
 
 impl Clock {
     /// The machine's own clocks.
-    pub const MACHINE: Self = Self { shift: None };
+    pub const MACHINE: Self = Self { source: Source::Machine, shift: None };
+
+    /// The clocks of a simulation, which begins now: those of the async runtime that this is called in.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the one module that reads clocks")]
+    pub fn simulated(shift: &'static Shift) -> Self {
+        Self { source: Source::Runtime(tokio::time::Instant::now()), shift: Some(shift) }
+    }
 
     /// Clocks that differ from the machine's by `shift`, which may change while they are read.
     #[must_use]
     pub const fn shifted(shift: &'static Shift) -> Self {
-        Self { shift: Some(shift) }
+        Self { source: Source::Machine, shift: Some(shift) }
     }
 
     /// The instant now, and what the wall clock says of it.
@@ -60,9 +78,13 @@ impl Clock {
     /// The instant now.
     #[must_use]
     pub fn instant(self) -> Instant {
-        let since_boot = clock_gettime(ClockId::Boottime);
-        let since_boot =
-            Duration::new(u64::try_from(since_boot.tv_sec).unwrap_or_default(), u32::try_from(since_boot.tv_nsec).unwrap_or_default());
+        let since_boot = match self.source {
+            Source::Runtime(start) => start.elapsed(),
+            Source::Machine => {
+                let since_boot = clock_gettime(ClockId::Boottime);
+                Duration::new(u64::try_from(since_boot.tv_sec).unwrap_or_default(), u32::try_from(since_boot.tv_nsec).unwrap_or_default())
+            }
+        };
         let slept = self.shift.map_or(0, |shift| shift.slept_seconds.load(Ordering::SeqCst));
         Instant::after_start(HEADROOM + since_boot + Duration::from_secs(slept))
     }
@@ -72,7 +94,11 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the one module that reads clocks")]
     pub fn wall(self) -> Timestamp {
         let set = self.shift.map_or(0, |shift| shift.wall_seconds.load(Ordering::SeqCst));
-        Timestamp::now() + SignedDuration::from_secs(set)
+        let wall = match self.source {
+            Source::Runtime(start) => SIMULATED_START + start.elapsed(),
+            Source::Machine => Timestamp::now(),
+        };
+        wall + SignedDuration::from_secs(set)
     }
 }
 
@@ -91,6 +117,19 @@ mod tests {
         assert!(
             Clock::MACHINE.instant().before(Duration::from_secs(59)).since(Instant::after_start(Duration::ZERO)) > Duration::from_mins(58)
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_simulations_clocks_go_with_its_timers() {
+        let shift: &'static Shift = Box::leak(Box::default());
+        let clock = Clock::simulated(shift);
+        let before = clock.now();
+        tokio::time::sleep(Duration::from_hours(2)).await;
+        let after = clock.now();
+        assert_eq!(after.instant.since(before.instant), Duration::from_hours(2));
+        assert_eq!(after.wall.duration_since(before.wall), SignedDuration::from_hours(2));
+        shift.set_wall(-60);
+        assert_eq!(clock.wall(), after.wall - SignedDuration::from_secs(60));
     }
 
     #[test]

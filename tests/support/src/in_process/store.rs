@@ -150,7 +150,8 @@ impl Store {
         if revision < state.compacted {
             return Err(Refusal::too_old());
         }
-        Ok((state.changes.iter().filter(|change| change.revision > revision).cloned().collect(), state.revision))
+        let first = state.changes.partition_point(|change| change.revision <= revision);
+        Ok((state.changes[first..].to_vec(), state.revision))
     }
 
     /// Tells of each new revision.

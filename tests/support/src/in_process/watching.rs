@@ -10,10 +10,10 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use serde_json::{Value, json};
 
-use super::AnswerBody;
 use super::answer::{Form, response};
 use super::refusal::Refusal;
 use super::store::{Change, Kind, Selector, Store};
+use super::{AnswerBody, Held, released};
 
 /// What is watched, and in which form it is told.
 pub(super) struct Watched {
@@ -21,6 +21,7 @@ pub(super) struct Watched {
     pub(super) namespace: Option<String>,
     pub(super) selector: Selector,
     pub(super) form: Form,
+    pub(super) held: Held,
 }
 
 impl Watched {
@@ -59,6 +60,7 @@ pub(super) fn watch(store: Arc<Store>, watched: Watched, since: Option<u64>, sec
     let going_on = futures::stream::unfold((store, watched, changes, Some(since)), |(store, watched, mut changes, since)| async move {
         let mut since = since?;
         loop {
+            released(watched.held.clone()).await;
             changes.mark_unchanged();
             match store.changes_since(since) {
                 Err(refusal) => return Some((vec![failure(&refusal)], (store, watched, changes, None))),
