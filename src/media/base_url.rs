@@ -113,6 +113,8 @@ mod tests {
             ("ftp://media.twilio.com", NotHttp),
             ("mailto:planted-password", NotHttp),
             ("https://user:planted-password@media.twilio.com", HasUser),
+            ("https://planted-user@media.twilio.com", HasUser),
+            ("https://:planted-password@media.twilio.com", HasUser),
             ("https://media.twilio.com/?planted-password", HasQueryOrFragment),
             ("https://media.twilio.com/#planted-password", HasQueryOrFragment),
         ] {

@@ -184,7 +184,8 @@ mod tests {
     #[test]
     fn a_lifetime_is_between_1_and_60_seconds() {
         assert_eq!((0..=u8::MAX).filter(|&s| Ttl::from_seconds(s).is_some()).collect::<Vec<_>>(), (1..=60).collect::<Vec<_>>());
-        assert_eq!(Ttl::from_seconds(60).unwrap().duration().as_secs(), 60);
+        let longest = Ttl::from_seconds(60).unwrap();
+        assert_eq!((longest.seconds(), longest.duration().as_secs()), (60, 60));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-use super::{Grant, parse_error_code, parse_grant};
+use super::{Grant, GrantForm, parse_error_code, parse_grant};
 use crate::media::{CallFailure, PlayerStreamerSid};
 use proptest::prelude::*;
 use secrecy::ExposeSecret;
@@ -8,6 +8,16 @@ const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 
 fn parse(body: &str) -> Result<Grant, CallFailure> {
     parse_grant(body.as_bytes(), &PlayerStreamerSid::parse(SID).unwrap())
+}
+
+#[test]
+fn the_form_of_a_stored_grant_is_guessed_from_its_text() {
+    for json in [r#"{"a":1}"#, "[]", "12", "true"] {
+        assert_eq!(GrantForm::guess(json), GrantForm::Json, "{json}");
+    }
+    for text in ["planted", "", r#""quoted""#, r#" {"a":1}"#, r#"{"a":1}{"#] {
+        assert_eq!(GrantForm::guess(text), GrantForm::Text, "{text}");
+    }
 }
 
 #[test]
