@@ -72,6 +72,19 @@ fn one_that_is_made_immutable_again_and_again_stays_until_another_may_be_made() 
 }
 
 #[test]
+fn a_label_that_waits_to_be_put_right_is_not_told_while_nothing_is_missed() {
+    let mut scene = Scene::fresh();
+    scene.meta().labels.clear();
+    scene.meta().version.resource_version = "8".into();
+    scene.memory.verified = Some(scene.meta().version.clone());
+    scene.memory.repairs = Repairs { count: 1, last: Some(scene.now) };
+    let (report, look_at) = rest(&scene);
+    assert_eq!((conditions(&report), look_at), (shown(&[(Ready, "True", "GrantIssued")]), Some(scene.now + Duration::from_secs(1))));
+    scene.memory.repairs = Repairs::default();
+    assert!(matches!(step(&scene), Step::Patch { repair: true, .. }), "it would be put right at once otherwise");
+}
+
+#[test]
 fn a_fight_is_told_until_it_is_long_ago() {
     let mut scene = Scene::fresh();
     for _ in 0..10 {

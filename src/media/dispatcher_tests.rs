@@ -15,6 +15,7 @@ enum Does {
     Grant,
     Hang,
     Panic,
+    Refuse,
 }
 
 struct Stub(BTreeMap<&'static str, Does>);
@@ -27,15 +28,20 @@ impl IssueGrants for Stub {
                 Does::Grant => Ok(Grant::from_stored("{}", None).unwrap()),
                 Does::Hang => pending().await,
                 Does::Panic => panic!("a bug"),
+                Does::Refuse => Err(CallError { origin: "the Media API".into(), failure: CallFailure::ConnectionRefused }),
             }
         })
     }
 }
 
 fn start(does: &[(&'static str, Does)], max_in_flight: usize) -> (Arc<Dispatcher>, UnboundedReceiver<Event>) {
+    start_at(Clock::MACHINE, does, max_in_flight)
+}
+
+fn start_at(clock: Clock, does: &[(&'static str, Does)], max_in_flight: usize) -> (Arc<Dispatcher>, UnboundedReceiver<Event>) {
     let (told, events) = unbounded_channel();
     let issuer = Arc::new(Stub(does.iter().copied().collect()));
-    let dispatcher = Dispatcher::new(issuer, Clock::MACHINE, max_in_flight, move |event| told.send(event).unwrap());
+    let dispatcher = Dispatcher::new(issuer, clock, max_in_flight, move |event| told.send(event).unwrap());
     tokio::spawn(dispatcher.clone().run());
     (dispatcher, events)
 }
@@ -55,9 +61,14 @@ fn order(caller: &str, user: &str, deadline: u64) -> Order {
     }
 }
 
+/// The next event. What comes at all comes in milliseconds.
+async fn next(events: &mut UnboundedReceiver<Event>) -> Event {
+    tokio::time::timeout(Duration::from_secs(20), events.recv()).await.expect("nothing comes").unwrap()
+}
+
 async fn answered(events: &mut UnboundedReceiver<Event>) -> (String, Result<Grant, CallError>) {
     loop {
-        if let Event::Answered { order, result, .. } = events.recv().await.unwrap() {
+        if let Event::Answered { order, result, .. } = next(events).await {
             return (order.caller.to_string(), result);
         }
     }
@@ -67,7 +78,7 @@ async fn answered(events: &mut UnboundedReceiver<Event>) -> (String, Result<Gran
 async fn an_answer_comes_back_with_what_it_is_for() {
     let (dispatcher, mut events) = start(&[("a", Does::Grant)], 8);
     dispatcher.order(order("one", "a", 1));
-    let Some(Event::Answered { order, lane, result, .. }) = events.recv().await else { panic!("no answer") };
+    let Event::Answered { order, lane, result, .. } = next(&mut events).await else { panic!("no answer") };
     assert_eq!((&*order.caller, order.tag.as_str(), lane), ("one", "for one", order.credentials.fingerprint()));
     assert_eq!(result.unwrap().grant.expose_secret(), "{}");
     assert_eq!(dispatcher.state().in_flight, 0);
@@ -134,4 +145,40 @@ async fn a_new_order_takes_the_place_of_the_callers_old_one() {
     dispatcher.order(order("one", "works", 1));
     assert!(answered(&mut events).await.1.is_ok());
     assert_eq!(dispatcher.state().in_flight, 0);
+}
+
+#[tokio::test]
+async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
+    let (dispatcher, mut events) = start(&[("refused", Does::Refuse)], 8);
+    for caller in ["one", "two"] {
+        dispatcher.order(order(caller, "refused", 1));
+    }
+    let waits = Order {
+        waiting: Waiting { hold: Hold::Own(Clock::MACHINE.instant() + Duration::from_mins(1)), ..order("three", "refused", 2).waiting },
+        ..order("three", "refused", 2)
+    };
+    dispatcher.order(waits);
+    assert_eq!(dispatcher.closure(&Caller::from("three")), None);
+    let told = loop {
+        if let Event::LaneClosed { class, waiting } = next(&mut events).await {
+            break (class, waiting);
+        }
+    };
+    assert_eq!(told, (FailureClass::Unavailable, vec![Caller::from("three")]));
+    assert_eq!(dispatcher.closure(&Caller::from("three")), Some((FailureClass::Unavailable, false)));
+    assert_eq!(dispatcher.closure(&Caller::from("nobody")), None);
+}
+
+#[tokio::test]
+async fn after_a_sleep_of_the_machine_a_look_is_taken_when_it_is_woken() {
+    let shift: &'static crate::clock::Shift = Box::leak(Box::default());
+    let clock = Clock::shifted(shift);
+    let (dispatcher, mut events) = start_at(clock, &[("works", Does::Grant)], 8);
+    let held = Waiting { hold: Hold::Own(clock.instant() + Duration::from_mins(5)), ..order("one", "works", 1).waiting };
+    dispatcher.order(Order { waiting: held, ..order("one", "works", 1) });
+    tokio::task::yield_now().await;
+    shift.sleep(600);
+    assert!(events.try_recv().is_err());
+    dispatcher.wake();
+    assert_eq!(answered(&mut events).await.0, "one");
 }
