@@ -86,7 +86,7 @@ impl Situation<'_> {
         self.is_held().then(|| Cause {
             reason: Reason::SecretWriteFailed,
             message: format!(
-                "Secret {} can't be changed, for others made it immutable or of another type; it was deleted to be made again, and stays until its finalizers are gone (metadata.finalizers). Take them off, or choose another name in spec.secret.name",
+                "Secret {} can't be changed, for others made it immutable or of another type; it is being deleted, to be made again, and stays until its finalizers are gone (metadata.finalizers). Take them off, or choose another name in spec.secret.name",
                 self.secret_path()
             ),
             progress: Progress::Stalled,

@@ -6,7 +6,8 @@
 # Exit code 1 when a mutant survives that tests/mutants/explained.txt doesn't explain.
 #
 # Each mutant meets the fast tests of its own room first; what survives those meets all of the library, also the simulation (but for the
-# client's, which has no part in it), and those of the client against the simulator. Where only pure rooms are changed, only they are compiled for the fast tests: that is what makes an hour of a day.
+# client's, which has no part in it), and those of the client against the simulator. Where only pure rooms are changed, only they are compiled
+# for the fast tests: that is what makes an hour of a day.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 export LC_ALL=C
