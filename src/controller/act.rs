@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::Context;
-use super::api::{ApiFailure, ApiServer, ReadSecret};
+use super::api::{ApiFailure, ApiServer, Gone, ReadSecret};
 use super::contents::{held_grant, token_is_intact};
 use super::registry::ObjectName;
 use super::signing::{NotSigned, signed};
 use super::withhold::withhold;
 use crate::api::ValidSpec;
-use crate::lifecycle::{Identity, Ordered, SecretMeta, SecretOrder, SecretVersion, Step};
+use crate::lifecycle::{Attempt, Identity, Ordered, SecretMeta, SecretOrder, SecretVersion, SecretView, Step};
 use crate::media::GrantCall;
 use crate::media::dispatcher::Order;
 use crate::media::lane::{Caller, Waiting};
@@ -55,7 +55,7 @@ impl Actor<'_> {
         match found {
             Ok(meta) => self.present(meta),
             Err(ApiFailure::NotFound) => context.secrets.absent(self.target()),
-            Err(failure) => self.troubled("look at", &spec.secret_name, &failure),
+            Err(failure) => self.troubled(LOOK_AT, &spec.secret_name, &failure),
         }
     }
 
@@ -78,7 +78,7 @@ impl Actor<'_> {
                 self.present(meta);
             }
             Err(ApiFailure::NotFound) => context.secrets.absent(self.target()),
-            Err(failure) => self.troubled("read", &spec.secret_name, &failure),
+            Err(failure) => self.troubled(READ, &spec.secret_name, &failure),
         }
     }
 
@@ -87,7 +87,7 @@ impl Actor<'_> {
         let read = self.context.credentials.read(&name, self.limit()).await;
         self.context.registry.with(self.caller, |memory| memory.credentials_read(read.is_ok()));
         if let Err(failure) = read {
-            self.troubled("read", &name.name, &failure);
+            self.troubled(READ, &name.name, &failure);
         }
     }
 
@@ -98,7 +98,7 @@ impl Actor<'_> {
             let now = self.context.clock.instant();
             self.context.registry.with(self.caller, |memory| memory.restored(now));
         }
-        self.written("create", answer, (order, token.as_ref()), false);
+        self.written(answer, None, (order, token.as_ref()), false);
     }
 
     async fn patch(&self, version: &SecretVersion, order: &SecretOrder, repair: bool) {
@@ -108,7 +108,7 @@ impl Actor<'_> {
             self.context.registry.with(self.caller, |memory| memory.unpatchable = Some(version.clone()));
             return;
         }
-        self.written("update", answer, (order, token.as_ref()), repair);
+        self.written(answer, Some(version), (order, token.as_ref()), repair);
     }
 
     /// The token that the order asks for, if it asks for one and it can be signed.
@@ -117,12 +117,13 @@ impl Actor<'_> {
         let credentials = context.credentials.usable(&self.credentials_name());
         let signed = signed(order, credentials.as_deref(), context.clock.wall(), Nonce(rand::random()));
         if signed.as_ref().is_err_and(|why| *why == NotSigned::Impossible) {
-            self.troubled("sign an Access Token for", &spec.secret_name, &ApiFailure::Impossible);
+            self.troubled(SIGN, &spec.secret_name, &ApiFailure::Impossible);
         }
         signed
     }
 
-    fn written(&self, attempted: &str, answer: Result<SecretMeta, ApiFailure>, (order, token): Written<'_>, repair: bool) {
+    /// `version`: the one that was to be changed; `None`: the Secret was to be made.
+    fn written(&self, answer: Result<SecretMeta, ApiFailure>, version: Option<&SecretVersion>, (order, token): Written<'_>, repair: bool) {
         match answer {
             Ok(meta) => {
                 let now = self.context.clock.instant();
@@ -140,22 +141,38 @@ impl Actor<'_> {
                     tracing::info!(namespace, request = name, secret = self.spec.secret_name, "the Access Token is signed anew");
                 }
             }
-            Err(ApiFailure::NotFound) if attempted == "update" => self.context.secrets.absent(self.target()),
-            Err(ApiFailure::Conflict) => self.context.secrets.outdated(&self.target()),
-            Err(failure) => self.troubled_over(attempted, &self.spec.secret_name, &failure, token),
+            Err(ApiFailure::NotFound) if version.is_some() => self.context.secrets.absent(self.target()),
+            Err(ApiFailure::Conflict) => self.context.secrets.outdated(&self.target(), version),
+            Err(failure) => {
+                let attempted = if version.is_some() { UPDATE } else { CREATE };
+                self.troubled_over(attempted, &self.spec.secret_name, &failure, token);
+                self.overtaken(version);
+            }
+        }
+    }
+
+    /// What was refused may have been judged by a Secret that others have changed since: they said so before the refusal came.
+    fn overtaken(&self, version: Option<&SecretVersion>) {
+        let view = self.context.secrets.view(&self.target());
+        let present = if let SecretView::Present(meta) = &view { Some(&meta.version) } else { None };
+        if present != version {
+            let now = self.context.clock.instant();
+            self.context.registry.with(self.caller, |memory| memory.secret_changed(now));
         }
     }
 
     async fn replace(&self, version: &SecretVersion) {
         if let Err(failure) = self.delete(&self.spec.secret_name, version).await {
-            self.troubled("delete", &self.spec.secret_name, &failure);
+            self.troubled(DELETE, &self.spec.secret_name, &failure);
         }
     }
 
     async fn delete_stray(&self, name: &str, version: &SecretVersion) {
-        let Err(failure) = self.delete(name, version).await else {
-            // Nobody asks for it any more.
-            return self.context.secrets.abandon(&ObjectName::new(&self.identity.namespace, name));
+        let failure = match self.delete(name, version).await {
+            Ok(Gone::Yes) => return self.context.secrets.abandon(&ObjectName::new(&self.identity.namespace, name)),
+            // The watch tells what became of it.
+            Ok(Gone::No) => return,
+            Err(failure) => failure,
         };
         let now = self.context.clock.instant();
         let held = self.context.registry.with(self.caller, |memory| {
@@ -174,15 +191,20 @@ impl Actor<'_> {
         }
     }
 
-    async fn delete(&self, name: &str, version: &SecretVersion) -> Result<(), ApiFailure> {
+    async fn delete(&self, name: &str, version: &SecretVersion) -> Result<Gone, ApiFailure> {
         let Self { context, identity, .. } = self;
         let object = ObjectName::new(&identity.namespace, name);
         match self.server().delete(&identity.namespace, name, version).await {
-            Ok(true) | Err(ApiFailure::NotFound) => context.secrets.absent(object),
-            Ok(false) | Err(ApiFailure::Conflict) => context.secrets.outdated(&object),
-            Err(failure) => return Err(failure),
+            Ok(Gone::Yes) | Err(ApiFailure::NotFound) => {
+                context.secrets.absent(object);
+                Ok(Gone::Yes)
+            }
+            Ok(Gone::No) | Err(ApiFailure::Conflict) => {
+                context.secrets.outdated(&object, Some(version));
+                Ok(Gone::No)
+            }
+            Err(failure) => Err(failure),
         }
-        Ok(())
     }
 
     fn order(&self, ordered: Ordered, call: GrantCall, waiting: Waiting) {
@@ -218,12 +240,12 @@ impl Actor<'_> {
         ObjectName::new(&self.identity.namespace, &self.spec.secret_name)
     }
 
-    fn troubled(&self, attempted: &str, name: &str, failure: &ApiFailure) {
+    fn troubled(&self, attempted: Attempted, name: &str, failure: &ApiFailure) {
         self.troubled_over(attempted, name, failure, None);
     }
 
     /// `token`: the one that the server was told.
-    fn troubled_over(&self, attempted: &str, name: &str, failure: &ApiFailure, token: Option<&AccessToken>) {
+    fn troubled_over(&self, (attempt, attempted): Attempted, name: &str, failure: &ApiFailure, token: Option<&AccessToken>) {
         let now = self.context.clock.instant();
         let remedy = match failure {
             ApiFailure::Refused(_) | ApiFailure::Unchangeable(_) => "Mend what the server names; the operator tries again by itself",
@@ -234,10 +256,20 @@ impl Actor<'_> {
             let grant = memory.hand.iter().flat_map(|hand| [Some(&hand.grant.grant), hand.grant.playback_url.as_ref()]);
             let words = withhold(failure.words(), grant.flatten().chain(token.map(|token| &token.token)));
             let message = format!("could not {attempted} Secret {}/{name}: {words}. {remedy}", self.identity.namespace);
-            memory.troubled(message, failure.is_refusal(), matches!(failure, ApiFailure::Terminating(_)), now);
+            memory.troubled(attempt, message, failure.is_refusal(), matches!(failure, ApiFailure::Terminating(_)), now);
         });
     }
 }
+
+/// What was attempted, and in which words that is told.
+type Attempted = (Attempt, &'static str);
+
+const LOOK_AT: Attempted = (Attempt::Read, "look at");
+const READ: Attempted = (Attempt::Read, "read");
+const SIGN: Attempted = (Attempt::Write, "sign an Access Token for");
+const CREATE: Attempted = (Attempt::Write, "create");
+const UPDATE: Attempted = (Attempt::Write, "update");
+const DELETE: Attempted = (Attempt::Write, "delete");
 
 /// What was to be written: the order, and the token that was signed for it.
 type Written<'a> = (&'a SecretOrder, Option<&'a AccessToken>);

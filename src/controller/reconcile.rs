@@ -65,7 +65,7 @@ impl Request<'_> {
     /// Names the Secrets whose changes concern this request.
     fn follow(&self) {
         if let Ok(spec) = &self.spec {
-            self.context.registry.with(&self.caller, |memory| memory.concerns(&spec.secret_name));
+            self.context.registry.with(&self.caller, |memory| memory.concerns(&spec.secret_name, self.object.metadata.generation));
         }
         let name = |name: &str| ObjectName::new(&self.identity.namespace, name);
         let secrets = match &self.spec {

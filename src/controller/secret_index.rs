@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::registry::ObjectName;
-use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
-use crate::lifecycle::{Identity, SecretMeta, SecretView};
+use crate::api::names::annotation;
+use crate::lifecycle::{Identity, SecretMeta, SecretVersion, SecretView};
 
 /// The freshest that is known of each grant Secret.
 #[derive(Default)]
@@ -92,10 +92,12 @@ impl SecretIndex {
         state.secrets.insert(name, SecretView::Absent);
     }
 
-    /// What is known of the Secret isn't so any more: it has changed, or is another.
-    pub fn outdated(&self, name: &ObjectName) {
+    /// The Secret isn't what it was at `version` any more: it has changed, or is another. What is known of it that is newer stands.
+    /// `None`: nothing was known to be there.
+    pub fn outdated(&self, name: &ObjectName, version: Option<&SecretVersion>) {
         if let Some(view) = self.state().secrets.get_mut(name) {
             *view = match std::mem::replace(view, SecretView::NotLooked) {
+                SecretView::Present(meta) if version != Some(&meta.version) => SecretView::Present(meta),
                 SecretView::Present(meta) | SecretView::Outdated(meta) => SecretView::Outdated(meta),
                 SecretView::Absent | SecretView::NotLooked => SecretView::NotLooked,
             };
@@ -105,7 +107,7 @@ impl SecretIndex {
     /// Nobody asks for the Secret any more: it is forgotten, unless the watch tells when it goes.
     pub fn abandon(&self, name: &ObjectName) {
         let mut state = self.state();
-        let is_watched = matches!(state.secrets.get(name), Some(SecretView::Present(meta)) if is_labelled(meta));
+        let is_watched = matches!(state.secrets.get(name), Some(SecretView::Present(meta)) if meta.is_watched());
         if !is_watched {
             state.remove(name);
             state.gone.remove(name);
@@ -148,10 +150,6 @@ pub(super) fn owner(meta: &SecretMeta) -> Option<&str> {
     meta.annotations.get(annotation::OWNED_BY)?.split_once('/').map(|(owner, _)| owner)
 }
 
-fn is_labelled(meta: &SecretMeta) -> bool {
-    meta.labels.get(MANAGED_BY_LABEL).is_some_and(|value| value == MANAGED_BY)
-}
-
 /// Whether one resource version is newer than another. Kubernetes made them comparable in 1.35, and those of etcd always were; what can't be
 /// compared is taken as news when it differs.
 #[must_use]
@@ -165,6 +163,7 @@ pub fn is_newer(version: &str, known: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
     use crate::lifecycle::SecretVersion;
 
     fn meta(uid: &str, resource_version: &str) -> SecretMeta {
@@ -239,14 +238,14 @@ mod tests {
     fn what_is_outdated_is_known_until_it_is_looked_at() {
         let index = SecretIndex::default();
         index.present("web", meta("a", "10"));
-        index.outdated(&name());
+        index.outdated(&name(), Some(&meta("a", "10").version));
         assert_eq!(index.view(&name()), SecretView::Outdated(meta("a", "10")));
         assert!(!index.present("web", meta("a", "9")));
         assert!(index.present("web", meta("a", "10")), "a look has shown that it is as it was");
-        index.outdated(&name());
+        index.outdated(&name(), Some(&meta("a", "10").version));
         assert!(index.vanished("web", &meta("a", "11")));
         index.absent(name());
-        index.outdated(&name());
+        index.outdated(&name(), None);
         assert_eq!(index.view(&name()), SecretView::NotLooked);
     }
 

@@ -1,7 +1,7 @@
 //! Why all is not well, if it isn't.
 
 use super::fight::Fight;
-use super::memory::{Trouble, reason_of};
+use super::memory::{Attempt, Trouble, reason_of};
 use super::situation::{CredentialsView, LaneClosed, Situation, Target};
 use super::token::CannotSign;
 use crate::api::condition::Reason;
@@ -121,7 +121,8 @@ impl Situation<'_> {
     /// That is why there is none, until a write succeeds.
     fn lost_grant(&self) -> Option<Cause> {
         let trouble = self.seen.memory.trouble.as_ref().filter(|_| self.covered_until().is_none())?;
-        (trouble.refused || self.holds_unwritten_grant()).then(|| write_failed(trouble))
+        let is_refused_write = trouble.refused && trouble.attempt == Attempt::Write;
+        (is_refused_write || self.holds_unwritten_grant()).then(|| write_failed(trouble))
     }
 
     fn bad_credentials(&self) -> Option<Cause> {

@@ -14,8 +14,8 @@ use crate::media::GrantCall;
 use crate::media::lane::{Hold, Waiting};
 use crate::time::{Instant, Now};
 
-/// A foreign Secret is looked at again this often.
-const CONFLICT_LOOK: Duration = Duration::from_secs(10);
+/// A Secret that can't be written, and of which the watch doesn't tell, is looked at again this often.
+const IDLE_LOOK: Duration = Duration::from_secs(10);
 
 /// At most one forced call in this time.
 const FORCED_INTERVAL: Duration = Duration::from_secs(2);
@@ -108,7 +108,7 @@ fn withdrawn(memory: &Memory) -> Option<Decision> {
 impl Situation<'_> {
     fn step(&self) -> Option<Step> {
         if self.idle() {
-            let looks = self.conflict_look_at().is_some_and(|look_at| look_at <= self.now.instant) && self.may_ask_api_server();
+            let looks = self.idle_look_at().is_some_and(|look_at| look_at <= self.now.instant) && self.may_ask_api_server();
             // First the call: it would be made while the look is under way.
             return self.seen.memory.ordered.as_ref().map(|_| Step::Withdraw).or(looks.then_some(Step::Look));
         }
@@ -246,7 +246,7 @@ impl Situation<'_> {
     /// Whether it was found so long ago that there is no Secret that another may have made one since, which the watch doesn't show.
     fn absence_is_old(&self) -> bool {
         let looked = self.seen.memory.looked;
-        matches!(self.target, Target::Absent) && looked.is_none_or(|looked| self.now.instant.since(looked) >= CONFLICT_LOOK)
+        matches!(self.target, Target::Absent) && looked.is_none_or(|looked| self.now.instant.since(looked) >= IDLE_LOOK)
     }
 
     fn is_due(&self) -> bool {
@@ -269,11 +269,13 @@ impl Situation<'_> {
         self.seen.memory.last_forced.map(|last| last + FORCED_INTERVAL)
     }
 
-    fn conflict_look_at(&self) -> Option<Instant> {
-        match self.target {
-            Target::Foreign(_) => Some(self.seen.memory.looked.map_or(self.now.instant, |looked| looked + CONFLICT_LOOK)),
-            _ => None,
-        }
+    fn idle_look_at(&self) -> Option<Instant> {
+        let looks = match self.target {
+            Target::Foreign(_) => true,
+            Target::Ours(meta) => self.is_held() && !meta.is_watched(),
+            _ => false,
+        };
+        looks.then(|| self.seen.memory.looked.map_or(self.now.instant, |looked| looked + IDLE_LOOK))
     }
 
     fn look_at(&self) -> Option<Instant> {
@@ -285,7 +287,7 @@ impl Situation<'_> {
             self.covered_until(),
             // Until then it may be waiting to be written.
             self.hand.map(HeldGrant::expiry),
-            self.conflict_look_at(),
+            self.idle_look_at(),
             self.repair_at().filter(|_| !self.idle()),
             self.restore_at().filter(|_| !self.idle()),
             self.seen.memory.repairs.forgotten_at().filter(|_| !self.idle()),

@@ -3,7 +3,7 @@
 use super::super::testing::{Scene, at, backoff, claimed, conditions, failing, hand, rest, shown, step, usable};
 use super::*;
 use crate::api::condition::ConditionType::{Ready, RefreshFailing, Stalled};
-use crate::lifecycle::memory::Trouble;
+use crate::lifecycle::memory::{Attempt, Trouble};
 use crate::lifecycle::{SecretView, Subject};
 use crate::media::FailureClass;
 
@@ -42,7 +42,8 @@ fn a_foreign_secret_is_a_conflict_that_is_looked_at_every_ten_seconds() {
 fn nothing_is_asked_for_that_was_just_refused() {
     let mut scene = Scene::absent();
     let backoff = backoff(at(1005), true);
-    scene.memory.trouble = Some(Trouble { message: "forbidden".into(), refused: true, terminating: false, backoff });
+    scene.memory.trouble =
+        Some(Trouble { message: "forbidden".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff });
     assert_eq!(rest(&scene).1, Some(at(1005)));
     scene.memory.trouble.as_mut().unwrap().refused = false;
     assert!(matches!(step(&scene), Step::Order { .. }), "trouble of the server's own keeps no grant from being at hand");
@@ -192,6 +193,14 @@ fn what_cannot_be_patched_and_is_held_by_others_is_waited_for() {
     assert_eq!(conditions(&report), shown(&[(Ready, "True", "GrantIssued"), (RefreshFailing, "True", reason), (Stalled, "True", reason)]));
     assert!(report.status.conditions[2].message.contains("metadata.finalizers"));
     assert_eq!(look_at, Some(at(1015)), "the watch tells when it goes");
+    scene.meta().version.resource_version.push('1');
+    assert!(matches!(scene.decide(), Decision::Rest { .. }), "what others change of it doesn't make it changeable");
+    scene.memory.looked = Some(at(1000));
+    let labels = std::mem::take(&mut scene.meta().labels);
+    assert_eq!(rest(&scene).1, Some(at(1010)), "without its label the watch tells nothing");
+    scene.now = at(1010);
+    assert!(matches!(step(&scene), Step::Look));
+    (scene.now, scene.meta().labels) = (at(1002), labels);
     let mut expired = Scene { now: at(1020), ..scene };
     assert_eq!(rest(&expired).0.status.conditions[0].reason, reason, "nothing is asked for that can't be stored");
     expired.memory.ordered = Some(Ordered { subject: expired.subject(), refresh_request: None, forced: false });
@@ -256,7 +265,7 @@ fn a_secret_that_has_changed_is_looked_at_before_it_is_touched_and_covers_until_
     let mut scene = Scene::fresh();
     scene.secret = SecretView::Outdated(scene.meta().clone());
     assert!(matches!(step(&scene), Step::Look));
-    scene.memory.troubled("could not look".into(), false, false, at(1000));
+    scene.memory.troubled(Attempt::Write, "could not look".into(), false, false, at(1000));
     let (report, _) = rest(&scene);
     assert_eq!(report.status.conditions[0].reason, "GrantIssued", "its grant lives on");
     assert!(report.status.grant.is_some() && report.status.secret_name.is_some());

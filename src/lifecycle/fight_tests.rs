@@ -10,7 +10,7 @@ use crate::lifecycle::{Repairs, Restores};
 /// A Secret that has held the grant, and that others have deleted so often.
 fn deleted(times: u32) -> Scene {
     let mut scene = Scene::absent();
-    scene.memory.concerns("keynote");
+    scene.memory.concerns("keynote", Some(1));
     scene.memory.hand = Some(hand(1000));
     scene.memory.landed = Some(at(1000));
     for _ in 0..times {
@@ -45,10 +45,10 @@ fn one_that_is_deleted_again_and_again_is_made_again_less_and_less_often() {
 fn another_name_inherits_no_fight() {
     let mut scene = deleted(10);
     scene.memory.repairs = Repairs { count: 10, last: Some(scene.now) };
-    scene.memory.concerns("keynote");
+    scene.memory.concerns("keynote", Some(1));
     assert!(message(&scene).contains("is deleted by others"), "it is the same");
     // The advice that the message gives is followed.
-    scene.memory.concerns("another");
+    scene.memory.concerns("another", Some(1));
     assert!(matches!(step(&scene), Step::Create { restore: false, .. }));
     assert_eq!((scene.memory.repairs, scene.memory.restores), (Repairs::default(), Restores::default()));
     assert!(scene.memory.hand.is_some(), "the grant is any Secret's");

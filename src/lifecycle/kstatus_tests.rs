@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::testing::{Scene, at, backoff, failing, hand, rest};
-use super::{CredentialsView, Ordered, Trouble};
+use super::{Attempt, CredentialsView, Ordered, Trouble};
 use crate::media::FailureClass;
 
 fn kstatus(object: &Value) -> &'static str {
@@ -49,7 +49,13 @@ fn failed(mut scene: Scene, class: FailureClass, slow: bool) -> Scene {
 fn troubled(refused: bool) -> Scene {
     let mut scene = Scene::absent();
     scene.memory.hand = Some(hand(1000));
-    let trouble = Trouble { message: "exceeded quota".into(), refused, terminating: false, backoff: backoff(at(1005), refused) };
+    let trouble = Trouble {
+        message: "exceeded quota".into(),
+        refused,
+        attempt: Attempt::Write,
+        terminating: false,
+        backoff: backoff(at(1005), refused),
+    };
     scene.memory.trouble = Some(trouble);
     scene
 }

@@ -23,6 +23,8 @@ pub struct Memory {
     pub arrival: Instant,
     /// The name of the Secret that what is remembered of the Secret is about.
     pub secret: Option<String>,
+    /// The generation of the spec for which the Secret was written, or was to be.
+    pub generation: Option<i64>,
     /// The grant in hand.
     pub hand: Option<Arc<HeldGrant>>,
     /// The version of the Secret whose data is known to be what its annotations claim.
@@ -115,10 +117,21 @@ pub struct Trouble {
     pub message: String,
     /// Whether the server refused, rather than being in trouble itself.
     pub refused: bool,
+    /// What was attempted.
+    pub attempt: Attempt,
     /// Whether nothing can be written any more: the namespace terminates.
     pub terminating: bool,
     /// How long to wait.
     pub backoff: Backoff,
+}
+
+/// What the API server was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// To give what it has.
+    Read,
+    /// To take the grant's Secret.
+    Write,
 }
 
 impl Memory {
@@ -129,6 +142,7 @@ impl Memory {
         Self {
             arrival: now,
             secret: None,
+            generation: None,
             hand: None,
             verified: None,
             own_version: None,
@@ -155,15 +169,18 @@ impl Memory {
         }
     }
 
-    /// The spec names this Secret. What others did to the one that it named before is not held against this one, and nothing has landed here yet.
-    pub fn concerns(&mut self, secret: &str) {
-        if self.secret.as_deref() == Some(secret) {
+    /// The spec, of that generation, names this Secret. What others did to the one that it named before is not held against this one, and
+    /// nothing has landed here yet. What the API server refused of another spec it may take of this one.
+    pub fn concerns(&mut self, secret: &str, generation: Option<i64>) {
+        if self.secret.as_deref() != Some(secret) {
+            self.secret = Some(secret.to_owned());
+            (self.landed, self.landed_token) = (None, None);
+            (self.repairs, self.restores) = (Repairs::default(), Restores::default());
+        } else if self.generation == generation {
             return;
         }
-        self.secret = Some(secret.to_owned());
-        (self.landed, self.landed_token) = (None, None);
-        (self.repairs, self.restores) = (Repairs::default(), Restores::default());
-        // Nothing can be written under any name while the namespace terminates.
+        self.generation = generation;
+        // Nothing can be written for any spec while the namespace terminates.
         self.trouble.take_if(|trouble| !trouble.terminating);
     }
 
@@ -291,9 +308,9 @@ impl Memory {
     }
 
     /// The API server refused what was attempted, or left it unanswered.
-    pub fn troubled(&mut self, message: String, refused: bool, terminating: bool, now: Instant) {
+    pub fn troubled(&mut self, attempt: Attempt, message: String, refused: bool, terminating: bool, now: Instant) {
         let backoff = Backoff::after(self.trouble.take().map(|trouble| trouble.backoff), refused, now);
-        self.trouble = Some(Trouble { message, refused, terminating, backoff });
+        self.trouble = Some(Trouble { message, refused, attempt, terminating, backoff });
     }
 
     /// The API server takes calls again that it didn't take: whatever waits for it is tried now.

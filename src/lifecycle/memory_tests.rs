@@ -227,7 +227,7 @@ fn the_api_servers_answer_may_take_longer_each_time_that_it_does_not_come() {
     let limits: Vec<u64> = (0..6)
         .map(|_| {
             let limit = memory.server_limit().as_secs();
-            memory.troubled(String::new(), false, false, at(1000));
+            memory.troubled(Attempt::Write, String::new(), false, false, at(1000));
             limit
         })
         .collect();
@@ -239,14 +239,14 @@ fn an_api_server_that_takes_calls_again_is_asked_at_once() {
     let mut memory = Memory::at_first_sight(None, at(1000));
     memory.relieved(at(1000));
     for _ in 0..6 {
-        memory.troubled("forbidden".into(), true, false, at(1000));
+        memory.troubled(Attempt::Write, "forbidden".into(), true, false, at(1000));
         memory.status_refused(true, at(1000));
         memory.stray_refused(true, at(1000));
     }
     memory.relieved(at(1001));
     let trouble = memory.trouble.as_ref().unwrap().backoff.until;
     assert_eq!([trouble, memory.status_held.unwrap().until, memory.stray_held.unwrap().until], [at(1001); 3]);
-    memory.troubled("terminating".into(), true, true, at(1001));
+    memory.troubled(Attempt::Write, "terminating".into(), true, true, at(1001));
     let until = memory.trouble.as_ref().unwrap().backoff.until;
     memory.relieved(at(1002));
     assert_eq!(memory.trouble.unwrap().backoff.until, until, "nothing changes for a namespace that goes");
@@ -258,14 +258,14 @@ fn a_secret_that_others_change_lets_what_was_refused_be_tried_soon() {
     memory.secret_changed(at(1000));
     assert_eq!(memory.trouble, None);
     for _ in 0..6 {
-        memory.troubled("denied".into(), true, false, at(1000));
+        memory.troubled(Attempt::Write, "denied".into(), true, false, at(1000));
     }
     let until = |memory: &Memory| memory.trouble.as_ref().unwrap().backoff.until;
     memory.secret_changed(at(1010));
     assert_eq!(until(&memory), at(1011), "not at each change");
     memory.secret_changed(at(1010) + Duration::from_millis(500));
     assert_eq!(until(&memory), at(1011), "and no later than before");
-    memory.troubled("terminating".into(), true, true, at(1011));
+    memory.troubled(Attempt::Write, "terminating".into(), true, true, at(1011));
     let before = until(&memory);
     memory.secret_changed(at(1012));
     assert_eq!(until(&memory), before, "nothing changes for a namespace that goes");
@@ -274,15 +274,31 @@ fn a_secret_that_others_change_lets_what_was_refused_be_tried_soon() {
 #[test]
 fn what_was_refused_under_one_name_is_not_held_against_the_next() {
     let mut memory = Memory::at_first_sight(None, at(1000));
-    memory.concerns("bad");
-    memory.troubled("no bad names".into(), true, false, at(1000));
-    memory.concerns("bad");
+    memory.concerns("bad", Some(1));
+    memory.troubled(Attempt::Write, "no bad names".into(), true, false, at(1000));
+    memory.concerns("bad", Some(1));
     assert!(memory.trouble.is_some());
-    memory.concerns("good");
+    memory.concerns("good", Some(1));
     assert_eq!(memory.trouble, None);
-    memory.troubled("terminating".into(), true, true, at(1000));
-    memory.concerns("better");
+    memory.troubled(Attempt::Write, "terminating".into(), true, true, at(1000));
+    memory.concerns("better", Some(1));
     assert!(memory.trouble.is_some(), "no name helps in a namespace that goes");
+}
+
+#[test]
+fn what_was_refused_of_one_spec_is_not_held_against_the_next() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.concerns("keynote", Some(1));
+    (memory.landed, memory.repairs.count) = (Some(at(1000)), 1);
+    memory.troubled(Attempt::Write, "no such labels".into(), true, false, at(1000));
+    memory.concerns("keynote", Some(1));
+    assert!(memory.trouble.is_some());
+    memory.concerns("keynote", Some(2));
+    assert_eq!(memory.trouble, None);
+    assert_eq!((memory.landed, memory.repairs.count), (Some(at(1000)), 1), "it is the same Secret");
+    memory.troubled(Attempt::Write, "terminating".into(), true, true, at(1000));
+    memory.concerns("keynote", Some(3));
+    assert!(memory.trouble.is_some(), "nor does another spec");
 }
 
 #[test]

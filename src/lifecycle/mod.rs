@@ -32,7 +32,7 @@ pub use backoff::{Backoff, Repairs, Restores};
 pub use decide::{Decision, Step, decide};
 pub use hand::{HeldGrant, whole_millis};
 pub use hash::request_hash;
-pub use memory::{Failure, Memory, Ordered, Subject, Trouble, reason_of};
+pub use memory::{Attempt, Failure, Memory, Ordered, Subject, Trouble, reason_of};
 pub use order::{Contents, SecretOrder};
 pub use ownership::{Identity, Whose};
 pub use report::Report;

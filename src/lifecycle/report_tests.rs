@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::testing::{Scene, at, backoff, conditions, failing, hand, rest, shown, step};
 use super::*;
 use crate::api::condition::ConditionType::{Ready, Reconciling, RefreshFailing, Stalled};
-use crate::lifecycle::memory::Trouble;
+use crate::lifecycle::memory::{Attempt, Trouble};
 use crate::lifecycle::{CredentialsView, Decision, Ordered, Step};
 use crate::media::FailureClass;
 
@@ -133,7 +133,13 @@ fn credentials_that_cannot_be_used_stall_and_take_the_call_out() {
     let mut unread = Scene { credentials: CredentialsView::NotRead, ..Scene::absent() };
     assert!(matches!(step(&unread), Step::ReadCredentials));
     // What stands in the way is told only while something waits for it.
-    let trouble = Trouble { message: "could not read".into(), refused: false, terminating: false, backoff: backoff(at(1005), false) };
+    let trouble = Trouble {
+        message: "could not read".into(),
+        refused: false,
+        attempt: Attempt::Write,
+        terminating: false,
+        backoff: backoff(at(1005), false),
+    };
     unread.memory.trouble = Some(trouble.clone());
     let failed = shown(&[
         (Ready, "False", "SecretWriteFailed"),
@@ -149,8 +155,13 @@ fn credentials_that_cannot_be_used_stall_and_take_the_call_out() {
 #[test]
 fn trouble_that_cost_no_grant_is_not_why_there_is_none() {
     let mut scene = Scene::fresh();
-    scene.memory.trouble =
-        Some(Trouble { message: "could not look".into(), refused: false, terminating: false, backoff: backoff(at(1005), false) });
+    scene.memory.trouble = Some(Trouble {
+        message: "could not look".into(),
+        refused: false,
+        attempt: Attempt::Write,
+        terminating: false,
+        backoff: backoff(at(1005), false),
+    });
     scene.now = at(1020);
     scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "GrantExpired");
@@ -162,16 +173,25 @@ fn trouble_that_cost_no_grant_is_not_why_there_is_none() {
 fn what_the_server_refused_stays_the_cause_while_the_next_call_is_under_way() {
     let mut scene = Scene::fresh();
     let backoff = backoff(at(1018), true);
-    scene.memory.trouble = Some(Trouble { message: "leave the label on".into(), refused: true, terminating: false, backoff });
+    scene.memory.trouble =
+        Some(Trouble { message: "leave the label on".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff });
     scene.now = at(1020);
     scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "SecretWriteFailed", "nothing has been mended");
+    scene.memory.trouble.as_mut().unwrap().attempt = Attempt::Read;
+    assert_eq!(rest(&scene).0.status.conditions[0].reason, "GrantExpired", "what could not be read stands in the way of nothing any more");
 }
 
 #[test]
 fn a_call_that_is_due_and_held_back_by_a_refusal_has_that_as_its_cause() {
     let mut scene = Scene::absent();
-    let trouble = Trouble { message: "exceeded quota".into(), refused: true, terminating: false, backoff: backoff(at(1005), true) };
+    let trouble = Trouble {
+        message: "exceeded quota".into(),
+        refused: true,
+        attempt: Attempt::Write,
+        terminating: false,
+        backoff: backoff(at(1005), true),
+    };
     scene.memory.trouble = Some(trouble);
     let failed = shown(&[
         (Ready, "False", "SecretWriteFailed"),
@@ -189,7 +209,8 @@ fn what_the_api_server_does_not_take_is_told_in_its_own_words() {
         let mut scene = Scene::absent();
         scene.memory.hand = Some(hand(1000));
         let backoff = backoff(at(1003), refused);
-        scene.memory.trouble = Some(Trouble { message: "exceeded quota: secrets (403)".into(), refused, terminating, backoff });
+        scene.memory.trouble =
+            Some(Trouble { message: "exceeded quota: secrets (403)".into(), refused, attempt: Attempt::Write, terminating, backoff });
         scene.now = at(1002);
         let (report, look) = rest(&scene);
         let reason = "SecretWriteFailed";
@@ -210,7 +231,8 @@ fn a_grant_that_expired_in_hand_is_the_api_servers_failure_until_the_next_attemp
     let mut scene = Scene::absent();
     scene.memory.hand = Some(hand(1000));
     let backoff = backoff(at(1030), true);
-    scene.memory.trouble = Some(Trouble { message: "exceeded quota".into(), refused: true, terminating: false, backoff });
+    scene.memory.trouble =
+        Some(Trouble { message: "exceeded quota".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff });
     scene.now = at(1020);
     let (report, _) = rest(&scene);
     assert_eq!(report.status.conditions[0].reason, "SecretWriteFailed");

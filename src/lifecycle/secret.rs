@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::api::names::annotation;
+use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
 
 /// A Secret as last seen, in the watch or in the answer to a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +89,12 @@ impl SecretMeta {
             expiry_time: text(annotation::EXPIRY_TIME)?.parse().ok()?,
             request_hash: text(annotation::REQUEST_HASH)?.clone(),
         })
+    }
+
+    /// Whether the watch, which goes by the label, tells of it.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.labels.get(MANAGED_BY_LABEL).is_some_and(|value| value == MANAGED_BY)
     }
 
     /// The owner that is the controller, if there is one.

@@ -150,7 +150,10 @@ impl<'a> Situation<'a> {
 
     /// Whether the Secret can't be changed, and can't be made again either: it is deleted, and others hold it.
     pub(super) fn is_held(&self) -> bool {
-        matches!(self.target, Target::Ours(meta) if meta.deleting && self.seen.memory.unpatchable.as_ref() == Some(&meta.version))
+        // Neither can be undone on the same object, whatever else is changed of it.
+        let is_unpatchable =
+            |meta: &SecretMeta| self.seen.memory.unpatchable.as_ref().is_some_and(|version| version.uid == meta.version.uid);
+        matches!(self.target, Target::Ours(meta) if meta.deleting && is_unpatchable(meta))
     }
 
     /// The value of the refresh annotation, while it isn't handled.

@@ -24,6 +24,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("refusals::a_binding_that_is_taken_away_and_given_back", a_binding_that_is_taken_away_and_given_back),
         test("refusals::short_grants_that_are_denied", short_grants_that_are_denied),
         test("refusals::a_secret_that_others_have_filled", a_secret_that_others_have_filled),
+        test("refusals::another_spec_is_tried_at_once", another_spec_is_tried_at_once),
         test("refusals::a_namespace_that_terminates_is_asked_once", a_namespace_that_terminates_is_asked_once),
     ]
 }
@@ -297,6 +298,43 @@ async fn a_secret_that_others_have_filled(scene: Scene) -> Result<()> {
     stage.ready("lobby").await?;
     let secret = stage.secrets.get("lobby").await?;
     ensure!(data(&secret, "accessToken").is_some() && stage.calls(1) == 1, "no token, or {} calls", stage.calls(1));
+    Ok(())
+}
+
+/// What was refused of one spec says nothing of the next: neither does that wait, nor is it told to have failed.
+async fn another_spec_is_tried_at_once(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &long()).await?;
+    let no_teams = "!has(object.metadata.labels) || !('team' in object.metadata.labels)";
+    deny_updates(&stage, json!({"expression": no_teams, "message": "no teams here"})).await?;
+    let try_out = PatchParams { dry_run: true, ..PatchParams::default() };
+    let team = Patch::Merge(json!({"metadata": {"labels": {"team": "web"}}}));
+    let denied = async || Ok(stage.secrets.patch("lobby", &try_out, &team).await.is_err());
+    eventually("the policy is in force", denied, |denied| *denied, |denied| *denied).await?;
+    for (n, next) in
+        [json!({"secret": {"labels": {"team": null, "tier": "gold"}}}), json!({"secret": {"name": "kiosk"}})].iter().enumerate()
+    {
+        // From the fourth try on it waits 8 s.
+        let before = times(&stage, "patch secrets/lobby").await?;
+        stage.change("lobby", &json!({"secret": {"labels": {"team": format!("web-{n}")}}})).await?;
+        let tries = async || Ok(times(&stage, "patch secrets/lobby").await? - before);
+        eventually("it is tried four times", tries, |tries| *tries >= 4, |tries| *tries).await?;
+        stage.reaches("lobby", "told of the refusal", |request| conditions(request) == LIVE_GRANT).await?;
+        let generation = stage.change("lobby", next).await?.metadata.generation;
+        let wrong = std::cell::RefCell::new(Vec::new());
+        let is_done = |request: &_| {
+            let told = conditions(request);
+            let of_it = status(request).observed_generation == generation;
+            if of_it && told.iter().any(|condition| condition.starts_with("Stalled")) {
+                wrong.borrow_mut().push(told.clone());
+            }
+            of_it && told == ["Ready=True GrantIssued"]
+        };
+        stage.reaches("lobby", "served by another spec", is_done).await?;
+        ensure!(wrong.borrow().is_empty(), "of a spec that wasn't tried it was told: {:?}", wrong.borrow());
+    }
+    ensure!(stage.calls(1) == 1, "{} calls for one grant", stage.calls(1));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use playback_grant_operator::simulator::PlaybackToken;
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
-use crate::stage::{A_WHILE, Stage, conditions, data, ensure_names, sid, status, version};
+use crate::stage::{A_WHILE, Stage, conditions, data, ensure_names, eventually, sid, status, version};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
@@ -272,6 +272,19 @@ async fn an_immutable_one_that_others_hold_is_waited_for(scene: Scene) -> Result
     let of = |what: &str| all.iter().filter(|asked| **asked == format!("{what} secrets/lobby")).count();
     ensure!((of("delete"), of("create")) == (1, 1) && of("get") <= 4 && of("patch") <= 3, "{all:?}");
 
+    // What others change of it makes it no more changeable.
+    let last = stage.last_asked().await?;
+    let touched = Patch::Merge(json!({"metadata": {"annotations": {"example.com/tries": "1"}}}));
+    stage.secrets.patch("lobby", &PatchParams::default(), &touched).await?;
+    tokio::time::sleep(A_WHILE).await;
+    let asked = stage.asked(last.as_ref()).await?;
+    ensure!(asked.is_empty() && stage.calls(1) == calls, "asked {asked:?}, and {} calls", stage.calls(1) - calls);
+    // Without its label it goes unseen.
+    let unlabelled = Patch::Merge(json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}}));
+    stage.secrets.patch("lobby", &PatchParams::default(), &unlabelled).await?;
+    let looked = async || Ok(stage.asked(last.as_ref()).await?.contains(&"get secrets/lobby".to_owned()));
+    eventually("it is looked at", looked, |looked| *looked, |looked| *looked).await?;
+    tokio::time::sleep(A_WHILE).await;
     let release = Patch::Merge(json!({"metadata": {"finalizers": null}}));
     stage.secrets.patch("lobby", &PatchParams::default(), &release).await?;
     let after = stage.holds("lobby", "made anew", |secret| secret.metadata.uid != held.metadata.uid).await?;

@@ -33,6 +33,15 @@ const JSON_PATCH: &str = "application/json-patch+json";
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 
+/// Whether what was deleted is gone: what others hold by a finalizer stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// It is.
+    Yes,
+    /// It isn't, or it is another.
+    No,
+}
+
 /// The API server, as far as the operator writes to it and reads single objects from it.
 #[derive(Clone)]
 pub struct ApiServer {
@@ -92,15 +101,15 @@ impl ApiServer {
         meta::parse(&answer)
     }
 
-    /// Deletes a Secret, if it is still this version. Returns whether it is gone: one that others hold by a finalizer stays.
-    pub async fn delete(&self, namespace: &str, name: &str, version: &SecretVersion) -> Result<bool, ApiFailure> {
+    /// Deletes a Secret, if it is still this version.
+    pub async fn delete(&self, namespace: &str, name: &str, version: &SecretVersion) -> Result<Gone, ApiFailure> {
         let SecretVersion { uid, resource_version } = version;
         let options =
             json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid, "resourceVersion": resource_version}});
         let body = Bytes::from(options.to_string());
         let answer = self.call(Method::DELETE, &secret_path(namespace, name), JSON, METADATA_ONLY, body).await?;
-        // What is gone is answered by a Status, whose metadata say nothing.
-        Ok(!meta::parse(&answer)?.deleting)
+        // What is gone is answered by a Status, whose metadata say nothing, or are left out.
+        Ok(if meta::parse(&answer).is_ok_and(|meta| meta.deleting) { Gone::No } else { Gone::Yes })
     }
 
     /// Writes a request's status, if the request is still this one: a uid in a merge patch of a status is ignored, and the status would land

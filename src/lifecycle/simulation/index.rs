@@ -58,10 +58,13 @@ impl Index {
         self.secrets.insert(name.to_owned(), SecretView::Absent);
     }
 
-    pub(super) fn outdated(&mut self, name: &str) {
-        if let Some(SecretView::Present(meta) | SecretView::Outdated(meta)) = self.secrets.remove(name) {
-            self.secrets.insert(name.to_owned(), SecretView::Outdated(meta));
-        }
+    pub(super) fn outdated(&mut self, name: &str, version: Option<&SecretVersion>) {
+        let view = match self.secrets.remove(name) {
+            Some(SecretView::Present(meta)) if version != Some(&meta.version) => SecretView::Present(meta),
+            Some(SecretView::Present(meta) | SecretView::Outdated(meta)) => SecretView::Outdated(meta),
+            _ => return,
+        };
+        self.secrets.insert(name.to_owned(), view);
     }
 }
 

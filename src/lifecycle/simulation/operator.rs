@@ -265,7 +265,7 @@ impl Operator {
         });
         let spec = validate(&object);
         if let Ok(spec) = &spec {
-            entry.memory.concerns(&spec.secret_name);
+            entry.memory.concerns(&spec.secret_name, object.metadata.generation);
         }
         let follows = spec.as_ref().map(|spec| [spec.secret_name.clone(), spec.credentials_secret_name.clone()]);
         entry.follows = follows.into_iter().flatten().collect();

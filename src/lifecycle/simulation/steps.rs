@@ -7,7 +7,7 @@ use super::operator::Reconcile;
 use super::world::World;
 use crate::api::ValidSpec;
 use crate::api::names::{annotation, key};
-use crate::lifecycle::{Claim, Contents, HeldGrant, Memory, SecretOrder, Step};
+use crate::lifecycle::{Attempt, Claim, Contents, HeldGrant, Memory, SecretOrder, Step};
 use crate::media::Grant;
 use crate::media::lane::Caller;
 use crate::time::{Now, rfc3339_millis};
@@ -109,9 +109,14 @@ impl World {
                     operator.index.absent(&name);
                 }
             }
-            (Call::Create { name, .. } | Call::Patch { name, .. } | Call::Delete { name, .. }, Err(Failure::Conflict)) => {
+            (Call::Create { name, .. }, Err(Failure::Conflict)) => {
                 if let Some(operator) = &mut self.operator {
-                    operator.index.outdated(&name);
+                    operator.index.outdated(&name, None);
+                }
+            }
+            (Call::Patch { name, version, .. } | Call::Delete { name, version, .. }, Err(Failure::Conflict)) => {
+                if let Some(operator) = &mut self.operator {
+                    operator.index.outdated(&name, Some(&version));
                 }
             }
             (Call::Delete { name, .. }, Err(failure)) if reconcile.spec.as_ref().is_ok_and(|spec| spec.secret_name != name) => {
@@ -120,7 +125,13 @@ impl World {
             }
             (call, Err(failure)) => {
                 let refused = matches!(failure, Failure::Refused | Failure::Unchangeable);
-                self.remember(caller, |memory| memory.troubled(format!("could not {}: {failure:?}", verb(&call)), refused, false, now));
+                let attempt = if matches!(call, Call::Create { .. } | Call::Patch { .. } | Call::Delete { .. }) {
+                    Attempt::Write
+                } else {
+                    Attempt::Read
+                };
+                let message = format!("could not {}: {failure:?}", verb(&call));
+                self.remember(caller, |memory| memory.troubled(attempt, message, refused, false, now));
             }
             (call, Ok(answer)) => panic!("{answer:?} answers {call:?}"),
         }

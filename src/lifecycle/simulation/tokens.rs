@@ -89,12 +89,18 @@ impl World {
         Some((belonging, is_there))
     }
 
-    /// Whether the request's status says that all is well, and all is.
+    /// Whether the request's status says that all is well, and all is: no Secret is left under a former name, either.
     pub(super) fn is_well(&self, n: usize) -> bool {
         let Some(request) = self.server.requests.get(&name(n)).filter(|request| request.metadata.deletion_timestamp.is_none()) else {
             return true;
         };
         let spec = validate(request).ok().filter(|spec| is_served(request, spec));
+        let is_stray = |secret: &StoredSecret| {
+            spec.as_ref().is_some_and(|spec| secret.meta.name != spec.secret_name) && identity(request).has_left_behind(&secret.meta)
+        };
+        if self.server.secrets.values().any(is_stray) {
+            return false;
+        }
         let Some((belonging, true)) = spec.and_then(|spec| self.token_of(request, &spec)) else { return false };
         let conditions = request.status.iter().flat_map(|status| &status.conditions);
         let told: Vec<_> = conditions.map(|one| (one.type_.as_str(), one.status.as_str(), one.reason.as_str())).collect();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::testing::{Scene, at, conditions, hand, lane, rest, shown, step, usable};
 use super::*;
 use crate::api::condition::ConditionType::{Ready, RefreshFailing, Stalled};
-use crate::lifecycle::{Backoff, Contents, SecretView, Step, Trouble};
+use crate::lifecycle::{Attempt, Backoff, Contents, SecretView, Step, Trouble};
 use crate::time::Instant;
 use crate::token::{AccessTokenIdentity, AccessTokenTtl, SigningKey};
 
@@ -35,6 +35,7 @@ fn trouble(at: Instant) -> Trouble {
     Trouble {
         message: "could not read Secret web/media-api: forbidden".into(),
         refused: true,
+        attempt: Attempt::Read,
         terminating: false,
         backoff: Backoff::after(None, true, at),
     }

@@ -1,6 +1,6 @@
 //! An API server inside the test's own process, as far as the operator asks one: Secrets and PlaybackGrantRequests, on the test's own clock.
 //!
-//! It is no model of what the operator needs, but of what kube-apiserver answers: `tests/cluster/agreement.rs` puts the same questions to both
+//! It is no model of what the operator needs, but of what kube-apiserver answers: `tests/cluster/in_process.rs` puts the same questions to both
 //! and compares the answers.
 
 mod answer;
