@@ -244,6 +244,9 @@ mod tests {
         assert!(index.present("web", meta("a", "10")), "a look has shown that it is as it was");
         index.outdated(&name(), Some(&meta("a", "10").version));
         assert!(index.vanished("web", &meta("a", "11")));
+        index.present("web", meta("a", "12"));
+        index.outdated(&name(), Some(&meta("a", "10").version));
+        assert_eq!(index.view(&name()), SecretView::Present(meta("a", "12")), "what the watch has shown meanwhile is newer");
         index.absent(name());
         index.outdated(&name(), None);
         assert_eq!(index.view(&name()), SecretView::NotLooked);
