@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
+.PHONY: help demo test simulate planted e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
 
 help:
 	@printf '%s\n' \
@@ -13,6 +13,9 @@ help:
 	'                     needs: Rust, a C compiler, Go (once, to build the tools)' \
 	'make test          all tests: the pure core, the Media API client, and the operator on a real API server' \
 	'                     needs: the same' \
+	'make simulate      the whole controller through random histories on simulated time, each from its seed'  \
+	'                     SEEDS=1000        so many     FIRST=0   from this seed on        needs: Rust, a C compiler' \
+	'make planted       plants one fault after the other and counts the histories until it is found    needs: the same' \
 	'make e2e           image, chart and manifests on a real single-node Kubernetes: installs, upgrades, kills, uninstalls' \
 	'                     needs: the same, root, and what tests/e2e/node/README.md says' \
 	'make interop       others accept our Access Tokens: the vendor'"'"'s libraries for Python and Node, and its Player SDK' \
@@ -50,6 +53,16 @@ test:
 	@tools/build.sh etcd kube-apiserver kube-controller-manager kubectl >/dev/null
 	@$(CARGO) test --workspace
 	@tests/deploy/install.sh
+
+SEEDS ?= 1000
+FIRST ?= 0
+
+simulate:
+	@program=$$($(CARGO) test --quiet --profile simulate --no-run --test simulation --message-format=json \
+	  | sed -n 's/.*"executable":"\([^"]*simulation-[^"]*\)".*/\1/p') && "$$program" seeds "$(FIRST)" "$(SEEDS)"
+
+planted:
+	@tests/simulation/planted.sh
 
 e2e:
 	@tests/e2e/run.sh

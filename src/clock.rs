@@ -11,8 +11,7 @@ use crate::time::{Instant, Now};
 /// Instants begin so long before the machine's start: a grant that was asked for before it still has its age.
 const HEADROOM: Duration = Duration::from_hours(1);
 
-/// The machine's clocks or, for tests, clocks that differ from them. What only waits between two attempts, of a watch or of a look-up of names,
-/// goes by the machine's in any case.
+/// The machine's clocks or, for tests, clocks that differ from them. How long a host's addresses are kept goes by the machine's in any case.
 ///
 /// Instants come from `CLOCK_BOOTTIME`, which neither jumps nor stops while the machine sleeps: a grant ages in a sleeping machine too.
 #[derive(Clone, Copy, Debug)]

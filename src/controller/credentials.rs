@@ -14,6 +14,7 @@ use super::api::{ApiFailure, ApiServer, ReadSecret, secret_meta};
 use super::registry::{ObjectName, Registry};
 use super::secret_index::is_newer;
 use super::watch::{WATCH_TIMEOUT_SECONDS, WatchLog, with_waits};
+use crate::clock::Clock;
 use crate::lifecycle::{CredentialsView, SecretVersion, Signer};
 use crate::media::Credentials;
 use crate::telemetry::Metrics;
@@ -29,6 +30,7 @@ const MOST_READS: usize = 4;
 /// The credentials Secrets that requests name.
 pub struct CredentialsStore {
     client: Client,
+    clock: Clock,
     server: ApiServer,
     registry: Arc<Registry>,
     metrics: Arc<Metrics>,
@@ -79,8 +81,8 @@ impl Usable {
 
 impl CredentialsStore {
     /// A store that wakes the requests in `registry`.
-    pub fn new(client: Client, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { server: ApiServer::new(client.clone()), client, registry, metrics, slots: Mutex::default() })
+    pub fn new(client: Client, clock: Clock, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { server: ApiServer::new(client.clone()), client, clock, registry, metrics, slots: Mutex::default() })
     }
 
     /// What is known of the credentials.
@@ -210,9 +212,9 @@ impl Drop for Slot {
 async fn watch(store: Arc<CredentialsStore>, name: ObjectName) {
     let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(store.client.clone(), &name.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", name.name)).timeout(WATCH_TIMEOUT_SECONDS);
-    let mut events = with_waits(watcher::watcher(secrets, config)).boxed();
+    let mut events = with_waits(watcher::watcher(secrets, config), store.clock).boxed();
     let mut listed = None;
-    let mut log = WatchLog::new("credentials", Some(&name.namespace));
+    let mut log = WatchLog::new("credentials", Some(&name.namespace), store.clock);
     while let Some(event) = events.next().await {
         if matches!(event, Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) {
             log.works();

@@ -106,7 +106,7 @@ impl Controller {
         let registry = Arc::new(Registry::default());
         let answers = answers::receiver(clock, registry.clone(), metrics.clone());
         let dispatcher = Dispatcher::new(issuer, clock, max_in_flight, answers);
-        let credentials = CredentialsStore::new(client.clone(), registry.clone(), metrics.clone());
+        let credentials = CredentialsStore::new(client.clone(), clock, registry.clone(), metrics.clone());
         let server = ApiServer::new(client.clone());
         let context = Arc::new(Context {
             clock,

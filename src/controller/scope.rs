@@ -71,10 +71,10 @@ impl Scope {
 
     async fn follow_secrets(self: Arc<Self>, client: Client, context: Arc<Context>, listed: oneshot::Sender<()>) {
         let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}")).timeout(WATCH_TIMEOUT_SECONDS);
-        let mut events = with_waits(watcher::watcher(self.api::<PartialObjectMeta<Secret>>(client), config)).boxed();
+        let mut events = with_waits(watcher::watcher(self.api::<PartialObjectMeta<Secret>>(client), config), context.clock).boxed();
         let mut listed = Some(listed);
         let mut listing = BTreeSet::new();
-        let mut log = WatchLog::new("secrets", self.namespace.as_deref());
+        let mut log = WatchLog::new("secrets", self.namespace.as_deref(), context.clock);
         while let Some(event) = events.next().await {
             if matches!(event, Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_))) && log.works() {
                 let now = context.clock.instant();
@@ -173,9 +173,9 @@ impl Scope {
         trigger: Trigger,
     ) -> impl Stream<Item = Result<Event<PlaybackGrantRequest>, watcher::Error>> + Send + 'static {
         let api: Api<DeserializeGuard<PlaybackGrantRequest>> = self.api(client);
-        let events = with_waits(watcher::watcher(api, watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)));
+        let events = with_waits(watcher::watcher(api, watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)), context.clock);
         let mut listing = Listing::default();
-        let mut log = WatchLog::new("requests", self.namespace.as_deref());
+        let mut log = WatchLog::new("requests", self.namespace.as_deref(), context.clock);
         events.filter_map(move |event| {
             let event = match event {
                 Ok(event) => {

@@ -21,12 +21,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 
 /// The events of a watch, with a wait after each error.
-pub fn with_waits<K>(events: impl Stream<Item = watcher::Result<Event<K>>>) -> impl Stream<Item = watcher::Result<Event<K>>> {
+pub fn with_waits<K>(events: impl Stream<Item = watcher::Result<Event<K>>>, clock: Clock) -> impl Stream<Item = watcher::Result<Event<K>>> {
     let errors = Arc::<Mutex<Errors>>::default();
-    let backoff = WatchBackoff(errors.clone());
+    let backoff = WatchBackoff { errors: errors.clone(), clock };
     let look = move |event: &watcher::Result<Event<K>>| {
         if event.as_ref().is_err_and(is_too_old) {
-            lock(&errors).too_old(Clock::MACHINE.instant());
+            lock(&errors).too_old(clock.instant());
         }
     };
     events.inspect(look).backoff(backoff)
@@ -60,13 +60,16 @@ impl Errors {
     }
 }
 
-struct WatchBackoff(Arc<Mutex<Errors>>);
+struct WatchBackoff {
+    errors: Arc<Mutex<Errors>>,
+    clock: Clock,
+}
 
 impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        Some(lock(&self.0).wait_after_one(Clock::MACHINE.instant(), rand::random()))
+        Some(lock(&self.errors).wait_after_one(self.clock.instant(), rand::random()))
     }
 }
 
@@ -91,6 +94,7 @@ pub fn is_forbidden(error: &watcher::Error) -> bool {
 /// What is logged of one watch: that it fails, once, and that it works again.
 #[derive(Debug)]
 pub struct WatchLog {
+    clock: Clock,
     watched: &'static str,
     namespace: String,
     failed: Option<Instant>,
@@ -98,8 +102,8 @@ pub struct WatchLog {
 
 impl WatchLog {
     /// The log of the watch of `watched`; without a namespace, of all of them.
-    pub fn new(watched: &'static str, namespace: Option<&str>) -> Self {
-        Self { watched, namespace: namespace.unwrap_or("all namespaces").to_owned(), failed: None }
+    pub fn new(watched: &'static str, namespace: Option<&str>, clock: Clock) -> Self {
+        Self { clock, watched, namespace: namespace.unwrap_or("all namespaces").to_owned(), failed: None }
     }
 
     /// The watch works. Returns whether it failed before.
@@ -122,7 +126,7 @@ impl WatchLog {
         let Some((what, code)) = described(error) else {
             return tracing::debug!(watched = self.watched, namespace = self.namespace, "the watch is too old and starts anew");
         };
-        let goes_on = self.goes_on_failing(Clock::MACHINE.instant());
+        let goes_on = self.goes_on_failing(self.clock.instant());
         let (watched, namespace) = (self.watched, self.namespace.as_str());
         if goes_on {
             return tracing::debug!(watched, namespace, code, "still could not {what}");
@@ -194,7 +198,7 @@ mod tests {
 
     #[test]
     fn its_own_draws_stay_within_bounds() {
-        let mut backoff = WatchBackoff(Arc::default());
+        let mut backoff = WatchBackoff { errors: Arc::default(), clock: Clock::MACHINE };
         // The library resets before each list.
         let waits: Vec<Duration> = std::iter::from_fn(|| {
             backoff.reset();
@@ -211,7 +215,7 @@ mod tests {
     async fn waits_after(after: &[u16]) -> Vec<Duration> {
         let error = |code| watcher::Error::WatchError(Box::new(kube::core::Status { code, ..kube::core::Status::failure("", "") }));
         let all: Vec<watcher::Result<Event<()>>> = [&[503; 10], after].concat().into_iter().map(|code| Err(error(code))).collect();
-        let mut events = std::pin::pin!(with_waits(futures::stream::iter(all)));
+        let mut events = std::pin::pin!(with_waits(futures::stream::iter(all), Clock::MACHINE));
         let (mut last, mut waits) = (tokio::time::Instant::now(), Vec::new());
         while events.next().await.is_some() {
             waits.push(last.elapsed());
@@ -248,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_failure_after_a_while_is_a_new_one() {
-        let mut log = WatchLog::new("requests", None);
+        let mut log = WatchLog::new("requests", None, Clock::MACHINE);
         let told: Vec<bool> =
             [0, 1, 31, 62, 63].map(|second| !log.goes_on_failing(Instant::after_start(Duration::from_secs(second)))).to_vec();
         assert_eq!(told, [true, false, false, true, false]);
@@ -256,7 +260,7 @@ mod tests {
 
     #[test]
     fn only_a_watch_that_failed_works_again() {
-        let mut log = WatchLog::new("requests", None);
+        let mut log = WatchLog::new("requests", None, Clock::MACHINE);
         assert!(!log.works());
         log.failed(&watcher::Error::NoResourceVersion);
         log.failed(&watcher::Error::NoResourceVersion);

@@ -1,61 +1,168 @@
 //! The Media API of the simulation.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use playback_grant_operator::clock::Clock;
 use playback_grant_operator::media::dispatcher::IssueGrants;
-use playback_grant_operator::media::{CallError, CallFailure, Credentials, Grant, GrantCall};
+use playback_grant_operator::media::error::AnswerHead;
+use playback_grant_operator::media::{CallError, CallFailure, Credentials, Grant, GrantCall, Origin};
 use playback_grant_operator::time::Instant;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// How long an answer takes.
-pub const LATENCY: Duration = Duration::from_millis(20);
+/// A call is given up after this, by the client in whose place this stands.
+pub const GIVEN_UP: Duration = Duration::from_secs(10);
+
+/// Whom a fault concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Whom {
+    Everyone,
+    Account(usize),
+    /// The streamer of the request of that number.
+    Streamer(usize),
+}
+
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fault {
+    Refused,
+    Unavailable,
+    /// The grant is made, and the connection ends before the answer.
+    Reset,
+    Hangs,
+    Slow,
+    Throttled(Option<u8>),
+    Garbage,
+    NotFound,
+    Unauthorized,
+    Forbidden,
+}
+
+impl Fault {
+    fn failure(self) -> CallFailure {
+        let status = |status, retry_after: Option<u8>| CallFailure::Status {
+            head: AnswerHead { status, retry_after: retry_after.map(|seconds| Duration::from_secs(seconds.into())) },
+            code: None,
+        };
+        match self {
+            Self::Refused => CallFailure::ConnectionRefused,
+            Self::Unavailable => status(503, None),
+            Self::Reset => CallFailure::ConnectionLost { head: None },
+            Self::Hangs | Self::Slow => CallFailure::NoAnswerInTime { limit: GIVEN_UP, head: None },
+            Self::Throttled(retry_after) => status(429, retry_after),
+            Self::Garbage => CallFailure::GrantMissing,
+            Self::NotFound => status(404, None),
+            Self::Unauthorized => status(401, None),
+            Self::Forbidden => status(403, None),
+        }
+    }
+}
 
 pub struct MediaApi {
     clock: Clock,
     start: Instant,
-    refuses: AtomicBool,
-    calls: AtomicUsize,
+    latency: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    faults: BTreeMap<usize, (Whom, Fault)>,
+    calls: usize,
+    /// When each streamer was last given a grant.
+    given: BTreeMap<String, Duration>,
+}
+
+/// The SID of the key of that number of the account of that number.
+pub fn key_sid(account: usize, key: usize) -> String {
+    format!("SK{account:016x}{key:016x}")
+}
+
+fn account_of(key_sid: &str) -> Option<usize> {
+    usize::from_str_radix(key_sid.get(2..18)?, 16).ok()
+}
+
+/// The SID of the streamer of the request of that number.
+pub fn streamer(n: usize) -> String {
+    format!("VJ{n:032x}")
 }
 
 impl MediaApi {
-    pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { clock, start: clock.instant(), refuses: AtomicBool::new(false), calls: AtomicUsize::new(0) })
+    pub fn new(clock: Clock, latency: Duration) -> Arc<Self> {
+        Arc::new(Self { clock, start: clock.instant(), latency, state: Mutex::default() })
     }
 
-    /// From now on nothing listens there, or something does.
-    pub fn refuse(&self, refuses: bool) {
-        self.refuses.store(refuses, Ordering::Relaxed);
+    /// From now on this is wrong, under that number.
+    pub fn begin(&self, number: usize, whom: Whom, fault: Fault) {
+        self.state().faults.insert(number, (whom, fault));
+    }
+
+    /// What is wrong under that number is so no more.
+    pub fn end(&self, number: usize) {
+        self.state().faults.remove(&number);
     }
 
     pub fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
+        self.state().calls
+    }
+
+    /// When a grant was last given to the streamer of that number.
+    pub fn last_given(&self, n: usize) -> Option<Duration> {
+        self.state().given.get(&streamer(n)).copied()
     }
 
     fn now(&self) -> Duration {
         self.clock.instant().since(self.start)
     }
 
-    async fn answer(&self, call: GrantCall) -> Result<Grant, CallFailure> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        if self.refuses.load(Ordering::Relaxed) {
-            return Err(CallFailure::ConnectionRefused);
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fault(&self, streamer_sid: &str, account: Option<usize>) -> Option<Fault> {
+        let concerns = |whom| match whom {
+            Whom::Everyone => true,
+            Whom::Account(number) => account == Some(number),
+            Whom::Streamer(n) => streamer(n) == streamer_sid,
+        };
+        self.state().faults.values().find(|(whom, _)| concerns(*whom)).map(|(_, fault)| *fault)
+    }
+
+    async fn answer(&self, call: GrantCall, account: Option<usize>) -> Result<Grant, CallFailure> {
+        self.state().calls += 1;
+        let streamer_sid = call.player_streamer_sid.as_str();
+        let fault = self.fault(streamer_sid, account);
+        tokio::time::sleep(self.latency / 2).await;
+        match fault {
+            Some(Fault::Hangs) => tokio::time::sleep(GIVEN_UP.saturating_sub(self.latency)).await,
+            Some(Fault::Slow) => tokio::time::sleep(Duration::from_secs(2)).await,
+            _ => {}
         }
-        tokio::time::sleep(LATENCY / 2).await;
+        if let Some(fault) = fault.filter(|fault| *fault != Fault::Slow) {
+            tokio::time::sleep(self.latency / 2).await;
+            return Err(fault.failure());
+        }
         // The life begins when the call is answered here. Only the observer reads this.
         let expires = self.now() + call.ttl.duration();
-        tokio::time::sleep(LATENCY / 2).await;
-        let grant = json!({"expires": u64::try_from(expires.as_millis()).unwrap()});
+        let grant = json!({
+            "expires": u64::try_from(expires.as_millis()).unwrap(),
+            "streamer": streamer_sid,
+            "ttl": call.ttl.seconds(),
+            "origin": call.access_control_allow_origin.as_ref().map(Origin::as_str),
+        });
+        tokio::time::sleep(self.latency / 2).await;
+        self.state().given.insert(streamer_sid.to_owned(), self.now());
         Ok(Grant::from_stored(&grant.to_string(), None).unwrap())
     }
 }
 
 impl IssueGrants for MediaApi {
-    fn issue(&self, call: GrantCall, _: Arc<Credentials>) -> BoxFuture<'_, Result<Grant, CallError>> {
-        self.answer(call).map(|answer| answer.map_err(|failure| CallError { origin: "the Media API".into(), failure })).boxed()
+    fn issue(&self, call: GrantCall, credentials: Arc<Credentials>) -> BoxFuture<'_, Result<Grant, CallError>> {
+        let account = account_of(credentials.user());
+        self.answer(call, account).map(|answer| answer.map_err(|failure| CallError { origin: "the Media API".into(), failure })).boxed()
     }
 }

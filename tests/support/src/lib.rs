@@ -26,7 +26,7 @@ pub use audit::{AuditLog, AuditQuery, AuditedRequest};
 pub use clock::{Stopwatch, unix_millis};
 pub use control_plane::ControlPlane;
 pub use gate::Gate;
-pub use in_process::{Asked, InProcessApiServer};
+pub use in_process::{Asked, Change, InProcessApiServer, Trouble};
 pub use judge::{Judge, Life, Record, seconds};
 pub use listen::start_on_free_port;
 pub use ports::free_ports;

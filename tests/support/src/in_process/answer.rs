@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::AnswerBody;
 use super::refusal::Refusal;
+use super::{AnswerBody, whole};
 
 /// What the client wants to be told of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) fn answered(outcome: Result<(StatusCode, Value), Refusal>) -> Respons
         Ok(done) => done,
         Err(refusal) => (StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), refusal.status()),
     };
-    response(code, Full::new(Bytes::from(answer.to_string())).boxed_unsync())
+    response(code, whole(Full::new(Bytes::from(answer.to_string()))))
 }
 
 pub(super) fn response(code: StatusCode, body: AnswerBody) -> Response<AnswerBody> {

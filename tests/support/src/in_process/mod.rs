@@ -9,9 +9,11 @@ mod operation;
 mod patch;
 mod refusal;
 mod store;
+mod trouble;
 mod watching;
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -20,34 +22,28 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use kube::Client;
 use kube::client::Body;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use self::answer::answered;
 use self::operation::Operation;
 use self::refusal::Refusal;
+pub use self::store::Change;
 use self::store::Store;
+pub use self::trouble::Trouble;
+use self::trouble::{Forecast, Weather};
 
-/// Tells whether the server is held.
-type Held = watch::Receiver<bool>;
-
-type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
+type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The server. Clones are the same server.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct InProcessApiServer {
     store: Arc<Store>,
     asked: Arc<Mutex<Vec<Asked>>>,
-    held: watch::Sender<bool>,
-}
-
-impl Default for InProcessApiServer {
-    fn default() -> Self {
-        Self { store: Arc::default(), asked: Arc::default(), held: watch::Sender::new(false) }
-    }
+    weather: watch::Sender<Weather>,
 }
 
 /// One request that was answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Asked {
     /// `GET`, `PATCH`, …
     pub method: String,
@@ -58,15 +54,23 @@ pub struct Asked {
 }
 
 impl InProcessApiServer {
-    /// A client of it. Its calls take no time.
+    /// A client of it.
     #[must_use]
     pub fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let server = server.clone();
-            async move { Ok::<_, Infallible>(server.serve(request).await) }
+            // What was sent is carried out, whether or not anybody waits for the answer.
+            let answer = tokio::spawn(async move { server.serve(request).await });
+            async move { answer.await.map_err(io::Error::other)? }
         });
         Client::new(service, "default")
+    }
+
+    /// Another way to the same objects, which has troubles of its own, or none, and its own record of what is asked there.
+    #[must_use]
+    pub fn aside(&self) -> Self {
+        Self { store: self.store.clone(), ..Self::default() }
     }
 
     /// Forgets what has been: a watch from before now is too old.
@@ -74,14 +78,20 @@ impl InProcessApiServer {
         self.store.compact();
     }
 
-    /// Stops it: nothing is answered, and no watch tells anything, until it is released. What comes meanwhile is answered then.
-    pub fn hold(&self) {
-        self.held.send_replace(true);
+    /// Changes how the server fares.
+    pub fn suffer(&self, change: impl FnOnce(&mut Trouble)) {
+        self.weather.send_modify(|weather| change(&mut weather.trouble));
     }
 
-    /// Lets it go on.
-    pub fn release(&self) {
-        self.held.send_replace(false);
+    /// Ends all watches, as a connection that breaks.
+    pub fn cut_watches(&self) {
+        self.weather.send_modify(|weather| weather.cuts += 1);
+    }
+
+    /// Tells each change to an object from now on, whatever the server suffers.
+    #[must_use]
+    pub fn follow(&self) -> mpsc::UnboundedReceiver<Change> {
+        self.store.follow()
     }
 
     /// What it has been asked so far, in the order of the answers.
@@ -90,28 +100,37 @@ impl InProcessApiServer {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn serve(&self, request: Request<Body>) -> Response<AnswerBody> {
+    async fn serve(&self, request: Request<Body>) -> io::Result<Response<AnswerBody>> {
         let (head, body) = request.into_parts();
         let (method, path) = (head.method.to_string(), head.uri.path().to_owned());
-        let goes_on = self.held.subscribe();
-        released(goes_on.clone()).await;
-        let answer = self.answer(head, body, goes_on).await;
+        let mut forecast = Forecast::of(&self.weather);
+        tokio::time::sleep(forecast.now().latency / 2).await;
+        forecast.released().await;
+        let Trouble { unavailable, refuses_secrets, loses_answers, latency, .. } = forecast.now();
+        let is_write = method != "GET";
+        let answer = if unavailable {
+            answered(Err(Refusal::new(503, "ServiceUnavailable", "the server is currently unable to handle the request")))
+        } else if refuses_secrets && is_write && path.contains("/secrets") {
+            answered(Err(Refusal::new(403, "Forbidden", "secrets are forbidden: no changes before the weekend")))
+        } else {
+            self.answer(head, body, forecast).await
+        };
         let asked = Asked { method, path, code: answer.status().as_u16() };
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
-        answer
+        tokio::time::sleep(latency / 2).await;
+        if loses_answers && is_write { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(answer) }
     }
 
-    async fn answer(&self, head: http::request::Parts, body: Body, goes_on: Held) -> Response<AnswerBody> {
+    async fn answer(&self, head: http::request::Parts, body: Body, forecast: Forecast) -> Response<AnswerBody> {
         let Ok(body) = body.collect().await else { return answered(Err(Refusal::malformed("the body broke off"))) };
         match Operation::parse(&head, &body.to_bytes()) {
-            Ok(operation) => operation.carry_out(&self.store, goes_on),
+            Ok(operation) => operation.carry_out(&self.store, forecast),
             Err(refusal) => answered(Err(refusal)),
         }
     }
 }
 
-/// Waits until the server isn't held.
-async fn released(mut held: Held) {
-    // The server itself lives as long as it is asked.
-    let _ = held.wait_for(|held| !held).await;
+/// A body that doesn't break off.
+fn whole(body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static) -> AnswerBody {
+    body.map_err(|never| match never {}).boxed_unsync()
 }

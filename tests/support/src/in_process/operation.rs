@@ -8,12 +8,13 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::AnswerBody;
 use super::answer::{Form, answered};
 use super::patch::Patch;
 use super::refusal::Refusal;
 use super::store::{Deletion, Key, Kind, Selector, Store};
+use super::trouble::Forecast;
 use super::watching;
-use super::{AnswerBody, Held};
 
 /// One request, understood.
 pub(super) struct Operation {
@@ -68,7 +69,7 @@ impl Operation {
         Ok(Self { kind, namespace, form: Form::of(header(http::header::ACCEPT)), ask })
     }
 
-    pub(super) fn carry_out(self, store: &Arc<Store>, held: Held) -> Response<AnswerBody> {
+    pub(super) fn carry_out(self, store: &Arc<Store>, forecast: Forecast) -> Response<AnswerBody> {
         let Self { kind, namespace, form, ask } = self;
         let shown = |object: Value| (StatusCode::OK, form.object(&object));
         answered(match ask {
@@ -78,7 +79,7 @@ impl Operation {
                 Ok((StatusCode::OK, form.list(kind.name(), kind.api_version(), &items, revision)))
             }
             Ask::Watch { selector, since, seconds } => {
-                return watching::watch(store.clone(), watching::Watched { kind, namespace, selector, form, held }, since, seconds);
+                return watching::watch(store.clone(), watching::Watched { kind, namespace, selector, form, forecast }, since, seconds);
             }
             Ask::Create { object, manager } => {
                 let namespace = namespace.unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::managed::record;
 use super::patch::Patch;
@@ -105,11 +105,27 @@ impl Deletion {
 
 /// What an object was before a change and after it; either may be nothing.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
+pub struct Change {
     pub(super) revision: u64,
     pub(super) key: Key,
-    pub(super) before: Option<Value>,
-    pub(super) after: Option<Value>,
+    /// The object before.
+    pub before: Option<Value>,
+    /// The object after.
+    pub after: Option<Value>,
+}
+
+impl Change {
+    /// `Secret` or `PlaybackGrantRequest`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        self.key.kind.name()
+    }
+
+    /// The object's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.key.name
+    }
 }
 
 /// The store.
@@ -125,6 +141,7 @@ struct State {
     objects: BTreeMap<Key, Value>,
     changes: Vec<Change>,
     compacted: u64,
+    followers: Vec<mpsc::UnboundedSender<Change>>,
 }
 
 impl Default for Store {
@@ -152,6 +169,12 @@ impl Store {
         }
         let first = state.changes.partition_point(|change| change.revision <= revision);
         Ok((state.changes[first..].to_vec(), state.revision))
+    }
+
+    pub(super) fn follow(&self) -> mpsc::UnboundedReceiver<Change> {
+        let (tell, told) = mpsc::unbounded_channel();
+        self.state().followers.push(tell);
+        told
     }
 
     /// Tells of each new revision.
@@ -262,8 +285,7 @@ impl Store {
         state.revision += 1;
         object["metadata"]["resourceVersion"] = json!(state.revision.to_string());
         let before = state.objects.insert(key.clone(), object.clone());
-        state.changes.push(Change { revision: state.revision, key, before, after: Some(object.clone()) });
-        self.revision.send_replace(state.revision);
+        self.tell(state, Change { revision: state.revision, key, before, after: Some(object.clone()) });
         object
     }
 
@@ -271,7 +293,12 @@ impl Store {
         state.revision += 1;
         last["metadata"]["resourceVersion"] = json!(state.revision.to_string());
         state.objects.remove(key);
-        state.changes.push(Change { revision: state.revision, key: key.clone(), before: Some(last), after: None });
+        self.tell(state, Change { revision: state.revision, key: key.clone(), before: Some(last), after: None });
+    }
+
+    fn tell(&self, state: &mut State, change: Change) {
+        state.followers.retain(|follower| follower.send(change.clone()).is_ok());
+        state.changes.push(change);
         self.revision.send_replace(state.revision);
     }
 

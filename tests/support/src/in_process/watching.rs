@@ -1,6 +1,6 @@
 //! Watches: what changes, as it changes.
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use http::{Response, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use serde_json::{Value, json};
 
+use super::AnswerBody;
 use super::answer::{Form, response};
 use super::refusal::Refusal;
 use super::store::{Change, Kind, Selector, Store};
-use super::{AnswerBody, Held, released};
+use super::trouble::Forecast;
 
 /// What is watched, and in which form it is told.
 pub(super) struct Watched {
@@ -21,7 +22,7 @@ pub(super) struct Watched {
     pub(super) namespace: Option<String>,
     pub(super) selector: Selector,
     pub(super) form: Form,
-    pub(super) held: Held,
+    pub(super) forecast: Forecast,
 }
 
 impl Watched {
@@ -54,30 +55,37 @@ pub(super) fn watch(store: Arc<Store>, watched: Watched, since: Option<u64>, sec
         (Vec::new(), since)
     } else {
         let (there, revision) = store.list(watched.kind, watched.namespace.as_deref(), &watched.selector);
-        (there.iter().map(|object| watched.event("ADDED", object)).collect(), revision)
+        (there.iter().map(|object| Ok(watched.event("ADDED", object))).collect(), revision)
     };
     let changes = store.subscribe();
     let going_on = futures::stream::unfold((store, watched, changes, Some(since)), |(store, watched, mut changes, since)| async move {
         let mut since = since?;
+        let mut watched = watched;
         loop {
-            released(watched.held.clone()).await;
+            watched.forecast.released().await;
             changes.mark_unchanged();
             match store.changes_since(since) {
-                Err(refusal) => return Some((vec![failure(&refusal)], (store, watched, changes, None))),
+                Err(refusal) => return Some((vec![Ok(failure(&refusal))], (store, watched, changes, None))),
                 Ok((new, revision)) => {
                     since = revision;
-                    let told: Vec<Bytes> = new.iter().filter_map(|change| watched.told(change)).collect();
+                    let told: Vec<io::Result<Bytes>> = new.iter().filter_map(|change| watched.told(change)).map(Ok).collect();
                     if !told.is_empty() {
                         return Some((told, (store, watched, changes, Some(since))));
                     }
                 }
             }
-            changes.changed().await.ok()?;
+            tokio::select! {
+                biased;
+                () = watched.forecast.cut() => {
+                    return Some((vec![Err(io::ErrorKind::ConnectionReset.into())], (store, watched, changes, None)));
+                }
+                news = changes.changed() => news.ok()?,
+            }
         }
     });
     let all = futures::stream::iter([first]).chain(going_on).flat_map(futures::stream::iter);
     let limited = all.take_until(tokio::time::sleep(Duration::from_secs(seconds)));
-    let frames = limited.map(|line| Ok::<_, Infallible>(http_body::Frame::data(line)));
+    let frames = limited.map(|line: io::Result<Bytes>| line.map(http_body::Frame::data));
     response(StatusCode::OK, StreamBody::new(frames).boxed_unsync())
 }
 

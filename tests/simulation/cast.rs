@@ -1,0 +1,58 @@
+//! Who is there, and what others have done so far.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::history::ACCOUNTS;
+use crate::world::{Operator, name};
+
+/// Who tampers with a Secret so often in so long a time is in a fight, for which the operator waits up to a minute.
+const BORNE: usize = 2;
+const REMEMBERED: Duration = Duration::from_mins(2);
+
+/// Who is there, and what others have done so far.
+#[derive(Default)]
+pub struct Cast {
+    /// The operator, and others beside it by the numbers of what made them come.
+    pub operator: Option<Operator>,
+    pub others: BTreeMap<usize, Operator>,
+    /// How many kills keep the operator away.
+    pub kills: usize,
+    /// The number of each account's present key.
+    pub keys: [usize; ACCOUNTS],
+    /// When the credentials of each account are not there, how many happenings keep them away.
+    pub dropped: [usize; ACCOUNTS],
+    /// The names of Secrets that specs give, where they do.
+    pub targets: BTreeMap<usize, String>,
+    /// The Secrets that are held or another's, by the number of what made them so: the Secret, and its version then.
+    pub seized: BTreeMap<usize, (String, Option<String>)>,
+    /// When what each request asks for last changed, or an operator came that doesn't remember its success.
+    pub unproven_since: BTreeMap<usize, Duration>,
+    /// The value of each request's refresh annotation.
+    pub refreshes: BTreeMap<usize, String>,
+    tampered: BTreeMap<usize, Vec<Duration>>,
+}
+
+impl Cast {
+    pub fn is_anybody_there(&self) -> bool {
+        self.operator.is_some() || !self.others.is_empty()
+    }
+
+    /// The name of the Secret that the request names.
+    pub fn target(&self, n: usize) -> String {
+        self.targets.get(&n).cloned().unwrap_or_else(|| name(n))
+    }
+
+    /// Whether the Secret is held, or another's.
+    pub fn is_seized(&self, secret: &str) -> bool {
+        self.seized.values().any(|(seized, _)| seized == secret)
+    }
+
+    /// Takes in that others tamper with the request's Secret; returns whether that is a fight.
+    pub fn tampers(&mut self, n: usize, now: Duration) -> bool {
+        let before = self.tampered.entry(n).or_default();
+        before.retain(|at| now.saturating_sub(*at) < REMEMBERED);
+        before.push(now);
+        before.len() > BORNE
+    }
+}

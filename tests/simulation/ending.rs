@@ -1,0 +1,95 @@
+//! How a history must end: all is well, nothing is left behind, and what is quiet costs what quiet costs.
+
+use std::time::Duration;
+
+use kube::api::ListParams;
+use kube::{Resource as _, ResourceExt as _};
+
+use crate::facts::conditions;
+use crate::live::{QUIET, Stage};
+use crate::world::{World, name};
+
+/// How much has been asked for up to an instant.
+pub struct Figures {
+    asked: usize,
+    calls: usize,
+}
+
+impl Figures {
+    pub fn of(world: &World) -> Self {
+        Self { asked: world.server.asked().len(), calls: world.media.calls() }
+    }
+}
+
+/// Looks at what there is, and at what was asked for since `before`.
+pub async fn look(stage: &Stage<'_>, before: &Figures) {
+    let mut problems = Vec::new();
+    cost(stage, before, &mut problems);
+    for n in 0..stage.history.requests.len() {
+        well(stage, n, &mut problems).await;
+    }
+    left_behind(stage, &mut problems).await;
+    for problem in problems {
+        stage.judge().complain(format!("in the end, {problem}"));
+    }
+}
+
+fn cost(stage: &Stage<'_>, before: &Figures, problems: &mut Vec<String>) {
+    let Stage { world, .. } = stage;
+    let asked = world.server.asked().split_off(before.asked);
+    let count = |is: &dyn Fn(&playback_grant_testbed::Asked) -> bool| asked.iter().filter(|asked| is(asked)).count();
+    let calls = world.media.calls() - before.calls;
+    let secrets = count(&|asked| asked.method != "GET" && asked.path.contains("/secrets"));
+    let statuses = count(&|asked| asked.path.ends_with("/status"));
+    let looks = count(&|asked| asked.method == "GET" && asked.path.contains("/secrets/"));
+    let refused: Vec<_> = asked.iter().filter(|asked| asked.code >= 400).collect();
+    let requests = stage.history.requests.len();
+    if secrets.abs_diff(calls) > requests || statuses.abs_diff(calls) > requests {
+        problems.push(format!("{calls} calls came with {secrets} writes of Secrets and {statuses} of statuses"));
+    }
+    if looks > 0 || !refused.is_empty() {
+        problems.push(format!("{looks} Secrets were read in quiet, and these were refused: {refused:?}"));
+    }
+    // At most 4 % earlier, and the first and the last may be just in or just out.
+    let due = |earlier: u32| -> usize {
+        let times = |interval: Duration| QUIET.as_millis() / (interval * (100 - earlier) / 100).as_millis();
+        stage.judge().intervals().into_iter().map(|interval| usize::try_from(times(interval)).unwrap()).sum()
+    };
+    let (least, most) = (due(0).saturating_sub(requests), due(4) + requests);
+    if !(least..=most).contains(&calls) {
+        problems.push(format!("{calls} calls in quiet, where {least} to {most} are due"));
+    }
+}
+
+async fn well(stage: &Stage<'_>, n: usize, problems: &mut Vec<String>) {
+    let name = name(n);
+    let request = stage.world.requests().get(&name).await.unwrap();
+    let told = conditions(&serde_json::to_value(&request).unwrap());
+    let status = request.status.clone().unwrap_or_default();
+    if told != ["Ready=True GrantIssued"] || status.observed_generation != request.meta().generation {
+        problems.push(format!("{name} says {told:?}"));
+    }
+    let refresh = stage.cast().refreshes.get(&n).cloned();
+    if refresh.is_some() && refresh != status.last_handled_refresh_request {
+        problems.push(format!("{name} was to be refreshed, {refresh:?}, and handled {:?}", status.last_handled_refresh_request));
+    }
+}
+
+async fn left_behind(stage: &Stage<'_>, problems: &mut Vec<String>) {
+    let Stage { world, history, .. } = stage;
+    let targets: Vec<String> = (0..history.requests.len()).map(|n| stage.cast().target(n)).collect();
+    for secret in world.secrets().list(&ListParams::default()).await.unwrap() {
+        let owned_by = secret.annotations().get("playbackgrant.dev/owned-by").cloned();
+        if let Some(owner) = owned_by.filter(|_| !targets.contains(&secret.name_any())) {
+            // A predecessor's that was retained under another name than the heir's stays.
+            let mut alive = world.requests().list(&ListParams::default()).await.unwrap().items.into_iter();
+            if alive.any(|request| owner == format!("{}/{}", request.name_any(), request.uid().unwrap())) {
+                problems.push(format!("Secret {} was left behind", secret.name_any()));
+            }
+        }
+    }
+    let bystander = world.secrets().get("bystander").await.unwrap();
+    if bystander.metadata.managed_fields.iter().flatten().count() != 1 || bystander.data.is_some() {
+        problems.push("another's Secret was changed".to_owned());
+    }
+}

@@ -1,0 +1,100 @@
+//! What objects show, as far as it is judged.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+
+/// A grant, by what the Media API of the simulation put into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantFacts {
+    /// Since the start.
+    pub expires: Duration,
+    streamer: String,
+    ttl: u64,
+    origin: Option<String>,
+}
+
+impl GrantFacts {
+    fn of(grant: &Value) -> Option<Self> {
+        Some(Self {
+            expires: Duration::from_millis(grant["expires"].as_u64()?),
+            streamer: grant["streamer"].as_str()?.to_owned(),
+            ttl: grant["ttl"].as_u64()?,
+            origin: grant["origin"].as_str().map(str::to_owned),
+        })
+    }
+
+    /// Whether it is what the request asks for.
+    pub fn is_for(&self, asked: &RequestFacts) -> bool {
+        (&self.streamer, self.ttl, &self.origin) == (&asked.streamer, asked.ttl, &asked.origin)
+    }
+
+    /// Whether both are for the same.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (&self.streamer, self.ttl, &self.origin) == (&other.streamer, other.ttl, &other.origin)
+    }
+}
+
+/// A Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretFacts {
+    pub uid: String,
+    /// `None` where there is no grant, or not one of this Media API.
+    pub grant: Option<GrantFacts>,
+    /// When the grant expires, by the Secret's own word.
+    pub claims: Option<Timestamp>,
+}
+
+impl SecretFacts {
+    pub fn of(secret: &Value) -> Self {
+        let grant = secret["data"]["grant"].as_str().and_then(|grant| STANDARD.decode(grant).ok());
+        let grant = grant.and_then(|grant| serde_json::from_slice(&grant).ok()).and_then(|grant| GrantFacts::of(&grant));
+        let metadata = &secret["metadata"];
+        let claims = metadata["annotations"]["playbackgrant.dev/expiry-time"].as_str().and_then(|time| time.parse().ok());
+        Self { uid: metadata["uid"].as_str().unwrap_or_default().to_owned(), grant, claims }
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestFacts {
+    pub uid: String,
+    pub secret: String,
+    streamer: String,
+    ttl: u64,
+    origin: Option<String>,
+}
+
+impl RequestFacts {
+    /// `None` for one that is being deleted or is suspended.
+    pub fn of(request: &Value) -> Option<Self> {
+        let (metadata, spec) = (&request["metadata"], &request["spec"]);
+        if metadata["deletionTimestamp"].is_string() || spec["suspend"] == true {
+            return None;
+        }
+        Some(Self {
+            uid: metadata["uid"].as_str()?.to_owned(),
+            secret: spec["secret"]["name"].as_str().or(metadata["name"].as_str())?.to_owned(),
+            streamer: spec["playerStreamerSid"].as_str()?.to_owned(),
+            ttl: spec["ttlSeconds"].as_u64()?,
+            origin: spec["accessControlAllowOrigin"].as_str().map(str::to_owned),
+        })
+    }
+}
+
+impl RequestFacts {
+    /// How long it is from one refresh to the next, without what spreads them: a third of the life is left then, rounded up.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs(self.ttl - self.ttl.div_ceil(3))
+    }
+}
+
+/// A request's conditions: `Ready=True GrantIssued`.
+pub fn conditions(request: &Value) -> Vec<String> {
+    let conditions = request["status"]["conditions"].as_array().into_iter().flatten();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    conditions.map(|one| format!("{}={} {}", text(&one["type"]), text(&one["status"]), text(&one["reason"]))).collect()
+}

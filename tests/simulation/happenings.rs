@@ -1,0 +1,198 @@
+//! What happens in a history, as it happens.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::history::{EVENTFUL, Happening, ServerFault, Wish};
+use crate::judge::What;
+use crate::live::{NOTICES, Stage};
+use crate::media_api::{Fault, GIVEN_UP, Whom};
+use crate::world::{credentials_name, name};
+use crate::{others, requests};
+
+/// Something begins or ends, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Begins(usize),
+    Ends(usize),
+    /// The garbage collector looks.
+    Collects,
+}
+
+/// What a request asks for at first.
+pub fn spec(wish: &Wish) -> Value {
+    json!({
+        "ttlSeconds": wish.ttl,
+        "credentialsSecretRef": {"name": credentials_name(wish.account)},
+        "secret": {"deletionPolicy": if wish.retain { "Retain" } else { "Delete" }},
+    })
+}
+
+/// Lets everything happen.
+pub async fn all(stage: &Stage<'_>) {
+    let mut turns: Vec<(Duration, Turn)> = Vec::new();
+    for (number, (at, happening)) in stage.history.events.iter().enumerate() {
+        let at = Duration::from_millis((*at).into());
+        turns.push((at, Turn::Begins(number)));
+        if let Some(lasts) = lasts(*happening) {
+            turns.push(((at + Duration::from_millis(lasts.into())).min(EVENTFUL), Turn::Ends(number)));
+        }
+        if let Happening::Recreate(_, lasts) = *happening {
+            turns.push((at + requests::COLLECTED_AFTER, Turn::Collects));
+            turns.push((at + Duration::from_millis(lasts.into()) + requests::COLLECTED_AFTER, Turn::Collects));
+        }
+    }
+    turns.sort_by_key(|(at, _)| *at);
+    let start = stage.world.now();
+    for (at, turn) in turns {
+        tokio::time::sleep((start + at).saturating_sub(stage.world.now())).await;
+        match turn {
+            Turn::Begins(number) => begin(stage, number, stage.history.events[number].1).await,
+            Turn::Ends(number) => end(stage, number, stage.history.events[number].1).await,
+            Turn::Collects => requests::collect(stage).await,
+        }
+    }
+}
+
+/// For how many milliseconds it lasts; `None` for what is over at once.
+fn lasts(happening: Happening) -> Option<u32> {
+    match happening {
+        Happening::Media(_, _, millis)
+        | Happening::Server(_, millis)
+        | Happening::Kill(millis)
+        | Happening::SecondOperator(millis)
+        | Happening::Suspend(_, millis)
+        | Happening::Recreate(_, millis)
+        | Happening::Hold(_, millis)
+        | Happening::TakeOver(_, millis)
+        | Happening::DropCredentials(_, millis) => Some(millis),
+        _ => None,
+    }
+}
+
+async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
+    let now = stage.world.now();
+    match happening {
+        Happening::Media(whom, fault, _) => {
+            stage.judge().obstruct(What::Grants, &concerned(stage, whom), now);
+            stage.world.media.begin(number, whom, fault);
+        }
+        Happening::Server(fault, _) => {
+            stage.judge().obstruct(what(fault), &stage.everybody(), now);
+            suffer(stage, fault, true);
+        }
+        Happening::CutWatches => cut(stage, false),
+        Happening::Compact => cut(stage, true),
+        Happening::Kill(_) => presence(stage, |stage| {
+            stage.cast().kills += 1;
+            stage.cast().operator = None;
+        }),
+        Happening::SecondOperator(_) => presence(stage, |stage| drop(stage.cast().others.insert(number, stage.world.operator()))),
+        other => requests::begin(stage, number, other).await,
+    }
+}
+
+async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
+    let now = stage.world.now();
+    match happening {
+        Happening::Media(whom, fault, _) => {
+            stage.world.media.end(number);
+            for n in 0..stage.history.requests.len() {
+                let name = name(n);
+                if concerned(stage, whom).contains(&name) {
+                    stage.judge().release(What::Grants, [&name], now + felt_after(stage, fault, n), now);
+                }
+            }
+        }
+        Happening::Server(fault, _) => {
+            suffer(stage, fault, false);
+            // A refusal is looked at again after up to half a minute.
+            let felt = if matches!(fault, ServerFault::RefusesSecrets) { Duration::from_secs(30) } else { NOTICES };
+            stage.judge().release(what(fault), &stage.everybody(), now + felt, now);
+        }
+        Happening::Kill(_) => {
+            stage.cast().kills -= 1;
+            if stage.cast().kills == 0 {
+                start_operator(stage);
+            }
+        }
+        Happening::SecondOperator(_) => presence(stage, |stage| drop(stage.cast().others.remove(&number))),
+        other => others::end(stage, number, other).await,
+    }
+}
+
+/// Starts the operator.
+pub fn start_operator(stage: &Stage<'_>) {
+    presence(stage, |stage| stage.cast().operator = Some(stage.world.operator()));
+}
+
+/// Lets operators come or go.
+fn presence(stage: &Stage<'_>, change: impl FnOnce(&Stage<'_>)) {
+    let (now, everybody) = (stage.world.now(), stage.everybody());
+    let before = stage.cast().is_anybody_there();
+    change(stage);
+    let after = stage.cast().is_anybody_there();
+    let mut judge = stage.judge();
+    match (before, after) {
+        (true, false) => judge.obstruct(What::GrantsAndStatuses, &everybody, now),
+        (false, true) => judge.release(What::GrantsAndStatuses, &everybody, now + NOTICES, now),
+        (true, true) => everybody.iter().for_each(|name| judge.excuse(name, now + NOTICES, now)),
+        (false, false) => {}
+    }
+    let mut cast = stage.cast();
+    for n in 0..stage.history.requests.len() {
+        cast.unproven_since.insert(n, now);
+    }
+}
+
+fn concerned(stage: &Stage<'_>, whom: Whom) -> Vec<String> {
+    match whom {
+        Whom::Everyone => stage.everybody(),
+        Whom::Account(account) => stage.of_account(account),
+        Whom::Streamer(n) => vec![name(n)],
+    }
+}
+
+/// How long after the fault's end an operator may still wait.
+fn felt_after(stage: &Stage<'_>, fault: Fault, n: usize) -> Duration {
+    let unproven_since = stage.cast().unproven_since.get(&n).copied().unwrap_or_default();
+    let is_proven = stage.world.media.last_given(n).is_some_and(|given| given > unproven_since);
+    match fault {
+        Fault::Refused | Fault::Unavailable | Fault::Reset => Duration::ZERO,
+        Fault::Hangs => GIVEN_UP,
+        Fault::Slow => Duration::from_secs(2),
+        Fault::Throttled(asked) => Duration::from_secs(asked.unwrap_or_default().into()),
+        Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden if is_proven => Duration::ZERO,
+        Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden => Duration::from_mins(1),
+    }
+}
+
+const fn what(fault: ServerFault) -> What {
+    match fault {
+        ServerFault::RefusesSecrets => What::Grants,
+        ServerFault::Held | ServerFault::Unavailable | ServerFault::LosesAnswers | ServerFault::Slow => What::GrantsAndStatuses,
+    }
+}
+
+fn suffer(stage: &Stage<'_>, fault: ServerFault, begins: bool) {
+    let latency = Duration::from_millis(stage.history.latency.0.into());
+    stage.world.server.suffer(|trouble| match fault {
+        ServerFault::Held => trouble.held = begins,
+        ServerFault::Unavailable => trouble.unavailable = begins,
+        ServerFault::RefusesSecrets => trouble.refuses_secrets = begins,
+        ServerFault::LosesAnswers => trouble.loses_answers = begins,
+        ServerFault::Slow => trouble.latency = if begins { Duration::from_millis(700) } else { latency },
+    });
+}
+
+fn cut(stage: &Stage<'_>, forgets: bool) {
+    if forgets {
+        stage.world.server.compact();
+    }
+    stage.world.server.cut_watches();
+    let now = stage.world.now();
+    for name in stage.everybody() {
+        stage.judge().excuse(&name, now + NOTICES, now);
+    }
+}

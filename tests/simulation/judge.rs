@@ -1,0 +1,207 @@
+//! What must hold at every instant, judged by what the Media API put into the Secrets and by what is asked for, whatever the operator says.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+
+use crate::facts::{RequestFacts, SecretFacts, conditions};
+
+/// Judges the time that passes, and each change.
+#[derive(Debug, Default)]
+pub struct Judge {
+    /// How long a Secret may lack a good grant when nothing excuses it.
+    slack: Duration,
+    /// What the wall clock showed at the start.
+    start: Timestamp,
+    requests: BTreeMap<String, Request>,
+    secrets: BTreeMap<String, SecretFacts>,
+    problems: Vec<String>,
+    settled: Duration,
+}
+
+/// What is known of one request. Instants are told since the start.
+#[derive(Debug, Default)]
+struct Request {
+    /// What is asked for; nothing of one that is deleted or suspended.
+    asked: Option<RequestFacts>,
+    says_ready: bool,
+    grants: Obstruction,
+    statuses: Obstruction,
+    /// Since when the Secret has held no good grant.
+    bad_since: Option<Duration>,
+    blamed: bool,
+    bad: Duration,
+}
+
+/// What keeps something from being done.
+#[derive(Debug, Default)]
+struct Obstruction {
+    count: usize,
+    until: Duration,
+}
+
+impl Obstruction {
+    /// Since when something that ought to have been done at `then` has waited for nobody; `None` while something is in its way.
+    fn waits_since(&self, then: Duration) -> Option<Duration> {
+        (self.count == 0).then(|| then.max(self.until))
+    }
+}
+
+/// What is obstructed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    Grants,
+    /// Nor can it be told.
+    GrantsAndStatuses,
+}
+
+impl Judge {
+    pub fn new(slack: Duration, start: Timestamp) -> Self {
+        Self { slack, start, ..Self::default() }
+    }
+
+    /// Judges the time up to `now`.
+    pub fn settle(&mut self, now: Duration) {
+        let Self { slack, requests, secrets, problems, settled, start: _ } = self;
+        for (name, request) in requests.iter_mut() {
+            let Some(asked) = &request.asked else { continue };
+            let grant = secrets.get(&asked.secret).and_then(|secret| secret.grant.as_ref()).filter(|grant| grant.is_for(asked));
+            let good_until = grant.map_or(*settled, |grant| grant.expires.max(*settled));
+            if good_until >= now {
+                (request.bad_since, request.blamed) = (None, false);
+                continue;
+            }
+            let since = *request.bad_since.get_or_insert(good_until);
+            request.bad += now.saturating_sub(good_until);
+            let late = |obstruction: &Obstruction| obstruction.waits_since(since).filter(|waits| now > *waits + *slack);
+            if let Some(waits) = late(&request.grants).filter(|_| !request.blamed) {
+                request.blamed = true;
+                problems
+                    .push(format!("{now:.1?} {name} has had no good grant since {since:.1?}, and nothing excuses it since {waits:.1?}"));
+            }
+            if request.says_ready && late(&request.statuses).is_some() && !std::mem::replace(&mut request.blamed, true) {
+                problems.push(format!("{now:.1?} {name} says that it is Ready, and has had no good grant since {since:.1?}"));
+            }
+        }
+        *settled = now;
+    }
+
+    /// From now on nothing can be done for these.
+    pub fn obstruct<'a>(&mut self, what: What, names: impl IntoIterator<Item = &'a String>, now: Duration) {
+        self.settle(now);
+        for name in names {
+            let request = self.requests.entry(name.clone()).or_default();
+            request.grants.count += 1;
+            request.statuses.count += usize::from(what == What::GrantsAndStatuses);
+        }
+    }
+
+    /// That is over; what was waiting for it may take until `until` to notice.
+    pub fn release<'a>(&mut self, what: What, names: impl IntoIterator<Item = &'a String>, until: Duration, now: Duration) {
+        self.settle(now);
+        for name in names {
+            let request = self.requests.entry(name.clone()).or_default();
+            request.grants.count -= 1;
+            request.grants.until = request.grants.until.max(until);
+            if what == What::GrantsAndStatuses {
+                request.statuses.count -= 1;
+                request.statuses.until = request.statuses.until.max(until);
+            }
+        }
+    }
+
+    /// Nothing is expected of the operator for this one until then.
+    pub fn excuse(&mut self, name: &str, until: Duration, now: Duration) {
+        self.settle(now);
+        let request = self.requests.entry(name.to_owned()).or_default();
+        request.grants.until = request.grants.until.max(until);
+    }
+
+    /// A request has changed.
+    pub fn request_changed(&mut self, name: &str, after: Option<&Value>, now: Duration) {
+        self.settle(now);
+        let request = self.requests.entry(name.to_owned()).or_default();
+        let asked = after.and_then(RequestFacts::of);
+        if asked != request.asked {
+            (request.asked, request.bad_since, request.blamed) = (asked, None, false);
+            request.grants.until = request.grants.until.max(now);
+            request.statuses.until = request.statuses.until.max(now);
+        }
+        request.says_ready = after.is_some_and(|after| conditions(after).iter().any(|told| told.starts_with("Ready=True")));
+    }
+
+    /// A Secret has changed.
+    pub fn secret_changed(&mut self, name: &str, after: Option<&Value>, now: Duration) {
+        self.settle(now);
+        let after = after.map(SecretFacts::of);
+        if let (Some(before), Some(after)) = (self.secrets.get(name), &after)
+            && let (Some(held), Some(holds)) = (&before.grant, &after.grant)
+            && before.uid == after.uid
+            && held.is_like(holds)
+            && holds.expires < held.expires
+        {
+            let (held, holds) = (held.expires, holds.expires);
+            self.problems.push(format!("{now:.1?} {name} held a grant until {held:.1?}, and then an older one, until {holds:.1?}"));
+        }
+        if let Some(after) = &after
+            && let (Some(holds), Some(claims)) = (&after.grant, after.claims)
+            && claims > self.start + holds.expires
+        {
+            let late = claims.duration_since(self.start + holds.expires);
+            self.problems.push(format!("{now:.1?} {name} claims that its grant lives {late:.1?} longer than it does"));
+        }
+        match after {
+            Some(after) => drop(self.secrets.insert(name.to_owned(), after)),
+            None => drop(self.secrets.remove(name)),
+        }
+    }
+
+    /// Something that must not be is.
+    pub fn complain(&mut self, problem: String) {
+        self.problems.push(problem);
+    }
+
+    /// How long it is from one refresh to the next, for each request that asks for any.
+    pub fn intervals(&self) -> Vec<Duration> {
+        self.requests.values().filter_map(|request| Some(request.asked.as_ref()?.interval())).collect()
+    }
+
+    /// What must not have been, in order.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
+    }
+
+    /// For how long Secrets have held no good grant, all together.
+    pub fn bad(&self) -> Duration {
+        self.requests.values().map(|request| request.bad).sum()
+    }
+}
+
+/// What nothing excuses is blamed, once, and what something excuses is not.
+pub fn self_test() {
+    let seconds = Duration::from_secs;
+    let request = serde_json::json!({"metadata": {"name": "lobby", "uid": "u"}, "spec": {"playerStreamerSid": "VJ", "ttlSeconds": 15}});
+    let everybody = ["lobby".to_owned()];
+    let judged = |excused: bool| {
+        let mut judge = Judge::new(seconds(1), Timestamp::UNIX_EPOCH);
+        judge.request_changed("lobby", Some(&request), seconds(0));
+        judge.settle(seconds(1));
+        assert_eq!(judge.problems().len(), 0, "a new one has its second");
+        if excused {
+            judge.obstruct(What::Grants, &everybody, seconds(1));
+        }
+        judge.settle(seconds(5));
+        if excused {
+            judge.release(What::Grants, &everybody, seconds(6), seconds(5));
+        }
+        judge.settle(seconds(7));
+        judge
+    };
+    assert_eq!((judged(true).problems().len(), judged(true).bad()), (0, seconds(7)));
+    assert_eq!(judged(false).problems().len(), 1);
+    let mut late = judged(true);
+    late.settle(seconds(8));
+    assert_eq!(late.problems().len(), 1, "a second after the excuse is over");
+}

@@ -1,0 +1,125 @@
+//! What others do to Secrets, and how what lasts ends.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use kube::api::DeleteParams;
+use serde_json::{Value, json};
+
+use crate::happenings;
+use crate::history::{Happening, Tamper};
+use crate::judge::What;
+use crate::live::Stage;
+use crate::requests::{change, unproven};
+use crate::world::name;
+
+const OWNED_BY: &str = "playbackgrant.dev/owned-by";
+
+/// A fight is waited out for so long at most.
+const FIGHT: Duration = Duration::from_mins(1);
+
+/// A Secret that is another's, or of which the watch doesn't tell, is looked at again after this.
+const LOOK: Duration = Duration::from_secs(10);
+
+pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
+    match happening {
+        Happening::Tamper(n, how) => tamper(stage, n, how).await,
+        Happening::Hold(n, _) => {
+            seize(stage, number, n, &json!({"immutable": true, "metadata": {"finalizers": ["example.com/hold"]}})).await;
+        }
+        Happening::TakeOver(n, _) => {
+            seize(stage, number, n, &json!({"metadata": {"annotations": {OWNED_BY: "somebody/else"}}})).await;
+        }
+        other => unreachable!("{other:?} is carried out elsewhere"),
+    }
+}
+
+async fn tamper(stage: &Stage<'_>, n: usize, how: Tamper) {
+    let target = stage.cast().target(n);
+    if stage.cast().is_seized(&target) {
+        return;
+    }
+    let now = stage.world.now();
+    if !matches!(how, Tamper::Touch | Tamper::StripLabel) && stage.cast().tampers(n, now) {
+        stage.judge().excuse(&name(n), now + FIGHT, now);
+    }
+    let patch = match how {
+        Tamper::Delete => {
+            let _gone = stage.world.secrets().delete(&target, &DeleteParams::default()).await;
+            return;
+        }
+        Tamper::StripLabel => json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}}),
+        Tamper::SpoilGrant => json!({"data": {"grant": STANDARD.encode("spoilt")}}),
+        Tamper::StripAnnotations => json!({"metadata": {"annotations": {
+            "playbackgrant.dev/issue-time": null, "playbackgrant.dev/expiry-time": null, "playbackgrant.dev/request-hash": null,
+        }}}),
+        Tamper::Touch => json!({"metadata": {"annotations": {"touched": format!("{now:?}")}}}),
+        Tamper::MakeImmutable => json!({"immutable": true}),
+    };
+    stage.world.change_secret(&target, &patch).await;
+}
+
+/// The request's Secret can't be written from here on.
+async fn seize(stage: &Stage<'_>, number: usize, n: usize, patch: &Value) {
+    let target = stage.cast().target(n);
+    if stage.cast().is_seized(&target) || !stage.world.change_secret(&target, patch).await {
+        return;
+    }
+    let version = stage.world.secrets().get(&target).await.ok().and_then(|secret| secret.resource_version());
+    stage.cast().seized.insert(number, (target, version));
+    let now = stage.world.now();
+    stage.judge().obstruct(What::Grants, [&name(n)], now);
+}
+
+/// Ends what has lasted.
+pub async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
+    let Stage { world, .. } = stage;
+    match happening {
+        Happening::Suspend(n, _) => drop(change(stage, n, &json!({"suspend": false})).await),
+        Happening::Recreate(n, _) => {
+            if world.requests().get_opt(&name(n)).await.unwrap().is_none() {
+                world.make_request(n, &happenings::spec(&stage.history.requests[n])).await;
+            }
+        }
+        Happening::Hold(n, _) => {
+            let Some((secret, _)) = stage.cast().seized.remove(&number) else { return };
+            world.change_secret(&secret, &json!({"metadata": {"finalizers": null}})).await;
+            let now = world.now();
+            stage.judge().release(What::Grants, [&name(n)], now + LOOK, now);
+        }
+        Happening::TakeOver(n, _) => {
+            let Some((secret, version)) = stage.cast().seized.remove(&number) else { return };
+            give_back(stage, &secret, version).await;
+            let now = world.now();
+            stage.judge().release(What::Grants, [&name(n)], now + LOOK, now);
+        }
+        Happening::DropCredentials(account, _) => {
+            let now = world.now();
+            let (is_back, key) = {
+                let mut cast = stage.cast();
+                cast.dropped[account] -= 1;
+                (cast.dropped[account] == 0, cast.keys[account])
+            };
+            if is_back {
+                world.make_credentials(account, key).await;
+                unproven(stage, account);
+            }
+            stage.judge().release(What::Grants, &stage.of_account(account), now, now);
+        }
+        other => unreachable!("{other:?} is carried out elsewhere"),
+    }
+}
+
+/// Whose the Secret was takes it away.
+async fn give_back(stage: &Stage<'_>, secret: &str, version: Option<String>) {
+    let Some(found) = stage.world.secrets().get_opt(secret).await.unwrap() else { return };
+    if found.annotations().get(OWNED_BY).is_none_or(|owner| owner != "somebody/else") {
+        return;
+    }
+    if found.resource_version() != version {
+        stage.judge().complain(format!("Secret {secret} was another's, and was changed"));
+    }
+    let _gone = stage.world.secrets().delete(secret, &DeleteParams::default()).await;
+}

@@ -1,0 +1,101 @@
+//! What people do to requests and credentials, and what the garbage collector does after them.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams};
+use serde_json::json;
+
+use crate::history::Happening;
+use crate::judge::What;
+use crate::live::Stage;
+use crate::media_api::key_sid;
+use crate::others;
+use crate::world::{credentials_name, name};
+
+/// The garbage collector looks so long after an owner went.
+pub const COLLECTED_AFTER: Duration = Duration::from_millis(300);
+
+pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
+    let Stage { world, .. } = stage;
+    let now = world.now();
+    match happening {
+        Happening::SetTtl(n, ttl) => ask(stage, n, &json!({"ttlSeconds": ttl})).await,
+        Happening::SetOrigin(n, origin) => {
+            ask(stage, n, &json!({"accessControlAllowOrigin": format!("https://origin-{origin}.example")})).await;
+        }
+        Happening::SetLabel(n, label) => {
+            let label = (label > 0).then(|| format!("t{label}"));
+            change(stage, n, &json!({"secret": {"labels": {"tier": label}}})).await;
+        }
+        Happening::Rename(n, other) => {
+            let target = if other { other_name(n) } else { name(n) };
+            if change(stage, n, &json!({"secret": {"name": target}})).await {
+                stage.cast().targets.insert(n, target);
+            }
+        }
+        Happening::RefreshNow(n) => {
+            let value = format!("at-{number}");
+            if world.change_request(n, &json!({"metadata": {"annotations": {"playbackgrant.dev/refresh-requested-at": value}}})).await {
+                stage.cast().refreshes.insert(n, value);
+            }
+        }
+        Happening::Suspend(n, _) => drop(change(stage, n, &json!({"suspend": true})).await),
+        Happening::Recreate(n, _) => {
+            let _gone = world.requests().delete(&name(n), &DeleteParams::default()).await;
+            let mut cast = stage.cast();
+            cast.targets.remove(&n);
+            cast.refreshes.remove(&n);
+            cast.unproven_since.insert(n, now);
+        }
+        Happening::RotateKey(account) => {
+            let key = stage.cast().keys[account] + 1;
+            stage.cast().keys[account] = key;
+            unproven(stage, account);
+            let key = json!({"stringData": {"apiKeySid": key_sid(account, key), "apiKeySecret": format!("secret-{key}")}});
+            world.change_secret(&credentials_name(account), &key).await;
+        }
+        Happening::DropCredentials(account, _) => {
+            stage.judge().obstruct(What::Grants, &stage.of_account(account), now);
+            stage.cast().dropped[account] += 1;
+            let _gone = world.secrets().delete(&credentials_name(account), &DeleteParams::default()).await;
+        }
+        other => others::begin(stage, number, other).await,
+    }
+}
+
+async fn ask(stage: &Stage<'_>, n: usize, spec: &serde_json::Value) {
+    let now = stage.world.now();
+    stage.cast().unproven_since.insert(n, now);
+    change(stage, n, spec).await;
+}
+
+/// Changes the spec, if the request is there. Returns whether it could.
+pub async fn change(stage: &Stage<'_>, n: usize, spec: &serde_json::Value) -> bool {
+    stage.world.change_request(n, &json!({"spec": spec})).await
+}
+
+/// What the Secret of the request is named by a spec that doesn't leave it at the request's own name.
+fn other_name(n: usize) -> String {
+    format!("other-{n}")
+}
+
+/// Nothing is known of how the account's present credentials fare.
+pub fn unproven(stage: &Stage<'_>, account: usize) {
+    let now = stage.world.now();
+    let mut cast = stage.cast();
+    for (n, _) in stage.history.requests.iter().enumerate().filter(|(_, wish)| wish.account == account) {
+        cast.unproven_since.insert(n, now);
+    }
+}
+
+/// Deletes the Secrets whose controller is no more.
+pub async fn collect(stage: &Stage<'_>) {
+    let Stage { world, .. } = stage;
+    let alive: Vec<String> = world.requests().list(&ListParams::default()).await.unwrap().iter().filter_map(ResourceExt::uid).collect();
+    for secret in world.secrets().list(&ListParams::default()).await.unwrap() {
+        if secret.owner_references().iter().any(|owner| owner.controller == Some(true) && !alive.contains(&owner.uid)) {
+            let _gone = world.secrets().delete(&secret.name_any(), &DeleteParams::default()).await;
+        }
+    }
+}
