@@ -198,7 +198,10 @@ fn a_call_that_is_due_and_held_back_by_a_refusal_has_that_as_its_cause() {
         (RefreshFailing, "True", "SecretWriteFailed"),
         (Stalled, "True", "SecretWriteFailed"),
     ]);
-    assert_eq!(conditions(&rest(&scene).0), failed);
+    for attempt in [Attempt::Write, Attempt::Read] {
+        scene.memory.trouble.as_mut().unwrap().attempt = attempt;
+        assert_eq!(conditions(&rest(&scene).0), failed, "{attempt:?}");
+    }
 }
 
 #[test]

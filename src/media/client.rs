@@ -181,3 +181,18 @@ pub enum ClientConfigError {
     #[error("no certificate authorities to trust: install the system's CA certificates, or check those of the Media API's CA file")]
     NoTrust,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_of_a_client_says_where_it_calls() {
+        let base_url: MediaApiUrl = MediaApiUrl::parse("http://127.0.0.1:8181", false).unwrap();
+        let config = MediaClientConfig { base_url, ca_file: None, wall_clock: Arc::new(|| Timestamp::UNIX_EPOCH) };
+        let client = MediaClient::new(&config).unwrap();
+        for printed in [format!("{config:?}"), format!("{client:?}")] {
+            assert!(printed.starts_with("MediaClient") && printed.contains("8181"), "{printed}");
+        }
+    }
+}

@@ -159,11 +159,14 @@ async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
     };
     dispatcher.order(waits);
     assert_eq!(dispatcher.closure(&Caller::from("three")), None);
+    let mut failures = 0;
     let told = loop {
-        if let Event::LaneClosed { class, waiting } = next(&mut events).await {
-            break (class, waiting);
+        match next(&mut events).await {
+            Event::LaneClosed { class, waiting } => break (class, waiting),
+            Event::Answered { .. } => failures += 1,
         }
     };
+    assert_eq!(failures, 2, "one failure alone closes no lane");
     assert_eq!(told, (FailureClass::Unavailable, vec![Caller::from("three")]));
     assert_eq!(dispatcher.closure(&Caller::from("three")), Some((FailureClass::Unavailable, false)));
     assert_eq!(dispatcher.closure(&Caller::from("nobody")), None);

@@ -24,7 +24,8 @@ for name in "${names[@]}"; do
   cd "$tree"
   # A copy of its own: `git apply` does nothing in a folder that the outer repository ignores.
   git init --quiet && git apply "$planted/$name.patch" || { echo "error: $name.patch doesn't fit the code any more: write it anew" >&2; exit 1; }
-  program=$(CARGO_TARGET_DIR=$target cargo test --quiet --no-run --test simulation --message-format=json 2>"$target/planted/$name.log" \
+  # Not the tree's own folder: cargo would take what is built there for what is written here.
+  program=$(CARGO_TARGET_DIR=$target/planted/build cargo test --quiet --no-run --test simulation --message-format=json 2>"$target/planted/$name.log" \
     | sed -n 's/.*"executable":"\([^"]*simulation-[^"]*\)".*/\1/p') || { cat "$target/planted/$name.log" >&2; exit 1; }
   cd - >/dev/null
   if ! told=$("$program" until-one-fails "$MOST"); then
