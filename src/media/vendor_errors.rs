@@ -75,8 +75,24 @@ fn remedy(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::describe;
+    use super::*;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn what_is_known_of_a_code_or_a_status_is_said() {
+        for code in [20001, 20003, 20004, 20005, 20006, 20008, 20010, 20403, 20404, 20409, 20410, 20422, 20423, 20426, 20429, 20500, 20503]
+        {
+            assert!(!describe(599, Some(code)).contains(meaning_of_status(599)), "{code}");
+        }
+        assert!(describe(599, Some(20_002)).contains(meaning_of_status(599)));
+        for status in [302, 400, 401, 403, 404, 405, 407, 409, 410, 422, 426, 429] {
+            assert!(meaning_of_status(status) != meaning_of_status(418) && remedy(status) != remedy(418), "{status}");
+        }
+        for status in [500, 502, 503, 504] {
+            assert_ne!(meaning_of_status(status), meaning_of_status(599), "{status}");
+        }
+        assert_ne!(remedy(418), remedy(599));
+    }
 
     #[test]
     fn every_status_and_code_has_a_text_of_its_own_that_shows_both() {
