@@ -164,6 +164,7 @@ impl Actor<'_> {
     async fn replace(&self, version: &SecretVersion) {
         if let Err(failure) = self.delete(&self.spec.secret_name, version).await {
             self.troubled(DELETE, &self.spec.secret_name, &failure);
+            self.overtaken(Some(version));
         }
     }
 

@@ -201,6 +201,11 @@ fn what_cannot_be_patched_and_is_held_by_others_is_waited_for() {
     scene.now = at(1010);
     assert!(matches!(step(&scene), Step::Look));
     (scene.now, scene.meta().labels) = (at(1002), labels);
+    let mut spoilt = scene.memory.clone();
+    spoilt.damaged = Some(SecretVersion { resource_version: "6".into(), ..scene.meta().version.clone() });
+    std::mem::swap(&mut scene.memory, &mut spoilt);
+    assert_eq!(conditions(&rest(&scene).0)[0].1, "False", "what was spoilt before it was held is spoilt");
+    std::mem::swap(&mut scene.memory, &mut spoilt);
     let mut expired = Scene { now: at(1020), ..scene };
     assert_eq!(rest(&expired).0.status.conditions[0].reason, reason, "nothing is asked for that can't be stored");
     expired.memory.ordered = Some(Ordered { subject: expired.subject(), refresh_request: None, forced: false });

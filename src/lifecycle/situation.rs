@@ -113,8 +113,12 @@ impl<'a> Situation<'a> {
             && memory.damaged.as_ref() != Some(&meta.version)
         {
             let in_hand = memory.hand.as_deref().filter(|hand| hand.claim() == claim);
+            // Of one that is held no version is read any more: what is known of an earlier one stands.
+            let was_damaged = memory.damaged.as_ref().is_some_and(|version| version.uid == meta.version.uid);
             situation.holds_hand = in_hand.is_some() && memory.verified.as_ref() == Some(&meta.version);
-            situation.held_life = in_hand.map(Life::of).or_else(|| Life::claimed(&claim, spec.call.ttl, now));
+            if !(was_damaged && situation.is_held()) {
+                situation.held_life = in_hand.map(Life::of).or_else(|| Life::claimed(&claim, spec.call.ttl, now));
+            }
         }
         situation
     }

@@ -1,6 +1,6 @@
 //! Who is there, and what others have done so far.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::history::ACCOUNTS;
@@ -9,6 +9,9 @@ use crate::world::{Operator, name};
 /// Who tampers with a Secret so often in so long a time is in a fight, for which the operator waits up to a minute.
 const BORNE: usize = 2;
 const REMEMBERED: Duration = Duration::from_mins(2);
+
+/// A uid and a resourceVersion.
+pub type Version = (Option<String>, Option<String>);
 
 /// Who is there, and what others have done so far.
 #[derive(Default)]
@@ -24,8 +27,10 @@ pub struct Cast {
     pub dropped: [usize; ACCOUNTS],
     /// The names of Secrets that specs give, where they do.
     pub targets: BTreeMap<usize, String>,
-    /// The Secrets that are held or another's, by the number of what made them so: the Secret, and its version then.
-    pub seized: BTreeMap<usize, (String, Option<String>)>,
+    /// The Secrets that are held or another's, by the number of what made them so: the Secret, and its uid and version then.
+    pub seized: BTreeMap<usize, (String, Version)>,
+    /// The Secrets that the garbage collector has taken.
+    pub collected: BTreeSet<String>,
     /// When what each request asks for last changed, or an operator came that doesn't remember its success.
     pub unproven_since: BTreeMap<usize, Duration>,
     /// The value of each request's refresh annotation.
@@ -46,6 +51,10 @@ impl Cast {
     /// Whether the Secret is held, or another's.
     pub fn is_seized(&self, secret: &str) -> bool {
         self.seized.values().any(|(seized, _)| seized == secret)
+    }
+
+    pub fn is_collected(&self, secret: &str) -> bool {
+        self.collected.contains(secret)
     }
 
     /// Takes in that others tamper with the request's Secret; returns whether that is a fight.

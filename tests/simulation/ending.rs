@@ -25,12 +25,25 @@ impl Figures {
 pub async fn look(stage: &Stage<'_>, before: &Figures) {
     let mut problems = Vec::new();
     cost(stage, before, &mut problems);
+    haste(stage, &mut problems);
     for n in 0..stage.history.requests.len() {
         well(stage, n, &mut problems).await;
     }
     left_behind(stage, &mut problems).await;
     for problem in problems {
         stage.judge().complain(format!("in the end, {problem}"));
+    }
+}
+
+/// In no second is more asked for than a start of all, each with all its steps.
+fn haste(stage: &Stage<'_>, problems: &mut Vec<String>) {
+    let most = 40 + 30 * stage.history.requests.len();
+    let asked = stage.world.server.asked();
+    let in_a_second = |first: &playback_grant_testbed::Asked| {
+        asked.iter().filter(|other| other.at >= first.at && other.at < first.at + Duration::from_secs(1)).count()
+    };
+    if let Some(first) = asked.iter().find(|first| in_a_second(first) > most) {
+        problems.push(format!("from {:.1?} on the API server was asked {} times in a second", first.at, in_a_second(first)));
     }
 }
 

@@ -75,7 +75,7 @@ async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
     let now = stage.world.now();
     match happening {
         Happening::Media(whom, fault, _) => {
-            stage.judge().obstruct(What::Grants, &concerned(stage, whom), now);
+            stage.judge().obstruct(What::Grants, &concerned(stage, whom, fault), now);
             stage.world.media.begin(number, whom, fault);
         }
         Happening::Server(fault, _) => {
@@ -100,7 +100,7 @@ async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
             stage.world.media.end(number);
             for n in 0..stage.history.requests.len() {
                 let name = name(n);
-                if concerned(stage, whom).contains(&name) {
+                if concerned(stage, whom, fault).contains(&name) {
                     stage.judge().release(What::Grants, [&name], now + felt_after(stage, fault, n), now);
                 }
             }
@@ -146,10 +146,12 @@ fn presence(stage: &Stage<'_>, change: impl FnOnce(&Stage<'_>)) {
     }
 }
 
-fn concerned(stage: &Stage<'_>, whom: Whom) -> Vec<String> {
+fn concerned(stage: &Stage<'_>, whom: Whom, fault: Fault) -> Vec<String> {
     match whom {
         Whom::Everyone => stage.everybody(),
         Whom::Account(account) => stage.of_account(account),
+        // A 429 is its account's, whatever it was asked for.
+        Whom::Streamer(n) if matches!(fault, Fault::Throttled(_)) => stage.of_account(stage.history.requests[n].account),
         Whom::Streamer(n) => vec![name(n)],
     }
 }

@@ -19,8 +19,8 @@ pub struct History {
     /// What all draws follow from.
     pub chance: u64,
     pub requests: Vec<Wish>,
-    /// How long the API server and the Media API take, in milliseconds.
-    pub latency: (u16, u16),
+    /// How long the API server and the Media API take, and how far watches lag behind, in milliseconds.
+    pub latency: (u16, u16, u16),
     /// What happens, with the millisecond at which it begins.
     pub events: Vec<(u32, Happening)>,
 }
@@ -88,7 +88,11 @@ pub enum Tamper {
 /// Any history.
 pub fn any_history() -> impl Strategy<Value = History> {
     let wish = (5..=60_u8, 0..ACCOUNTS, any::<bool>()).prop_map(|(ttl, account, retain)| Wish { ttl, account, retain });
-    let latency = (prop_oneof![3 => Just(1_u16), 1 => 1..100_u16], prop_oneof![3 => Just(20_u16), 1 => 1..300_u16]);
+    let latency = (
+        prop_oneof![3 => Just(1_u16), 1 => 1..100_u16],
+        prop_oneof![3 => Just(20_u16), 1 => 1..300_u16],
+        prop_oneof![2 => Just(0_u16), 1 => 1..10_u16, 1 => 10..400_u16],
+    );
     (any::<u64>(), prop::collection::vec(wish, 1..=6), latency).prop_flat_map(|(chance, requests, latency)| {
         let at = 0..u32::try_from(EVENTFUL.as_millis()).unwrap_or(u32::MAX);
         let events = prop::collection::vec((at, happening(requests.len())), 0..=12);

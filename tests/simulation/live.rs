@@ -71,12 +71,12 @@ impl Stage<'_> {
 /// Lives through it.
 pub fn live(history: &History) -> Verdict {
     playback_grant_chance::seed(history.chance);
-    let (server, media) = history.latency;
-    let [server, media] = [server, media].map(|millis| Duration::from_millis(millis.into()));
+    let (server, media, lag) = history.latency;
+    let [server, media, lag] = [server, media, lag].map(|millis| Duration::from_millis(millis.into()));
     world::live(media, async |world| {
-        world.server.suffer(|trouble| trouble.latency = server);
-        // A wait of a second, and what the calls and writes between it and a fresh grant take.
-        let slack = Duration::from_millis(1100) + media * 2 + server * 8;
+        world.server.suffer(|trouble| (trouble.latency, trouble.watch_lag) = (server, lag));
+        // A wait of a second, and what it takes to see, to call and to write between it and a fresh grant.
+        let slack = Duration::from_millis(1100) + media * 2 + server * 8 + lag * 3;
         let judge = Arc::new(Mutex::new(Judge::new(slack, world.clock.wall())));
         let following = follow(world.server.follow(), judge.clone(), world.clock, world.start);
         let _follower = AbortOnDropHandle::new(tokio::spawn(following));

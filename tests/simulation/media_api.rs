@@ -73,6 +73,8 @@ pub struct MediaApi {
 struct State {
     faults: BTreeMap<usize, (Whom, Fault)>,
     calls: usize,
+    /// The one key of each account that is good; 0 where none is told.
+    keys: BTreeMap<usize, usize>,
     /// When each streamer was last given a grant.
     given: BTreeMap<String, Duration>,
 }
@@ -82,8 +84,10 @@ pub fn key_sid(account: usize, key: usize) -> String {
     format!("SK{account:016x}{key:016x}")
 }
 
-fn account_of(key_sid: &str) -> Option<usize> {
-    usize::from_str_radix(key_sid.get(2..18)?, 16).ok()
+/// The account, and its key.
+fn key_of(key_sid: &str) -> Option<(usize, usize)> {
+    let number = |digits: &str| usize::from_str_radix(digits, 16).ok();
+    Some((number(key_sid.get(2..18)?)?, number(key_sid.get(18..)?)?))
 }
 
 /// The SID of the streamer of the request of that number.
@@ -104,6 +108,11 @@ impl MediaApi {
     /// What is wrong under that number is so no more.
     pub fn end(&self, number: usize) {
         self.state().faults.remove(&number);
+    }
+
+    /// From now on the account has this key and no other.
+    pub fn uses_key(&self, account: usize, key: usize) {
+        self.state().keys.insert(account, key);
     }
 
     pub fn calls(&self) -> usize {
@@ -132,11 +141,19 @@ impl MediaApi {
         self.state().faults.values().find(|(whom, _)| concerns(*whom)).map(|(_, fault)| *fault)
     }
 
-    async fn answer(&self, call: GrantCall, account: Option<usize>) -> Result<Grant, CallFailure> {
+    /// Whether these credentials are good no more.
+    fn is_revoked(&self, key: Option<(usize, usize)>) -> bool {
+        key.is_none_or(|(account, key)| self.state().keys.get(&account).copied().unwrap_or_default() != key)
+    }
+
+    async fn answer(&self, call: GrantCall, key: Option<(usize, usize)>) -> Result<Grant, CallFailure> {
         self.state().calls += 1;
         let streamer_sid = call.player_streamer_sid.as_str();
-        let fault = self.fault(streamer_sid, account);
+        let fault =
+            if self.is_revoked(key) { Some(Fault::Unauthorized) } else { self.fault(streamer_sid, key.map(|(account, _)| account)) };
         tokio::time::sleep(self.latency / 2).await;
+        // The life begins when the call comes in here. Only the judge reads this.
+        let expires = self.now() + call.ttl.duration();
         match fault {
             Some(Fault::Hangs) => tokio::time::sleep(GIVEN_UP.saturating_sub(self.latency)).await,
             Some(Fault::Slow) => tokio::time::sleep(Duration::from_secs(2)).await,
@@ -146,8 +163,6 @@ impl MediaApi {
             tokio::time::sleep(self.latency / 2).await;
             return Err(fault.failure());
         }
-        // The life begins when the call is answered here. Only the observer reads this.
-        let expires = self.now() + call.ttl.duration();
         let grant = json!({
             "expires": u64::try_from(expires.as_millis()).unwrap(),
             "streamer": streamer_sid,
@@ -162,7 +177,8 @@ impl MediaApi {
 
 impl IssueGrants for MediaApi {
     fn issue(&self, call: GrantCall, credentials: Arc<Credentials>) -> BoxFuture<'_, Result<Grant, CallError>> {
-        let account = account_of(credentials.user());
-        self.answer(call, account).map(|answer| answer.map_err(|failure| CallError { origin: "the Media API".into(), failure })).boxed()
+        self.answer(call, key_of(credentials.user()))
+            .map(|answer| answer.map_err(|failure| CallError { origin: "the Media API".into(), failure }))
+            .boxed()
     }
 }

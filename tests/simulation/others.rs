@@ -4,10 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
+use crate::cast::Version;
 use crate::happenings;
 use crate::history::{Happening, Tamper};
 use crate::judge::What;
@@ -42,7 +44,7 @@ async fn tamper(stage: &Stage<'_>, n: usize, how: Tamper) {
         return;
     }
     let now = stage.world.now();
-    if !matches!(how, Tamper::Touch | Tamper::StripLabel) && stage.cast().tampers(n, now) {
+    if !matches!(how, Tamper::Touch) && stage.cast().tampers(n, now) {
         stage.judge().excuse(&name(n), now + FIGHT, now);
     }
     let patch = match how {
@@ -67,8 +69,8 @@ async fn seize(stage: &Stage<'_>, number: usize, n: usize, patch: &Value) {
     if stage.cast().is_seized(&target) || !stage.world.change_secret(&target, patch).await {
         return;
     }
-    let version = stage.world.secrets().get(&target).await.ok().and_then(|secret| secret.resource_version());
-    stage.cast().seized.insert(number, (target, version));
+    let secret = stage.world.secrets().get(&target).await.unwrap();
+    stage.cast().seized.insert(number, (target, (secret.uid(), secret.resource_version())));
     let now = stage.world.now();
     stage.judge().obstruct(What::Grants, [&name(n)], now);
 }
@@ -104,6 +106,7 @@ pub async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
             };
             if is_back {
                 world.make_credentials(account, key).await;
+                world.media.uses_key(account, key);
                 unproven(stage, account);
             }
             stage.judge().release(What::Grants, &stage.of_account(account), now, now);
@@ -113,13 +116,12 @@ pub async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
 }
 
 /// Whose the Secret was takes it away.
-async fn give_back(stage: &Stage<'_>, secret: &str, version: Option<String>) {
-    let Some(found) = stage.world.secrets().get_opt(secret).await.unwrap() else { return };
-    if found.annotations().get(OWNED_BY).is_none_or(|owner| owner != "somebody/else") {
-        return;
-    }
-    if found.resource_version() != version {
-        stage.judge().complain(format!("Secret {secret} was another's, and was changed"));
+async fn give_back(stage: &Stage<'_>, secret: &str, version: Version) {
+    let found = stage.world.secrets().get_opt(secret).await.unwrap();
+    // The garbage collector may have taken it; nobody else has any business with it.
+    let is_untouched = |found: &Secret| (found.uid(), found.resource_version()) == version;
+    if found.is_none_or(|found| !is_untouched(&found)) && !stage.cast().is_collected(secret) {
+        stage.judge().complain(format!("Secret {secret} was another's, and was changed or deleted"));
     }
     let _gone = stage.world.secrets().delete(secret, &DeleteParams::default()).await;
 }

@@ -52,8 +52,10 @@ pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
             let key = stage.cast().keys[account] + 1;
             stage.cast().keys[account] = key;
             unproven(stage, account);
-            let key = json!({"stringData": {"apiKeySid": key_sid(account, key), "apiKeySecret": format!("secret-{key}")}});
-            world.change_secret(&credentials_name(account), &key).await;
+            let secret = json!({"stringData": {"apiKeySid": key_sid(account, key), "apiKeySecret": format!("secret-{key}")}});
+            if world.change_secret(&credentials_name(account), &secret).await {
+                world.media.uses_key(account, key);
+            }
         }
         Happening::DropCredentials(account, _) => {
             stage.judge().obstruct(What::Grants, &stage.of_account(account), now);
@@ -96,6 +98,7 @@ pub async fn collect(stage: &Stage<'_>) {
     for secret in world.secrets().list(&ListParams::default()).await.unwrap() {
         if secret.owner_references().iter().any(|owner| owner.controller == Some(true) && !alive.contains(&owner.uid)) {
             let _gone = world.secrets().delete(&secret.name_any(), &DeleteParams::default()).await;
+            stage.cast().collected.insert(secret.name_any());
         }
     }
 }

@@ -13,11 +13,20 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use crate::history::{History, any_history};
 use crate::live::{Verdict, live};
 
+/// A history takes a second or so.
+const LONGEST_RUN: Duration = Duration::from_mins(3);
+
 /// A failing history is made shorter in so many steps at most.
 const SHRINKS: usize = 300;
 
 /// Lives through the history that is told on standard input, and tells the verdict on standard output.
 pub fn child() -> ExitCode {
+    // What goes round without time passing would go round for ever.
+    std::thread::spawn(|| {
+        std::thread::sleep(LONGEST_RUN);
+        eprintln!("the history wasn't over after {LONGEST_RUN:?}");
+        std::process::exit(1);
+    });
     let history: History = serde_json::from_reader(std::io::stdin()).unwrap();
     let verdict = live(&history);
     serde_json::to_writer(std::io::stdout(), &verdict).unwrap();
@@ -66,7 +75,11 @@ fn shrunk(mut tree: impl ValueTree<Value = History>) -> (History, Verdict) {
 fn described(seed: u64) -> String {
     let (history, verdict) = shrunk(history_of(seed));
     let mut told = format!("seed {seed} fails; the shortest history like it:\n  {:?}\n", history.requests);
-    let _ = writeln!(told, "  latency of the API server and the Media API, in ms: {:?}; chance {}", history.latency, history.chance);
+    let _ = writeln!(
+        told,
+        "  latency of the API server, the Media API and the watches, in ms: {:?}; chance {}",
+        history.latency, history.chance
+    );
     for (at, happening) in &history.events {
         let _ = writeln!(told, "  at {at} ms {happening:?}");
     }

@@ -42,7 +42,7 @@ pub unsafe extern "C" fn getrandom(buffer: *mut u8, length: usize, flags: u32) -
     }
     match rustix::rand::getrandom(buffer, rustix::rand::GetRandomFlags::from_bits_retain(flags)) {
         Ok(drawn) => drawn.cast_signed(),
-        // Callers fall back to what they do where there is no such call.
-        Err(_) => -1,
+        // Without an `errno`, which only the C library sets: nobody can go on without chance.
+        Err(_) => std::process::abort(),
     }
 }

@@ -15,6 +15,7 @@ mod watching;
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -23,6 +24,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use kube::Client;
 use kube::client::Body;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use self::answer::answered;
 use self::operation::Operation;
@@ -35,11 +37,19 @@ use self::trouble::{Forecast, Weather};
 type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The server. Clones are the same server.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct InProcessApiServer {
     store: Arc<Store>,
     asked: Arc<Mutex<Vec<Asked>>>,
     weather: watch::Sender<Weather>,
+    began: Instant,
+}
+
+impl Default for InProcessApiServer {
+    #[expect(clippy::disallowed_methods, reason = "it is the test's own clock, which may stand")]
+    fn default() -> Self {
+        Self { store: Arc::default(), asked: Arc::default(), weather: watch::Sender::default(), began: Instant::now() }
+    }
 }
 
 /// One request that was answered.
@@ -51,6 +61,8 @@ pub struct Asked {
     pub path: String,
     /// The answer's status code.
     pub code: u16,
+    /// When, since the server began.
+    pub at: Duration,
 }
 
 impl InProcessApiServer {
@@ -115,7 +127,7 @@ impl InProcessApiServer {
         } else {
             self.answer(head, body, forecast).await
         };
-        let asked = Asked { method, path, code: answer.status().as_u16() };
+        let asked = Asked { method, path, code: answer.status().as_u16(), at: self.began.elapsed() };
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
         tokio::time::sleep(latency / 2).await;
         if loses_answers && is_write { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(answer) }

@@ -18,6 +18,8 @@ pub struct Trouble {
     pub loses_answers: bool,
     /// How long the way there and back takes, together.
     pub latency: Duration,
+    /// How long after a change a watch tells of it.
+    pub watch_lag: Duration,
 }
 
 /// How the server fares, and how often its watches were cut.

@@ -63,6 +63,7 @@ pub(super) fn watch(store: Arc<Store>, watched: Watched, since: Option<u64>, sec
         let mut watched = watched;
         loop {
             watched.forecast.released().await;
+            tokio::time::sleep(watched.forecast.now().watch_lag).await;
             changes.mark_unchanged();
             match store.changes_since(since) {
                 Err(refusal) => return Some((vec![Ok(failure(&refusal))], (store, watched, changes, None))),
