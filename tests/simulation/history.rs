@@ -1,4 +1,7 @@
 //! What may happen, drawn at random.
+//!
+//! Left out so far: two requests that name one Secret, tokens, a request that a finalizer holds, a policy that changes, a namespace that
+//! terminates, clocks that jump. `lifecycle/simulation` has most of these, without the shells.
 
 use std::time::Duration;
 
