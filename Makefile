@@ -58,7 +58,7 @@ SEEDS ?= 1000
 FIRST ?= 0
 
 simulate:
-	@set -o pipefail; program=$$($(CARGO) test --quiet --profile simulate --no-run --test simulation --message-format=json \
+	@set -o pipefail; program=$$($(CARGO) test --quiet --profile simulate --no-run --test simulation --message-format=json-render-diagnostics \
 	  | sed -n 's/.*"executable":"\([^"]*simulation-[^"]*\)".*/\1/p') && "$$program" seeds "$(FIRST)" "$(SEEDS)"
 
 planted:
