@@ -64,9 +64,12 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
 impl Request<'_> {
     /// Names the Secrets whose changes concern this request.
     fn follow(&self) {
-        if let Ok(spec) = &self.spec {
-            self.context.registry.with(&self.caller, |memory| memory.concerns(&spec.secret_name, self.object.metadata.generation));
-        }
+        self.context.registry.with(&self.caller, |memory| {
+            memory.told.seen(self.object.metadata.resource_version.as_deref().unwrap_or_default());
+            if let Ok(spec) = &self.spec {
+                memory.concerns(&spec.secret_name, self.object.metadata.generation);
+            }
+        });
         let name = |name: &str| ObjectName::new(&self.identity.namespace, name);
         let secrets = match &self.spec {
             Ok(spec) => BTreeSet::from([name(&spec.secret_name), name(&spec.credentials_secret_name)]),
@@ -118,24 +121,26 @@ impl Request<'_> {
 
     async fn write_status(&self, status: PlaybackGrantRequestStatus) {
         let Self { context, identity, caller, .. } = self;
-        let limit = context.registry.with(caller, |memory| memory.server_limit()).unwrap_or(super::API_SERVER_LIMIT);
-        let written = context.server.within(limit).write_status(identity, &status).await;
+        let known = context.registry.with(caller, |memory| (memory.server_limit(), memory.told.version().to_owned()));
+        let Some((limit, version)) = known else { return };
+        let written = context.server.within(limit).write_status(identity, &version, &status).await;
         let now = context.clock.instant();
         match written {
-            Ok(()) => {
+            Ok(version) => {
                 let before = context.registry.with(caller, |memory| {
-                    let before = std::mem::take(&mut memory.status);
-                    memory.status_written(status.clone(), now);
+                    let before = std::mem::take(&mut memory.told.status);
+                    memory.told.written(status.clone(), version, now);
                     before
                 });
                 crate::telemetry::transition(identity, &before.unwrap_or_default(), &status);
             }
             // The request is gone, or is another of the same name: the watch says so soon.
-            Err(ApiFailure::NotFound) => drop(context.registry.with(caller, |memory| memory.status_refused(true, now))),
+            Err(ApiFailure::NotFound) => drop(context.registry.with(caller, |memory| memory.told.refused(true, now))),
+            Err(ApiFailure::Conflict) => drop(context.registry.with(caller, |memory| memory.told.outrun(now))),
             Err(failure) => {
                 let held = context.registry.with(caller, |memory| {
-                    memory.status_refused(failure.is_refusal(), now);
-                    memory.status_held
+                    memory.told.refused(failure.is_refusal(), now);
+                    memory.told.held
                 });
                 if held.flatten().is_some_and(|held| held.is_first()) {
                     let unsaid =

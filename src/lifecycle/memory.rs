@@ -8,6 +8,7 @@ use super::hand::HeldGrant;
 use super::order::Contents;
 use super::secret::SecretVersion;
 use super::token::TokenOrder;
+use super::told::Told;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::condition::Reason;
 use crate::media::FailureClass;
@@ -65,12 +66,8 @@ pub struct Memory {
     pub last_forced: Option<Instant>,
     /// What the API server last refused or left unanswered, if it did.
     pub trouble: Option<Trouble>,
-    /// The status as last written or, until then, as first seen.
-    pub status: PlaybackGrantRequestStatus,
-    /// When the status was last written.
-    pub status_written: Option<Instant>,
-    /// Until when the status isn't written, since the API server didn't take it.
-    pub status_held: Option<Backoff>,
+    /// What the status says.
+    pub told: Told,
 }
 
 /// What an attempt was made for, and with.
@@ -163,9 +160,7 @@ impl Memory {
             handled_refresh: status.last_handled_refresh_request.clone(),
             last_forced: None,
             trouble: None,
-            status,
-            status_written: None,
-            status_held: None,
+            told: Told::at_first_sight(status),
         }
     }
 
@@ -318,7 +313,7 @@ impl Memory {
         if let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.terminating) {
             trouble.backoff.until = trouble.backoff.until.min(now);
         }
-        for held in [&mut self.status_held, &mut self.stray_held].into_iter().flatten() {
+        for held in [&mut self.told.held, &mut self.stray_held].into_iter().flatten() {
             held.until = held.until.min(now);
         }
     }
@@ -329,18 +324,6 @@ impl Memory {
         if let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.terminating) {
             trouble.backoff.until = trouble.backoff.until.min(now + SOON);
         }
-    }
-
-    /// The status was written.
-    pub fn status_written(&mut self, status: PlaybackGrantRequestStatus, now: Instant) {
-        self.status = status;
-        self.status_written = Some(now);
-        self.status_held = None;
-    }
-
-    /// The status wasn't taken; `refused`: the API server said no, rather than being in trouble itself.
-    pub fn status_refused(&mut self, refused: bool, now: Instant) {
-        self.status_held = Some(Backoff::after(self.status_held, refused, now));
     }
 
     /// A Secret that an earlier spec named could not be deleted.

@@ -213,10 +213,10 @@ fn a_grant_taken_over_at_a_restart_makes_a_refusal_look_passing_but_not_that_of_
 #[test]
 fn what_is_refused_is_tried_again_more_slowly_than_what_is_unanswered() {
     let mut memory = Memory::at_first_sight(None, at(1000));
-    memory.status_refused(false, at(1000));
-    assert_eq!(memory.status_held.unwrap().until, at(1000) + Duration::from_millis(100));
-    memory.status_refused(true, at(1001));
-    assert_eq!(memory.status_held.unwrap().until, at(1003));
+    memory.told.refused(false, at(1000));
+    assert_eq!(memory.told.held.unwrap().until, at(1000) + Duration::from_millis(100));
+    memory.told.refused(true, at(1001));
+    assert_eq!(memory.told.held.unwrap().until, at(1003));
     memory.stray_refused(true, at(1000));
     assert_eq!(memory.stray_held.unwrap().until, at(1001));
 }
@@ -240,12 +240,12 @@ fn an_api_server_that_takes_calls_again_is_asked_at_once() {
     memory.relieved(at(1000));
     for _ in 0..6 {
         memory.troubled(Attempt::Write, "forbidden".into(), true, false, at(1000));
-        memory.status_refused(true, at(1000));
+        memory.told.refused(true, at(1000));
         memory.stray_refused(true, at(1000));
     }
     memory.relieved(at(1001));
     let trouble = memory.trouble.as_ref().unwrap().backoff.until;
-    assert_eq!([trouble, memory.status_held.unwrap().until, memory.stray_held.unwrap().until], [at(1001); 3]);
+    assert_eq!([trouble, memory.told.held.unwrap().until, memory.stray_held.unwrap().until], [at(1001); 3]);
     memory.troubled(Attempt::Write, "terminating".into(), true, true, at(1001));
     let until = memory.trouble.as_ref().unwrap().backoff.until;
     memory.relieved(at(1002));

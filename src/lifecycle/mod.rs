@@ -27,6 +27,7 @@ mod situation;
 #[cfg(test)]
 mod testing;
 mod token;
+mod told;
 
 pub use backoff::{Backoff, Repairs, Restores};
 pub use decide::{Decision, Step, decide};
@@ -39,3 +40,4 @@ pub use report::Report;
 pub use secret::{Claim, Owner, SecretMeta, SecretVersion, SecretView};
 pub use situation::{CredentialsView, LaneClosed, Seen};
 pub use token::{Signer, TokenOrder};
+pub use told::Told;

@@ -85,7 +85,7 @@ impl Report {
             secret_name: None,
             grant: None,
             next_refresh_time: None,
-            ..seen.memory.status.clone()
+            ..seen.memory.told.status.clone()
         };
         Self { write_at: write_at(seen, &status, now.instant), status }
     }
@@ -96,7 +96,7 @@ fn grant_status(situation: &Situation<'_>) -> Option<GrantStatus> {
     let life = situation.held_life?;
     let issue_time = rfc3339_millis(life.issue_time);
     let hand = situation.seen.memory.hand.as_deref().filter(|hand| hand.claim().issue_time == life.issue_time);
-    let before = situation.seen.memory.status.grant.as_ref().filter(|grant| grant.issue_time == issue_time);
+    let before = situation.seen.memory.told.status.grant.as_ref().filter(|grant| grant.issue_time == issue_time);
     let grant = hand.map(|hand| &hand.grant);
     Some(GrantStatus {
         player_streamer_sid: situation.spec.call.player_streamer_sid.to_string(),
@@ -110,15 +110,15 @@ fn grant_status(situation: &Situation<'_>) -> Option<GrantStatus> {
     })
 }
 
-/// Transitions and successes are written at once; what else differs, at most every 30 s.
+/// Transitions and successes are written at once, and where it is unclear what stands there; what else differs, at most every 30 s.
 fn write_at(seen: &Seen<'_>, status: &PlaybackGrantRequestStatus, now: Instant) -> Option<Instant> {
-    let before = &seen.memory.status;
-    if before == status {
+    let told = &seen.memory.told;
+    if told.status == *status && !told.unclear {
         return None;
     }
-    let transition = essence(before) != essence(status);
-    let allowed = if transition { now } else { seen.memory.status_written.map_or(now, |written| written + COARSE_INTERVAL) };
-    Some(seen.memory.status_held.map_or(allowed, |held| allowed.max(held.until)))
+    let transition = told.unclear || essence(&told.status) != essence(status);
+    let allowed = if transition { now } else { told.written.map_or(now, |written| written + COARSE_INTERVAL) };
+    Some(told.held.map_or(allowed, |held| allowed.max(held.until)))
 }
 
 /// What is written at once when it changes.
@@ -137,7 +137,7 @@ struct Conditions<'a> {
 impl Conditions<'_> {
     fn add(&mut self, type_: ConditionType, status: bool, reason: Reason, message: &str) {
         let status = if status { "True" } else { "False" };
-        let before = self.seen.memory.status.conditions.iter().find(|before| before.type_ == type_.as_str());
+        let before = self.seen.memory.told.status.conditions.iter().find(|before| before.type_ == type_.as_str());
         let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
         self.list.push(Condition {
             type_: type_.as_str().to_owned(),

@@ -282,13 +282,16 @@ fn what_changes_by_itself_is_written_every_thirty_seconds_and_a_transition_at_on
     let mut scene = Scene::fresh();
     let (report, _) = rest(&scene);
     assert_eq!(report.write_at, Some(at(1000)));
-    scene.memory.status_written(report.status, at(1000));
+    scene.memory.told.written(report.status, "2".into(), at(1000));
     assert_eq!(rest(&scene).0.write_at, None);
+    scene.memory.told.unclear = true;
+    assert_eq!(rest(&scene).0.write_at, Some(at(1000)), "it may not be what stands there");
+    scene.memory.told.unclear = false;
     scene.memory.consecutive_failures = 7;
     assert_eq!(rest(&scene).0.write_at, Some(at(1030)), "a count");
-    scene.memory.status_held = Some(backoff(at(1040), false));
+    scene.memory.told.held = Some(backoff(at(1040), false));
     assert_eq!(rest(&scene).0.write_at, Some(at(1040)), "the API server didn't take the last");
-    scene.memory.status_held = None;
+    scene.memory.told.held = None;
     scene.spec.suspend = true;
     scene.now = at(1015);
     assert_eq!(rest(&scene).0.write_at, Some(at(1015)), "a transition");
@@ -299,7 +302,7 @@ fn the_transition_time_moves_with_the_status_and_not_with_the_reason() {
     let mut scene = Scene::absent();
     failing(&mut scene, FailureClass::Unavailable, false);
     let (first, _) = rest(&scene);
-    scene.memory.status_written(first.status.clone(), at(1000));
+    scene.memory.told.written(first.status.clone(), "2".into(), at(1000));
     scene.now = at(1005);
     failing(&mut scene, FailureClass::NotFound, true);
     let (second, _) = rest(&scene);
@@ -325,11 +328,13 @@ fn a_long_message_is_cut_between_characters() {
 #[test]
 fn an_invalid_spec_leaves_nothing_said_of_the_grant_before() {
     let mut scene = Scene::fresh();
-    scene.memory.status = rest(&scene).0.status;
-    (scene.memory.status.consecutive_failures, scene.memory.status.observed_generation) = (3, Some(2));
-    scene.memory.status.last_handled_refresh_request = Some("v1".into());
+    scene.memory.told.status = rest(&scene).0.status;
+    (scene.memory.told.status.consecutive_failures, scene.memory.told.status.observed_generation) = (3, Some(2));
+    scene.memory.told.status.last_handled_refresh_request = Some("v1".into());
     assert!(
-        scene.memory.status.secret_name.is_some() && scene.memory.status.grant.is_some() && scene.memory.status.next_refresh_time.is_some()
+        scene.memory.told.status.secret_name.is_some()
+            && scene.memory.told.status.grant.is_some()
+            && scene.memory.told.status.next_refresh_time.is_some()
     );
     scene.invalid = true;
     let status = rest(&scene).0.status;
@@ -360,6 +365,6 @@ fn what_annotations_do_not_say_of_a_grant_comes_from_the_hand_or_from_the_status
     scene.memory.looked = Some(at(1000));
     scene.memory.read_intact(version, (*hand(1000)).clone(), true);
     assert_eq!(rest(&scene).0.status.grant, status.grant);
-    scene.memory.status.grant.as_mut().unwrap().issue_time = "2026-11-24T11:00:00.000Z".into();
+    scene.memory.told.status.grant.as_mut().unwrap().issue_time = "2026-11-24T11:00:00.000Z".into();
     assert_eq!(rest(&scene).0.status.grant.unwrap().url, None, "that was another grant");
 }

@@ -253,6 +253,14 @@ async fn requests(asker: &mut Asker) -> Result<()> {
     for uid in [json!("another"), made["metadata"]["uid"].clone()] {
         asker.ask(Method::PATCH, status, JSON_PATCH, &by_uid(uid, 6)).await?;
     }
+    let newest = asker.get("playbackgrantrequests/lobby").await?;
+    // The one that is outdated, the newest that says what stands there, the newest, and that once more.
+    for (version, failures) in [(&made, 7), (&newest, 6), (&newest, 8), (&newest, 9)] {
+        let mut patch = by_uid(made["metadata"]["uid"].clone(), failures);
+        let operations = patch.as_array_mut().context("no patch")?;
+        operations.push(json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version["metadata"]["resourceVersion"]}));
+        asker.ask(Method::PATCH, status, JSON_PATCH, &patch).await?;
+    }
     asker.ask(Method::PATCH, "playbackgrantrequests/absent/status?fieldManager=us", JSON_PATCH, &by_uid(json!("another"), 6)).await?;
     asker.delete("playbackgrantrequests/lobby", &json!({"propagationPolicy": "Background"})).await?;
     asker.get("playbackgrantrequests/lobby").await.map(drop)

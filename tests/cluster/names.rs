@@ -188,18 +188,26 @@ async fn an_answer_that_comes_after_the_deletion_is_lost(scene: Scene) -> Result
 /// What the operator writes late, to a name that is another's by then; and what would come of it if a merge patch named the uid instead.
 async fn a_status_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
-    let first = stage.request("lobby", 1, &long()).await?.metadata.uid.context("no uid")?;
+    let first = stage.request("lobby", 1, &long()).await?;
+    let (first, outdated) = (first.metadata.uid.context("no uid")?, first.metadata.resource_version.context("no version")?);
     delete(&stage, "lobby", PropagationPolicy::Background).await?;
     let heir = make_again(&stage, "lobby", 1, &long()).await?;
+    let version = async || stage.requests.get("lobby").await?.metadata.resource_version.context("no version");
     let server = ApiServer::new(stage.plane.service_account_client(ACCOUNT.0, ACCOUNT.1).await?).within(PATIENCE);
     let identity = |uid: &str| Identity { namespace: stage.namespace.clone(), name: "lobby".to_owned(), uid: uid.to_owned() };
     let told = |failures| PlaybackGrantRequestStatus { consecutive_failures: failures, ..PlaybackGrantRequestStatus::default() };
     let failures = async || anyhow::Ok(status(&stage.requests.get("lobby").await?).consecutive_failures);
-    let late = server.write_status(&identity(&first), &told(7)).await;
-    ensure!(late.as_ref().is_err_and(ApiFailure::is_refusal), "the API server took it, or had trouble: {late:?}");
+    for version in [outdated, version().await?] {
+        let late = server.write_status(&identity(&first), &version, &told(7)).await;
+        ensure!(late.as_ref().is_err_and(ApiFailure::is_refusal), "the API server took it, or had trouble: {late:?}");
+    }
     ensure!(failures().await? == 0, "the status of the old stands on the new");
-    server.write_status(&identity(&heir), &told(8)).await.map_err(|failure| anyhow::anyhow!("{}", failure.words()))?;
-    ensure!(failures().await? == 8, "its own status was not taken");
+    let before = version().await?;
+    let written =
+        server.write_status(&identity(&heir), &before, &told(8)).await.map_err(|failure| anyhow::anyhow!("{}", failure.words()))?;
+    ensure!(failures().await? == 8 && version().await? == written && written != before, "its own status was not taken");
+    let overtaken = server.write_status(&identity(&heir), &before, &told(7)).await;
+    ensure!(overtaken == Err(ApiFailure::Conflict) && failures().await? == 8, "an older status landed over a newer one: {overtaken:?}");
     let naive = Patch::Merge(json!({"metadata": {"uid": first}, "status": told(9)}));
     let taken = stage.requests.patch_status("lobby", &PatchParams::default(), &naive).await;
     ensure!(taken.is_ok() && failures().await? == 9, "a merge patch would be refused as well: this test shows nothing");

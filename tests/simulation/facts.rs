@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::jiff::Timestamp;
+use playback_grant_testbed::Change;
 use serde_json::Value;
 
 /// A grant, by what the Media API of the simulation put into it.
@@ -97,4 +98,15 @@ pub fn conditions(request: &Value) -> Vec<String> {
     let conditions = request["status"]["conditions"].as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     conditions.map(|one| format!("{}={} {}", text(&one["type"]), text(&one["status"]), text(&one["reason"]))).collect()
+}
+
+/// A change, in a line.
+pub fn change(change: &Change) -> String {
+    let (kind, name) = (change.kind(), change.name());
+    let Some(after) = &change.after else { return format!("{kind} {name} is gone") };
+    if kind == "Secret" {
+        let SecretFacts { grant, claims: _, uid: _ } = SecretFacts::of(after);
+        return format!("{kind} {name} holds a grant until {:?}", grant.map(|grant| grant.expires));
+    }
+    format!("{kind} {name} says {:?}", conditions(after))
 }

@@ -13,7 +13,7 @@ use crate::cast::Cast;
 use crate::history::{ACCOUNTS, EVENTFUL, History};
 use crate::judge::{Judge, What};
 use crate::world::{self, World, name};
-use crate::{ending, happenings};
+use crate::{ending, facts, happenings};
 
 /// After everything is mended, all is well within this: a look that has become slow, and a back-off.
 const SETTLING: Duration = Duration::from_secs(60 + 30 + 15);
@@ -38,6 +38,9 @@ pub struct Verdict {
     /// The same for the same history.
     pub trace: u64,
 }
+
+/// What has been, and when.
+type Log = Vec<(Duration, String)>;
 
 /// Everything that takes part in a history.
 pub struct Stage<'a> {
@@ -70,6 +73,11 @@ impl Stage<'_> {
 
 /// Lives through it.
 pub fn live(history: &History) -> Verdict {
+    lived(history).0
+}
+
+/// Lives through it; also tells all that was asked for and all that changed, in order.
+pub fn lived(history: &History) -> (Verdict, Vec<String>) {
     playback_grant_chance::seed(history.chance);
     let (server, media, lag) = history.latency;
     let [server, media, lag] = [server, media, lag].map(|millis| Duration::from_millis(millis.into()));
@@ -78,7 +86,8 @@ pub fn live(history: &History) -> Verdict {
         // A wait of a second, and what it takes to see, to call and to write between it and a fresh grant.
         let slack = Duration::from_millis(1100) + media * 2 + server * 8 + lag * 3;
         let judge = Arc::new(Mutex::new(Judge::new(slack, world.clock.wall())));
-        let following = follow(world.server.follow(), judge.clone(), world.clock, world.start);
+        let changes = Arc::<Mutex<Log>>::default();
+        let following = follow(world.server.follow(), (judge.clone(), changes.clone()), world.clock, world.start);
         let _follower = AbortOnDropHandle::new(tokio::spawn(following));
         let stage = Stage { world, history, judge, cast: Mutex::default() };
         furnish(&stage).await;
@@ -87,18 +96,28 @@ pub fn live(history: &History) -> Verdict {
         let before = ending::Figures::of(world);
         tokio::time::sleep(QUIET).await;
         ending::look(&stage, &before).await;
-        verdict(&stage)
+        let changes = std::mem::take(&mut *changes.lock().unwrap_or_else(PoisonError::into_inner));
+        (verdict(&stage), told(world, changes))
     })
+}
+
+fn told(world: &World, changes: Log) -> Vec<String> {
+    let asked = world.server.asked().into_iter().map(|asked| (asked.at, format!("{} {} {}", asked.method, asked.path, asked.code)));
+    let called = world.media.told().into_iter().map(|(at, call)| (at, format!("Media API: {call}")));
+    let mut all: Log = asked.chain(called).chain(changes).collect();
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(at, what)| format!("{at:.3?} {what}")).collect()
 }
 
 async fn follow(
     mut changes: UnboundedReceiver<Change>,
-    judge: Arc<Mutex<Judge>>,
+    (judge, log): (Arc<Mutex<Judge>>, Arc<Mutex<Log>>),
     clock: playback_grant_operator::clock::Clock,
     start: playback_grant_operator::time::Instant,
 ) {
     while let Some(change) = changes.recv().await {
         let now = clock.instant().since(start);
+        log.lock().unwrap_or_else(PoisonError::into_inner).push((now, facts::change(&change)));
         let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
         match change.kind() {
             "Secret" => judge.secret_changed(change.name(), change.after.as_ref(), now),

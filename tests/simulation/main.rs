@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["history"] => seeds::child(),
         ["seeds", first, count] => seeds::all(first, count),
+        ["told", seed] => seeds::told(seed),
         ["until-one-fails", most] => seeds::until_one_fails(most),
         _ => libtest_mimic::run(&Arguments::from_args(), tests()).exit_code(),
     }

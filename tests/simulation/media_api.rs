@@ -72,7 +72,8 @@ pub struct MediaApi {
 #[derive(Default)]
 struct State {
     faults: BTreeMap<usize, (Whom, Fault)>,
-    calls: usize,
+    /// When each call came in, for which streamer, and what was wrong then.
+    calls: Vec<(Duration, String)>,
     /// The one key of each account that is good; 0 where none is told.
     keys: BTreeMap<usize, usize>,
     /// When each streamer was last given a grant.
@@ -116,7 +117,12 @@ impl MediaApi {
     }
 
     pub fn calls(&self) -> usize {
-        self.state().calls
+        self.state().calls.len()
+    }
+
+    /// The calls, and when each was made.
+    pub fn told(&self) -> Vec<(Duration, String)> {
+        self.state().calls.clone()
     }
 
     /// When a grant was last given to the streamer of that number.
@@ -147,10 +153,11 @@ impl MediaApi {
     }
 
     async fn answer(&self, call: GrantCall, key: Option<(usize, usize)>) -> Result<Grant, CallFailure> {
-        self.state().calls += 1;
         let streamer_sid = call.player_streamer_sid.as_str();
         let fault =
             if self.is_revoked(key) { Some(Fault::Unauthorized) } else { self.fault(streamer_sid, key.map(|(account, _)| account)) };
+        let called = self.now();
+        self.state().calls.push((called, format!("{streamer_sid} {fault:?}")));
         tokio::time::sleep(self.latency / 2).await;
         // The life begins when the call comes in here. Only the judge reads this.
         let expires = self.now() + call.ttl.duration();

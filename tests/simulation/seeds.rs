@@ -11,7 +11,7 @@ use proptest::strategy::{Strategy as _, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::history::{History, any_history};
-use crate::live::{Verdict, live};
+use crate::live::{Verdict, live, lived};
 
 /// A history takes a second or so.
 const LONGEST_RUN: Duration = Duration::from_mins(3);
@@ -155,6 +155,20 @@ pub fn until_one_fails(most: &str) -> ExitCode {
     }
     println!("not within {most} histories");
     ExitCode::FAILURE
+}
+
+/// One of them, with all that was asked for and all that changed.
+pub fn told(seed: &str) -> ExitCode {
+    let Ok(seed) = seed.parse::<u64>() else {
+        eprintln!("error: told SEED");
+        return ExitCode::from(2);
+    };
+    let history = history_of(seed).current();
+    println!("{history:#?}");
+    let (Verdict { problems, .. }, told) = lived(&history);
+    println!("{}", told.join("\n"));
+    println!("{problems:#?}");
+    ExitCode::SUCCESS
 }
 
 /// As many as asked.

@@ -112,17 +112,26 @@ impl ApiServer {
         Ok(if meta::parse(&answer).is_ok_and(|meta| meta.deleting) { Gone::No } else { Gone::Yes })
     }
 
-    /// Writes a request's status, if the request is still this one: a uid in a merge patch of a status is ignored, and the status would land
-    /// on a namesake.
-    pub async fn write_status(&self, identity: &Identity, status: &PlaybackGrantRequestStatus) -> Result<(), ApiFailure> {
+    /// Writes a request's status, if the request is still this one and this version. Returns the version that it has then.
+    ///
+    /// A uid in a merge patch of a status is ignored, and the status would land on a namesake: it is tested. A version can't be tested so that
+    /// the answer tells it from another uid: it is set, which a request that has another version by then doesn't take.
+    pub async fn write_status(
+        &self,
+        identity: &Identity,
+        version: &str,
+        status: &PlaybackGrantRequestStatus,
+    ) -> Result<String, ApiFailure> {
         let Identity { namespace, name, uid } = identity;
         let path =
             format!("/apis/{GROUP}/v1alpha1/namespaces/{namespace}/playbackgrantrequests/{name}/status?fieldManager={FIELD_MANAGER}");
         let operations = json!([
             {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
             {"op": "add", "path": "/status", "value": status},
         ]);
-        self.call(Method::PATCH, &path, JSON_PATCH, METADATA_ONLY, Bytes::from(operations.to_string())).await.map(drop)
+        let answer = self.call(Method::PATCH, &path, JSON_PATCH, METADATA_ONLY, Bytes::from(operations.to_string())).await?;
+        Ok(meta::parse(&answer)?.version.resource_version)
     }
 
     /// One call, from its request to the end of its answer.

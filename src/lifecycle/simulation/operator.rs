@@ -9,7 +9,7 @@ use super::objects::{Call, Change, is_watched, refresh_request};
 use super::world::{Event, World};
 use crate::api::names::annotation;
 use crate::api::{InvalidSpec, PlaybackGrantRequest, ValidSpec, validate};
-use crate::lifecycle::{CredentialsView, Decision, Identity, Memory, Report, SecretMeta, SecretView, Seen, decide};
+use crate::lifecycle::{CredentialsView, Decision, Identity, Memory, Report, SecretMeta, SecretVersion, SecretView, Seen, decide};
 use crate::media::lane::Caller;
 use crate::time::{Instant, Now};
 
@@ -173,7 +173,10 @@ impl World {
                 Some(Decision::Step(step)) => self.take(&reconcile, step),
                 Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), .. }) if write_at <= now.instant => {
                     let Identity { name, uid, .. } = reconcile.identity.clone();
-                    Some(Call::WriteStatus { name, uid, status: Box::new(status) })
+                    let entry = self.operator.as_ref().and_then(|operator| operator.entries.get(&reconcile.caller));
+                    let resource_version = entry.map(|entry| entry.memory.told.version().to_owned()).unwrap_or_default();
+                    let version = SecretVersion { uid, resource_version };
+                    Some(Call::WriteStatus { name, version, status: Box::new(status) })
                 }
                 Some(Decision::Rest { report, look_at }) => {
                     let until = look_at.into_iter().chain(report.and_then(|report| report.write_at)).min();
@@ -263,6 +266,7 @@ impl Operator {
             memory: Memory::at_first_sight(object.status.as_ref(), now),
             follows: BTreeSet::new(),
         });
+        entry.memory.told.seen(object.metadata.resource_version.as_deref().unwrap_or_default());
         let spec = validate(&object);
         if let Ok(spec) = &spec {
             entry.memory.concerns(&spec.secret_name, object.metadata.generation);

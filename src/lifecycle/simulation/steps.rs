@@ -98,10 +98,13 @@ impl World {
             (Call::Patch { version, .. }, Err(Failure::Unchangeable)) => {
                 self.remember(caller, |memory| memory.unpatchable = Some(version));
             }
-            (Call::WriteStatus { status, .. }, Ok(_)) => self.remember(caller, |memory| memory.status_written(*status, now)),
+            (Call::WriteStatus { status, .. }, Ok(Answer::Request(version))) => {
+                self.remember(caller, |memory| memory.told.written(*status, version, now));
+            }
+            (Call::WriteStatus { .. }, Err(Failure::Conflict)) => self.remember(caller, |memory| memory.told.outrun(now)),
             (Call::WriteStatus { .. }, Err(failure)) => {
                 let refused = matches!(failure, Failure::NotFound | Failure::Refused | Failure::Unchangeable);
-                self.remember(caller, |memory| memory.status_refused(refused, now));
+                self.remember(caller, |memory| memory.told.refused(refused, now));
             }
             (Call::Look(name) | Call::Read(name) | Call::Patch { name, .. }, Err(Failure::NotFound))
             | (Call::Delete { name, .. }, Ok(_) | Err(Failure::NotFound)) => {

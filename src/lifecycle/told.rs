@@ -1,0 +1,156 @@
+//! What the status says, which version of the request it may be written on, and how writing it fares.
+
+use std::collections::BTreeSet;
+
+use super::backoff::Backoff;
+use crate::api::PlaybackGrantRequestStatus;
+use crate::time::Instant;
+
+/// What the status says, and how it came there.
+///
+/// A status is written on the version of the request that is known: one that was sent earlier and was left unanswered, and that the API server
+/// takes late, can't land over a newer one.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The status as last written or, until then, as first seen.
+    pub status: PlaybackGrantRequestStatus,
+    /// When it was last written.
+    pub written: Option<Instant>,
+    /// Until when it isn't written, since the API server didn't take it.
+    pub held: Option<Backoff>,
+    /// Whether another that was left unanswered may stand there.
+    pub unclear: bool,
+    /// The request's newest version that is known.
+    version: String,
+    /// The versions that own writes have put an end to, and that a watch may still show.
+    ended: BTreeSet<String>,
+    /// Whether the last write met a newer version than that.
+    outrun: bool,
+}
+
+impl Told {
+    /// What stands there when the request is first seen.
+    #[must_use]
+    pub fn at_first_sight(status: PlaybackGrantRequestStatus) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// The request is seen at this version. What waits for a newer one than was known is tried now.
+    pub fn seen(&mut self, version: &str) {
+        if self.ended.contains(version) {
+            return;
+        }
+        self.ended.clear();
+        if self.version == version {
+            return;
+        }
+        version.clone_into(&mut self.version);
+        if std::mem::take(&mut self.outrun) {
+            self.held = None;
+        }
+    }
+
+    /// The version of the request to write on.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The status was written, which made the request that version.
+    pub fn written(&mut self, status: PlaybackGrantRequestStatus, version: String, now: Instant) {
+        if version != self.version {
+            self.ended.insert(std::mem::replace(&mut self.version, version));
+        }
+        (self.status, self.written) = (status, Some(now));
+        (self.held, self.unclear, self.outrun) = (None, false, false);
+    }
+
+    /// The status wasn't taken; `refused`: the API server said no, rather than being in trouble itself or giving no answer.
+    pub fn refused(&mut self, refused: bool, now: Instant) {
+        self.held = Some(Backoff::after(self.held, refused, now));
+        self.unclear |= !refused;
+    }
+
+    /// The status wasn't taken, since there is a newer version of the request: it is tried when that is seen, or a little later.
+    pub fn outrun(&mut self, now: Instant) {
+        self.held = Some(Backoff::after(self.held, false, now));
+        self.outrun = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::after_start(Duration::from_millis(millis))
+    }
+
+    fn says(failures: u32) -> PlaybackGrantRequestStatus {
+        PlaybackGrantRequestStatus { consecutive_failures: failures, ..PlaybackGrantRequestStatus::default() }
+    }
+
+    fn told(version: &str) -> Told {
+        let mut told = Told::at_first_sight(says(1));
+        told.seen(version);
+        told
+    }
+
+    #[test]
+    fn it_is_written_on_the_version_that_own_writes_have_made_until_another_is_seen() {
+        let mut told = told("5");
+        assert_eq!((told.version(), told.status.consecutive_failures, told.written), ("5", 1, None));
+        told.written(says(2), "6".into(), at(0));
+        told.written(says(3), "7".into(), at(1));
+        assert_eq!((told.status.consecutive_failures, told.written), (3, Some(at(1))));
+        for late in ["5", "6", "5"] {
+            told.seen(late);
+            assert_eq!(told.version(), "7", "{late} is over");
+        }
+        told.seen("7");
+        told.seen("9");
+        assert_eq!(told.version(), "9", "somebody else's");
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_once_the_watch_has_caught_up() {
+        let mut told = told("5");
+        told.written(says(2), "6".into(), at(0));
+        told.seen("6");
+        told.seen("5");
+        assert_eq!(told.version(), "5", "a version means nothing but itself");
+        told.written(says(2), "5".into(), at(1));
+        told.seen("6");
+        assert_eq!(told.version(), "6", "a write that changes nothing ends no version");
+    }
+
+    #[test]
+    fn what_is_outrun_is_tried_when_the_newer_version_is_seen_or_soon() {
+        let mut told = told("5");
+        told.outrun(at(0));
+        assert_eq!(told.held.unwrap().until, at(100));
+        told.seen("5");
+        assert!(told.held.is_some(), "that is no news");
+        told.seen("6");
+        assert!(told.held.is_none() && !told.unclear);
+        told.outrun(at(1));
+        told.written(says(2), "7".into(), at(2));
+        told.refused(true, at(3));
+        told.seen("8");
+        assert_eq!(told.held.unwrap().until, at(1003), "a refusal doesn't wait for another version");
+    }
+
+    #[test]
+    fn what_is_left_unanswered_may_stand_there_and_what_is_refused_doesnt() {
+        let mut told = told("5");
+        told.refused(true, at(0));
+        assert!(!told.unclear);
+        told.refused(false, at(1));
+        told.refused(true, at(2));
+        assert!(told.unclear);
+        told.written(says(2), "6".into(), at(3));
+        assert!(!told.unclear && told.held.is_none());
+    }
+}
