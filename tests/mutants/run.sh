@@ -82,7 +82,7 @@ again() {
 pure='cli\|controller\|simulator\|telemetry'
 run lifecycle "$pure" lifecycle:: "${lifecycle[@]}"
 run media "$pure" media:: "${media[@]}"
-run rules '' controller:: "${rules[@]}"
+run rules 'cli\|simulator' controller:: "${rules[@]}"
 
 # A survivor's name without the place, which any line before it would change.
 survivors() { cat "$work"/{lifecycle,media,rules}/mutants.out/missed.txt 2>/dev/null | sed -E 's/^([^:]+):[0-9]+:[0-9]+: /\1: /' | sort; }

@@ -181,12 +181,15 @@ fn data(held: &HeldGrant, token: Option<&AccessToken>) -> BTreeMap<&'static str,
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn a_body_never_outgrows_its_buffer() {
+    fn a_body_never_outgrows_its_buffer_nor_the_buffer_the_body() {
+        const SLACK: usize = 8 * 1024;
         let worst = "\u{1}".repeat(3000);
-        let entries: Vec<String> = (0..40).map(|n| format!("{n}{worst}")).collect();
+        let entries: Vec<String> = (3000..3040).map(|length| "\u{1}".repeat(length)).collect();
         let map = || entries.iter().map(|text| (text.as_str(), Some(text.as_str()))).collect::<BTreeMap<_, _>>();
         let owner =
             || OwnerBody { api_version: &worst, kind: &worst, name: &worst, uid: &worst, controller: true, block_owner_deletion: true };
@@ -213,6 +216,7 @@ mod tests {
             let mut text = Vec::with_capacity(room);
             serde_json::to_writer(&mut text, &body).unwrap();
             assert!(text.len() <= room && text.capacity() == room, "{} bytes in a buffer of {room}", text.len());
+            assert!(room <= text.len() + SLACK, "a buffer of {room} for {} bytes", text.len());
         }
     }
 
@@ -263,6 +267,39 @@ mod tests {
         assert_eq!(patched(&bare(false), None), None);
         let gone = [key::ACCESS_TOKEN, key::ACCESS_TOKEN_EXPIRY_TIME].map(|name| (name.to_owned(), None));
         assert_eq!(patched(&bare(true), None), Some(gone.into()));
+    }
+
+    #[test]
+    fn metadata_are_told_whole_and_a_change_names_its_version() {
+        let owner = Owner {
+            api_version: "playbackgrant.dev/v1alpha1".into(),
+            kind: "PlaybackGrantRequest".into(),
+            name: "lobby".into(),
+            uid: "u1".into(),
+            controller: true,
+            block_owner_deletion: false,
+        };
+        let texts = |texts: [(&str, Option<&str>); 2]| texts.map(|(key, value)| (key.to_owned(), value.map(str::to_owned))).into();
+        let order = SecretOrder {
+            labels: texts([("tier", Some("one")), ("left", None)]),
+            annotations: texts([("note", Some("two")), ("gone", None)]),
+            owners: Some(vec![owner]),
+            ..order(&[])
+        };
+        let metadata = |body: Bytes| serde_json::from_slice::<serde_json::Value>(&body).unwrap()["metadata"].clone();
+        let owners = json!([{"apiVersion": "playbackgrant.dev/v1alpha1", "kind": "PlaybackGrantRequest", "name": "lobby", "uid": "u1", "controller": true}]);
+        assert_eq!(
+            metadata(create("keynote", &order, None).unwrap()),
+            json!({"name": "keynote", "labels": {"tier": "one"}, "annotations": {"note": "two"}, "ownerReferences": owners}),
+        );
+        let version = SecretVersion { uid: "u2".into(), resource_version: "7".into() };
+        assert_eq!(
+            metadata(patch(&version, &order, None).unwrap()),
+            json!({
+                "uid": "u2", "resourceVersion": "7",
+                "labels": {"tier": "one", "left": null}, "annotations": {"note": "two", "gone": null}, "ownerReferences": owners,
+            }),
+        );
     }
 
     #[test]
