@@ -66,6 +66,39 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn what_matters_of_a_secret_is_read_and_what_cannot_be_read_is_told_by_its_place() {
+        let answer = json!({"metadata": {
+            "name": "lobby", "uid": "u1", "resourceVersion": "7", "deletionTimestamp": "2026-11-24T12:00:00Z",
+            "labels": {"tier": "one"}, "annotations": {"note": "two"},
+            "ownerReferences": [
+                {"apiVersion": "a/v1", "kind": "A", "name": "a", "uid": "u2", "controller": true, "blockOwnerDeletion": true},
+                {"apiVersion": "b/v1", "kind": "B", "name": "b", "uid": "u3"},
+            ],
+        }});
+        let owner = |name: &str, uid: &str, is: bool| Owner {
+            api_version: format!("{name}/v1"),
+            kind: name.to_uppercase(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            controller: is,
+            block_owner_deletion: is,
+        };
+        let map = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
+        let expected = SecretMeta {
+            name: "lobby".into(),
+            version: SecretVersion { uid: "u1".into(), resource_version: "7".into() },
+            deleting: true,
+            labels: map("tier", "one"),
+            annotations: map("note", "two"),
+            owners: vec![owner("a", "u2", true), owner("b", "u3", false)],
+            ..SecretMeta::default()
+        };
+        assert_eq!(parse(answer.to_string().as_bytes()), Ok(expected));
+        let words = parse(b"{\"planted\"").unwrap_err().words().to_owned();
+        assert!(words.contains("line 1, column 10") && !words.contains("planted"), "{words}");
+    }
+
+    #[test]
     fn own_keys_are_those_of_our_manager() {
         let metadata: ObjectMeta = serde_json::from_value(json!({"managedFields": [
             {"manager": FIELD_MANAGER, "fieldsV1": {"f:data": {".": {}, "f:grant": {}, "f:both": {}}}},
