@@ -65,7 +65,7 @@ impl Request<'_> {
     /// Names the Secrets whose changes concern this request.
     fn follow(&self) {
         self.context.registry.with(&self.caller, |memory| {
-            memory.told.seen(self.object.metadata.resource_version.as_deref().unwrap_or_default());
+            memory.told.seen(self.object.metadata.resource_version.as_deref().unwrap_or_default(), self.object.status.as_ref());
             if let Ok(spec) = &self.spec {
                 memory.concerns(&spec.secret_name, self.object.metadata.generation);
             }

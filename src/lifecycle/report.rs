@@ -54,8 +54,8 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
             Progress::None => {}
         }
     }
-    let due = if spec.suspend { None } else { situation.due() };
-    let next_refresh_time = covered.zip(due).map(|(life, due)| {
+    let refreshed = if spec.suspend || covered.is_none() { None } else { situation.refreshed_life() };
+    let next_refresh_time = refreshed.map(|(life, due)| {
         let wait = SignedDuration::try_from(due.since(life.issue)).unwrap_or_default();
         rfc3339_millis(life.issue_time.checked_add(wait).unwrap_or(Timestamp::MAX))
     });
@@ -91,12 +91,12 @@ impl Report {
     }
 }
 
-/// The grant that the Secret holds. What its annotations don't say is kept from the hand, or from the status before a restart.
+/// The grant that the Secret holds. What its annotations don't say is kept from the hand, or from what the status says already.
 fn grant_status(situation: &Situation<'_>) -> Option<GrantStatus> {
     let life = situation.held_life?;
     let issue_time = rfc3339_millis(life.issue_time);
     let hand = situation.seen.memory.hand.as_deref().filter(|hand| hand.claim().issue_time == life.issue_time);
-    let before = situation.seen.memory.told.status.grant.as_ref().filter(|grant| grant.issue_time == issue_time);
+    let before = situation.seen.memory.told.stands().grant.as_ref().filter(|grant| grant.issue_time == issue_time);
     let grant = hand.map(|hand| &hand.grant);
     Some(GrantStatus {
         player_streamer_sid: situation.spec.call.player_streamer_sid.to_string(),
@@ -113,7 +113,7 @@ fn grant_status(situation: &Situation<'_>) -> Option<GrantStatus> {
 /// Transitions and successes are written at once, and where it is unclear what stands there; what else differs, at most every 30 s.
 fn write_at(seen: &Seen<'_>, status: &PlaybackGrantRequestStatus, now: Instant) -> Option<Instant> {
     let told = &seen.memory.told;
-    if told.status == *status && !told.unclear {
+    if told.says(status) {
         return None;
     }
     let transition = told.unclear || essence(&told.status) != essence(status);
@@ -137,7 +137,7 @@ struct Conditions<'a> {
 impl Conditions<'_> {
     fn add(&mut self, type_: ConditionType, status: bool, reason: Reason, message: &str) {
         let status = if status { "True" } else { "False" };
-        let before = self.seen.memory.told.status.conditions.iter().find(|before| before.type_ == type_.as_str());
+        let before = self.seen.memory.told.stands().conditions.iter().find(|before| before.type_ == type_.as_str());
         let since = before.filter(|before| before.status == status).map(|before| before.last_transition_time.clone());
         self.list.push(Condition {
             type_: type_.as_str().to_owned(),

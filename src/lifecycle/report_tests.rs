@@ -7,7 +7,7 @@ use super::super::testing::{Scene, at, backoff, conditions, failing, hand, rest,
 use super::*;
 use crate::api::condition::ConditionType::{Ready, Reconciling, RefreshFailing, Stalled};
 use crate::lifecycle::memory::{Attempt, Trouble};
-use crate::lifecycle::{CredentialsView, Decision, Ordered, Step};
+use crate::lifecycle::{CredentialsView, Decision, Ordered, Step, Told};
 use crate::media::FailureClass;
 
 #[test]
@@ -328,14 +328,11 @@ fn a_long_message_is_cut_between_characters() {
 #[test]
 fn an_invalid_spec_leaves_nothing_said_of_the_grant_before() {
     let mut scene = Scene::fresh();
-    scene.memory.told.status = rest(&scene).0.status;
-    (scene.memory.told.status.consecutive_failures, scene.memory.told.status.observed_generation) = (3, Some(2));
-    scene.memory.told.status.last_handled_refresh_request = Some("v1".into());
-    assert!(
-        scene.memory.told.status.secret_name.is_some()
-            && scene.memory.told.status.grant.is_some()
-            && scene.memory.told.status.next_refresh_time.is_some()
-    );
+    let mut before = rest(&scene).0.status;
+    (before.consecutive_failures, before.observed_generation) = (3, Some(2));
+    before.last_handled_refresh_request = Some("v1".into());
+    assert!(before.secret_name.is_some() && before.grant.is_some() && before.next_refresh_time.is_some());
+    scene.memory.told = Told::at_first_sight(before);
     scene.invalid = true;
     let status = rest(&scene).0.status;
     assert_eq!((status.secret_name, status.grant, status.next_refresh_time), (None, None, None));
@@ -365,6 +362,8 @@ fn what_annotations_do_not_say_of_a_grant_comes_from_the_hand_or_from_the_status
     scene.memory.looked = Some(at(1000));
     scene.memory.read_intact(version, (*hand(1000)).clone(), true);
     assert_eq!(rest(&scene).0.status.grant, status.grant);
-    scene.memory.told.status.grant.as_mut().unwrap().issue_time = "2026-11-24T11:00:00.000Z".into();
+    let mut another = status;
+    another.grant.as_mut().unwrap().issue_time = "2026-11-24T11:00:00.000Z".into();
+    scene.memory.told = Told::at_first_sight(another);
     assert_eq!(rest(&scene).0.status.grant.unwrap().url, None, "that was another grant");
 }

@@ -140,8 +140,13 @@ impl<'a> Situation<'a> {
 
     /// When the next grant is due: of the one in hand, which may not be written yet, or of the one in the Secret.
     pub(super) fn due(&self) -> Option<Instant> {
+        Some(self.refreshed_life()?.1)
+    }
+
+    /// The life that the next refresh goes by, and when that is due.
+    pub(super) fn refreshed_life(&self) -> Option<(Life, Instant)> {
         let life = self.hand.map(Life::of).or(self.held_life)?;
-        Some(life.due(&self.seen.identity.uid, self.spec.call.ttl, self.spec.refresh_before))
+        Some((life, life.due(&self.seen.identity.uid, self.spec.call.ttl, self.spec.refresh_before)))
     }
 
     /// What a call now would be made for, and with; `None` while the credentials can't be used.

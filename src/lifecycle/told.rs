@@ -22,6 +22,9 @@ pub struct Told {
     pub unclear: bool,
     /// The request's newest version that is known.
     version: String,
+    /// What the status says at that version. It may be another operator's word: where it says the same, it needn't be said again; where it says
+    /// something else, it is left at that until there is news, or two of them would write over each other's words without end.
+    stands: PlaybackGrantRequestStatus,
     /// The versions that own writes have put an end to, and that a watch may still show.
     ended: BTreeSet<String>,
     /// Whether the last write met a newer version than that.
@@ -32,11 +35,11 @@ impl Told {
     /// What stands there when the request is first seen.
     #[must_use]
     pub fn at_first_sight(status: PlaybackGrantRequestStatus) -> Self {
-        Self { status, ..Self::default() }
+        Self { stands: status.clone(), status, ..Self::default() }
     }
 
-    /// The request is seen at this version. What waits for a newer one than was known is tried now.
-    pub fn seen(&mut self, version: &str) {
+    /// The request is seen at this version, with that status. What waits for a newer one than was known is tried now.
+    pub fn seen(&mut self, version: &str, status: Option<&PlaybackGrantRequestStatus>) {
         if self.ended.contains(version) {
             return;
         }
@@ -45,9 +48,22 @@ impl Told {
             return;
         }
         version.clone_into(&mut self.version);
+        self.stands = status.cloned().unwrap_or_default();
         if std::mem::take(&mut self.outrun) {
             self.held = None;
         }
+    }
+
+    /// Whether that has been said, and needn't be written.
+    #[must_use]
+    pub fn says(&self, status: &PlaybackGrantRequestStatus) -> bool {
+        !self.unclear && [&self.status, &self.stands].contains(&status)
+    }
+
+    /// What the status says at the version that is known, whoever wrote it.
+    #[must_use]
+    pub const fn stands(&self) -> &PlaybackGrantRequestStatus {
+        &self.stands
     }
 
     /// The version of the request to write on.
@@ -61,6 +77,7 @@ impl Told {
         if version != self.version {
             self.ended.insert(std::mem::replace(&mut self.version, version));
         }
+        self.stands.clone_from(&status);
         (self.status, self.written) = (status, Some(now));
         (self.held, self.unclear, self.outrun) = (None, false, false);
     }
@@ -94,7 +111,7 @@ mod tests {
 
     fn told(version: &str) -> Told {
         let mut told = Told::at_first_sight(says(1));
-        told.seen(version);
+        told.seen(version, None);
         told
     }
 
@@ -106,11 +123,11 @@ mod tests {
         told.written(says(3), "7".into(), at(1));
         assert_eq!((told.status.consecutive_failures, told.written), (3, Some(at(1))));
         for late in ["5", "6", "5"] {
-            told.seen(late);
+            told.seen(late, None);
             assert_eq!(told.version(), "7", "{late} is over");
         }
-        told.seen("7");
-        told.seen("9");
+        told.seen("7", None);
+        told.seen("9", None);
         assert_eq!(told.version(), "9", "somebody else's");
     }
 
@@ -118,11 +135,11 @@ mod tests {
     fn what_is_over_is_forgotten_once_the_watch_has_caught_up() {
         let mut told = told("5");
         told.written(says(2), "6".into(), at(0));
-        told.seen("6");
-        told.seen("5");
+        told.seen("6", None);
+        told.seen("5", None);
         assert_eq!(told.version(), "5", "a version means nothing but itself");
         told.written(says(2), "5".into(), at(1));
-        told.seen("6");
+        told.seen("6", None);
         assert_eq!(told.version(), "6", "a write that changes nothing ends no version");
     }
 
@@ -131,15 +148,29 @@ mod tests {
         let mut told = told("5");
         told.outrun(at(0));
         assert_eq!(told.held.unwrap().until, at(100));
-        told.seen("5");
+        told.seen("5", None);
         assert!(told.held.is_some(), "that is no news");
-        told.seen("6");
+        told.seen("6", None);
         assert!(told.held.is_none() && !told.unclear);
         told.outrun(at(1));
         told.written(says(2), "7".into(), at(2));
         told.refused(true, at(3));
-        told.seen("8");
+        told.seen("8", None);
         assert_eq!(told.held.unwrap().until, at(1003), "a refusal doesn't wait for another version");
+    }
+
+    #[test]
+    fn what_another_has_said_needs_no_saying_and_what_is_gainsaid_is_left_at_that() {
+        let mut told = told("5");
+        assert!(told.says(&says(1)) && !told.says(&says(2)));
+        told.seen("6", Some(&says(2)));
+        assert!(told.says(&says(1)) && told.says(&says(2)));
+        told.written(says(3), "7".into(), at(0));
+        assert!(!told.says(&says(1)) && !told.says(&says(2)) && told.says(&says(3)));
+        told.seen("6", Some(&says(2)));
+        assert!(!told.says(&says(2)), "that is over");
+        told.refused(false, at(1));
+        assert!(!told.says(&says(3)), "that may be over");
     }
 
     #[test]

@@ -266,7 +266,7 @@ impl Operator {
             memory: Memory::at_first_sight(object.status.as_ref(), now),
             follows: BTreeSet::new(),
         });
-        entry.memory.told.seen(object.metadata.resource_version.as_deref().unwrap_or_default());
+        entry.memory.told.seen(object.metadata.resource_version.as_deref().unwrap_or_default(), object.status.as_ref());
         let spec = validate(&object);
         if let Ok(spec) = &spec {
             entry.memory.concerns(&spec.secret_name, object.metadata.generation);

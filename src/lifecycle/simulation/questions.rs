@@ -110,7 +110,7 @@ impl Judge {
         self.require(look_at.is_none_or(|look_at| now.instant < look_at), || format!("{request}: looks at what is past"));
         if let (Some(report), Ok(_) | Err(_)) = (report, seen.spec) {
             self.status_is_in_shape(request, &report.status, seen.generation);
-            let same = report.status == seen.memory.told.status && !seen.memory.told.unclear;
+            let same = seen.memory.told.says(&report.status);
             self.require(same == report.write_at.is_none(), || {
                 format!("{request}: writes what stands there, or doesn't write what doesn't")
             });
