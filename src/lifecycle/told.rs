@@ -1,10 +1,14 @@
 //! What the status says, which version of the request it may be written on, and how writing it fares.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::backoff::Backoff;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::time::Instant;
+
+/// A newer version of a request is seen within that time, or something else is wrong.
+const UNSEEN: Duration = Duration::from_secs(10);
 
 /// What the status says, and how it came there.
 ///
@@ -88,17 +92,15 @@ impl Told {
         self.unclear |= !refused;
     }
 
-    /// The status wasn't taken, since there is a newer version of the request: it is tried when that is seen, or a little later.
+    /// The status wasn't taken, since there is a newer version of the request: it is tried when that is seen. Before, it would be refused again.
     pub fn outrun(&mut self, now: Instant) {
-        self.held = Some(Backoff::after(self.held, false, now));
+        self.held = Some(Backoff { failures: 1, until: now + UNSEEN });
         self.outrun = true;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(millis: u64) -> Instant {
@@ -144,10 +146,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outrun_is_tried_when_the_newer_version_is_seen_or_soon() {
+    fn what_is_outrun_is_tried_when_the_newer_version_is_seen() {
         let mut told = told("5");
         told.outrun(at(0));
-        assert_eq!(told.held.unwrap().until, at(100));
+        assert_eq!(told.held.unwrap().until, at(10_000));
         told.seen("5", None);
         assert!(told.held.is_some(), "that is no news");
         told.seen("6", None);
