@@ -62,8 +62,9 @@ async fn ensure_harmless(stage: &Stage, observed: &Observed, before: &Before, mo
         ensure!(calls <= most, "{calls} calls for {name}, at most {most} are needed");
         // A call brings one write at the most; those under way when the looking began were made before.
         ensure!(writes <= calls + at_once, "{name} was written {writes} times after {calls} calls");
-        // Each operator tells once of each grant that it writes or finds; two that write over each other's words would do so without end.
-        ensure!(statuses <= 2 * writes + 6, "{statuses} statuses of {name} were written for {writes} grants");
+        // Each operator tells once of each grant that it writes or finds, where both do so at once one is refused first, and two that write over each
+        // other's words would do so without end.
+        ensure!(statuses <= 3 * writes + 6, "{statuses} statuses of {name} were written for {writes} grants");
         all_calls += calls;
         all_writes += writes;
         all_statuses += statuses;
