@@ -17,7 +17,7 @@ use playback_grant_operator::media::dispatcher::IssueGrants;
 use playback_grant_operator::media::{CallError, CallLimits, Credentials, Grant, GrantCall, MediaApiUrl, MediaClient, MediaClientConfig};
 use playback_grant_operator::simulator::PlaybackToken;
 use playback_grant_operator::telemetry::{Gates, Metrics};
-use playback_grant_testbed::{Stopwatch, unix_millis};
+use playback_grant_testbed::{Stopwatch, client_of, unix_millis};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -51,8 +51,10 @@ const SOON: Duration = Duration::from_secs(40);
 struct Inside(Option<Runtime>);
 
 impl Inside {
-    fn start(stage: &Stage, shift: &'static Shift) -> Result<Self> {
-        let (plane, namespace, url) = (stage.plane.clone(), stage.namespace.clone(), stage.simulator.base_url());
+    async fn start(stage: &Stage, shift: &'static Shift) -> Result<Self> {
+        let (namespace, url) = (stage.namespace.clone(), stage.simulator.base_url());
+        // Asked for here: a connection that the tests share must not end with this operator's runtime.
+        let kubeconfig = stage.plane.service_account_kubeconfig(ACCOUNT.0, ACCOUNT.1).await?;
         let clock = Clock::shifted(shift);
         let base_url = MediaApiUrl::parse(&url, false)?;
         let config = MediaClientConfig { base_url, ca_file: None, wall_clock: Arc::new(move || clock.wall()) };
@@ -60,7 +62,7 @@ impl Inside {
         let runtime = Runtime::new()?;
         let running = async move {
             // Its connections belong to this runtime, and end with it.
-            let client = plane.service_account_client(ACCOUNT.0, ACCOUNT.1).await?;
+            let client = client_of(&kubeconfig).await?;
             let (gates, metrics) = (Arc::new(Gates::new(clock)), Arc::new(Metrics::default()));
             let (namespaces, stop) = (vec![namespace], CancellationToken::new());
             Controller { client, issuer, namespaces, clock, max_in_flight: 16, gates, metrics, stop }.run().await;
@@ -98,7 +100,7 @@ fn shift() -> &'static Shift {
 async fn a_wall_clock_set_by_an_hour_costs_nothing(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let shift = shift();
-    let _operator = Inside::start(&stage, shift)?;
+    let _operator = Inside::start(&stage, shift).await?;
     // Refreshed after 3 s of 6.
     let short = json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 3});
     stage.ready_request("lobby", 1, &short).await?;
@@ -125,13 +127,13 @@ async fn a_wall_clock_set_by_an_hour_costs_nothing(scene: Scene) -> Result<()> {
 async fn after_a_restart_a_clock_set_meanwhile_costs_one_call(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let shift = shift();
-    let mut operator = Inside::start(&stage, shift)?;
+    let mut operator = Inside::start(&stage, shift).await?;
     stage.ready_request("lobby", 1, &long()).await?;
     for (calls, set) in (2..).zip([HOUR, -HOUR]) {
         let before = stage.secrets.get("lobby").await?;
         drop(operator);
         shift.set_wall(set);
-        operator = Inside::start(&stage, shift)?;
+        operator = Inside::start(&stage, shift).await?;
         let stopwatch = Stopwatch::start();
         // Set forward, the grant seems to be of the past; set back, of the future. What can't be believed is replaced, once.
         stage.holds("lobby", "refreshed", |secret| data(secret, "grant") != data(&before, "grant")).await?;
@@ -144,7 +146,7 @@ async fn after_a_restart_a_clock_set_meanwhile_costs_one_call(scene: Scene) -> R
     }
     // And none, where the clock is as it was.
     drop(operator);
-    let _operator = Inside::start(&stage, shift)?;
+    let _operator = Inside::start(&stage, shift).await?;
     tokio::time::sleep(A_WHILE).await;
     ensure!(stage.calls(1) == 3, "a restart alone brought {} calls", stage.calls(1) - 3);
     stage.ready("lobby").await.map(drop)
@@ -153,7 +155,7 @@ async fn after_a_restart_a_clock_set_meanwhile_costs_one_call(scene: Scene) -> R
 async fn after_a_sleep_what_has_expired_is_refreshed_at_once(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let shift = shift();
-    let operator = Inside::start(&stage, shift)?;
+    let operator = Inside::start(&stage, shift).await?;
     for (n, name) in [(1, "lobby"), (2, "kiosk")] {
         stage.ready_request(name, n, &long()).await?;
     }
@@ -171,7 +173,7 @@ async fn after_a_sleep_what_has_expired_is_refreshed_at_once(scene: Scene) -> Re
     // The same across a restart: the Secrets tell that their grants are past.
     drop(operator);
     shift.sleep(70);
-    let _operator = Inside::start(&stage, shift)?;
+    let _operator = Inside::start(&stage, shift).await?;
     refreshed(3).await?;
     tokio::time::sleep(A_WHILE).await;
     ensure!((stage.calls(1), stage.calls(2)) == (3, 3), "{} and {} calls in the end", stage.calls(1), stage.calls(2));
@@ -181,7 +183,7 @@ async fn after_a_sleep_what_has_expired_is_refreshed_at_once(scene: Scene) -> Re
 async fn after_a_sleep_what_is_fresh_is_left_alone(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let shift = shift();
-    let _operator = Inside::start(&stage, shift)?;
+    let _operator = Inside::start(&stage, shift).await?;
     stage.ready_request("lobby", 1, &long()).await?;
     let (before, last) = (stage.secrets.get("lobby").await?, stage.last_asked().await?);
     shift.sleep(20);

@@ -83,6 +83,8 @@ impl ControlPlane {
 
     /// A client that acts as the service account `name` of `namespace`.
     ///
+    /// Its connections belong to the runtime that it is used on; those that it takes to be made, to this one's.
+    ///
     /// # Errors
     /// When there is no such account.
     pub async fn service_account_client(&self, namespace: &str, name: &str) -> Result<Client> {

@@ -48,7 +48,10 @@ pub(crate) fn write(path: &Path, server: &str, authority: &str, proof: &Proof<'_
 }
 
 /// A client that acts as the user of the kubeconfig at `path`.
-pub(crate) async fn client(path: &Path) -> Result<Client> {
+///
+/// # Errors
+/// When that can't be read.
+pub async fn client(path: &Path) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(path)?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     // A test wants the answer, not the fourth one after it.

@@ -27,6 +27,7 @@ pub use clock::{Stopwatch, unix_millis};
 pub use control_plane::ControlPlane;
 pub use gate::Gate;
 pub use in_process::{Asked, Change, InProcessApiServer, Trouble};
+pub use kubeconfig::client as client_of;
 pub use judge::{Judge, Life, Record, seconds};
 pub use listen::start_on_free_port;
 pub use ports::free_ports;
