@@ -35,6 +35,7 @@ pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metri
             registry.with(&order.caller, |memory| take_in(memory, &order, lane, issue, result, now));
             registry.wake(&order.caller);
         }
+        Event::AttemptFailed { class } => metrics.media_api_answered(Err(class)),
         Event::LaneClosed { class, waiting } => {
             tracing::warn!(
                 reason = reason_of(class).as_str(),

@@ -11,7 +11,7 @@ use super::secret::{SecretMeta, SecretVersion};
 use super::situation::{CredentialsView, Seen, Situation, Target};
 use super::token::Token;
 use crate::media::GrantCall;
-use crate::media::lane::{Hold, Waiting};
+use crate::media::lane::{Hold, Kind, Waiting};
 use crate::time::{Instant, Now};
 
 /// A Secret that can't be written, and of which the watch doesn't tell, is looked at again this often.
@@ -236,10 +236,11 @@ impl Situation<'_> {
         let before = failure.map(|failure| &failure.subject).or(ordered.map(|ordered| &ordered.subject));
         let is_mended = before.is_some_and(|before| before.request_hash != subject.request_hash);
         let deadline = self.hand.map(HeldGrant::expiry).or(self.held_life.map(|life| life.expiry)).unwrap_or(self.seen.memory.arrival);
+        let kind = if self.hand.is_none() && self.held_life.is_none() { Kind::Newcomer } else { Kind::Refresh };
         Some(Step::Order {
             ordered: Ordered { subject, refresh_request: refresh_request.map(str::to_owned), forced },
             call: self.spec.call.clone(),
-            waiting: Waiting { deadline, hold, urgent: forced || is_mended },
+            waiting: Waiting { kind, deadline, hold, urgent: forced || is_mended },
         })
     }
 

@@ -10,8 +10,8 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use super::lane::{Caller, GateChange, Lane, Waiting};
-use super::share;
+use super::lane::{Attempt, Caller, Outcome, Waiting};
+use super::lanes::Lanes;
 use super::{CallError, Credentials, FailureClass, Grant, GrantCall};
 use crate::clock::Clock;
 use crate::media::LaneKey;
@@ -55,7 +55,12 @@ pub enum Event {
         /// The answer.
         result: Result<Grant, CallError>,
     },
-    /// A lane closed: these wait in it.
+    /// An attempt failed, and others are out for the same call that may still bring a grant.
+    AttemptFailed {
+        /// The failure.
+        class: FailureClass,
+    },
+    /// A lane closed, or became silent: these wait in it.
     LaneClosed {
         /// The failure that closed it.
         class: FailureClass,
@@ -68,17 +73,14 @@ pub enum Event {
 pub struct Dispatcher {
     issuer: Arc<dyn IssueGrants>,
     clock: Clock,
-    max_in_flight: usize,
     state: Mutex<State>,
     changed: Notify,
     tell: Box<dyn Fn(Event) + Send + Sync>,
 }
 
-#[derive(Default)]
 struct State {
-    lanes: BTreeMap<LaneKey, Lane>,
+    lanes: Lanes,
     placed: BTreeMap<Caller, Placed>,
-    in_flight: usize,
     tickets: u64,
 }
 
@@ -87,7 +89,8 @@ struct Placed {
     lane: LaneKey,
     order: Order,
     ticket: u64,
-    task: Option<AbortHandle>,
+    /// The attempts that are out, by their numbers.
+    tasks: BTreeMap<u64, AbortHandle>,
 }
 
 impl Dispatcher {
@@ -98,8 +101,8 @@ impl Dispatcher {
         max_in_flight: usize,
         tell: impl Fn(Event) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let state = Mutex::new(State::default());
-        Arc::new(Self { issuer, clock, max_in_flight: max_in_flight.max(1), state, changed: Notify::new(), tell: Box::new(tell) })
+        let state = Mutex::new(State { lanes: Lanes::new(max_in_flight), placed: BTreeMap::new(), tickets: 0 });
+        Arc::new(Self { issuer, clock, state, changed: Notify::new(), tell: Box::new(tell) })
     }
 
     /// Puts a call in its lane, in place of the caller's present one.
@@ -109,8 +112,8 @@ impl Dispatcher {
         let lane = order.credentials.fingerprint();
         state.tickets += 1;
         let ticket = state.tickets;
-        state.lanes.entry(lane).or_default().enqueue(&order.caller, order.waiting.clone());
-        state.placed.insert(order.caller.clone(), Placed { lane, order, ticket, task: None });
+        state.lanes.enqueue(lane, &order.caller, order.waiting.clone());
+        state.placed.insert(order.caller.clone(), Placed { lane, order, ticket, tasks: BTreeMap::new() });
         drop(state);
         self.changed.notify_one();
     }
@@ -126,13 +129,12 @@ impl Dispatcher {
         self.changed.notify_one();
     }
 
-    /// Why the lane of the caller's call is closed, if it is, and whether it is looked at slowly.
+    /// Why the caller's call waits for more than its turn, if it does, and whether its lane is looked at slowly.
     #[must_use]
     pub fn closure(&self, caller: &Caller) -> Option<(FailureClass, bool)> {
         let state = self.state();
         let placed = state.placed.get(caller)?;
-        let closure = state.lanes.get(&placed.lane)?.closure()?;
-        Some((closure.class, closure.slow))
+        state.lanes.closure(placed.lane, caller)
     }
 
     /// Sends calls for as long as it is polled.
@@ -150,53 +152,60 @@ impl Dispatcher {
     fn send_all(self: &Arc<Self>) -> Option<Duration> {
         let now = self.clock.instant();
         let mut state = self.state();
-        let State { lanes, placed, in_flight, .. } = &mut *state;
-        lanes.retain(|_, lane| !lane.idle(now));
-        // Whoever has least under way goes first.
-        let mut in_turn: Vec<&mut Lane> = lanes.values_mut().collect();
-        in_turn.sort_by_key(|lane| lane.in_flight());
-        let mut look_at = None;
-        for lane in in_turn {
-            while share::leaves_room(lane.in_flight(), *in_flight, self.max_in_flight)
-                && let Some(caller) = lane.start(now)
-            {
-                if let Some(call) = placed.get_mut(&caller) {
-                    *in_flight += 1;
-                    let sending = self.clone().send(call.order.clone(), call.lane, call.ticket);
-                    call.task = Some(tokio::spawn(sending).abort_handle());
-                }
+        let silent = state.lanes.listen(now);
+        while let Some((lane, attempt)) = state.lanes.next(now) {
+            if let Some(call) = state.placed.get_mut(&attempt.caller) {
+                let number = attempt.number;
+                let sending = self.clone().send(call.order.clone(), (lane, call.ticket), attempt);
+                call.tasks.insert(number, tokio::spawn(sending).abort_handle());
             }
-            // A lane that has its share waits for an answer.
-            if share::leaves_room(lane.in_flight(), *in_flight, self.max_in_flight) {
-                look_at = look_at.into_iter().chain(lane.look_at()).min();
-            }
+        }
+        let look_at = state.lanes.look_at(now);
+        drop(state);
+        for (class, waiting) in silent {
+            (self.tell)(Event::LaneClosed { class, waiting });
         }
         look_at.map(|look_at| look_at.since(now))
     }
 
-    async fn send(self: Arc<Self>, order: Order, lane: LaneKey, ticket: u64) {
+    async fn send(self: Arc<Self>, order: Order, (lane, ticket): (LaneKey, u64), attempt: Attempt) {
         let caller = order.caller.clone();
         let issue = self.clock.now();
         let issuing = AssertUnwindSafe(self.issuer.issue(order.call.clone(), order.credentials.clone())).catch_unwind();
         let result = issuing.await.unwrap_or_else(|_| Err(CallError::broken()));
-        let outcome = result.as_ref().map(|_| ()).map_err(CallError::class);
-        let closed = {
+        let outcome = match &result {
+            Ok(_) => Outcome::Granted,
+            Err(error) if error.is_unanswered() => Outcome::Unanswered,
+            Err(error) => Outcome::Failed(error.class()),
+        };
+        let account = result.as_ref().ok().and_then(|grant| grant.account_sid.as_deref());
+        let ended = {
             let mut state = self.state();
             // A withdrawn call is aborted; this is for one that was withdrawn just as it ended.
             if state.placed.get(&caller).is_none_or(|placed| placed.ticket != ticket) {
                 return;
             }
-            state.placed.remove(&caller);
-            state.in_flight -= 1;
             let now = self.clock.instant();
-            let lane = state.lanes.entry(lane).or_default();
-            let change = lane.answered(&caller, outcome, now, rand::random());
-            (change == GateChange::Closed).then(|| lane.waiting().cloned().collect::<Vec<_>>())
+            let Some(answered) = state.lanes.answered(lane, &attempt, (outcome, account), now, rand::random()) else { return };
+            if answered.ends_call {
+                // The others are of no more use.
+                state.placed.remove(&caller).into_iter().flat_map(|placed| placed.tasks).for_each(|(_, task)| task.abort());
+                Some(answered.closed_to)
+            } else {
+                None
+            }
         };
         self.changed.notify_one();
-        (self.tell)(Event::Answered { order: Box::new(order), lane, issue, result });
-        if let (Some(waiting), Err(class)) = (closed, outcome) {
-            (self.tell)(Event::LaneClosed { class, waiting });
+        let class = result.as_ref().err().map(CallError::class);
+        match (ended, class) {
+            (None, Some(class)) => (self.tell)(Event::AttemptFailed { class }),
+            (None, None) => {}
+            (Some(closed), class) => {
+                (self.tell)(Event::Answered { order: Box::new(order), lane, issue, result });
+                if let (Some(waiting), Some(class)) = (closed, class) {
+                    (self.tell)(Event::LaneClosed { class, waiting });
+                }
+            }
         }
     }
 
@@ -208,12 +217,9 @@ impl Dispatcher {
 impl State {
     fn withdraw(&mut self, caller: &Caller) {
         let Some(placed) = self.placed.remove(caller) else { return };
-        if let Some(lane) = self.lanes.get_mut(&placed.lane) {
-            lane.withdraw(caller);
-        }
-        if let Some(task) = placed.task {
+        self.lanes.withdraw(placed.lane, caller);
+        for task in placed.tasks.into_values() {
             task.abort();
-            self.in_flight -= 1;
         }
     }
 }

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::media::lane::Hold;
+use crate::media::lane::{Hold, Kind};
 use crate::media::{CallFailure, PlayerStreamerSid, Ttl};
 use crate::time::Instant;
 
@@ -57,7 +57,7 @@ fn order(caller: &str, user: &str, deadline: u64) -> Order {
             access_control_allow_origin: None,
         },
         credentials: Arc::new(Credentials::new(user, "password".into(), None).unwrap()),
-        waiting: Waiting { deadline, hold: Hold::Nothing, urgent: false },
+        waiting: Waiting { kind: Kind::Refresh, deadline, hold: Hold::Nothing, urgent: false },
     }
 }
 
@@ -81,7 +81,7 @@ async fn an_answer_comes_back_with_what_it_is_for() {
     let Event::Answered { order, lane, result, .. } = next(&mut events).await else { panic!("no answer") };
     assert_eq!((&*order.caller, order.tag.as_str(), lane), ("one", "for one", order.credentials.fingerprint()));
     assert_eq!(result.unwrap().grant.expose_secret(), "{}");
-    assert_eq!(dispatcher.state().in_flight, 0);
+    assert_eq!(dispatcher.state().lanes.out(), 0);
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn calls_that_hang_leave_room_for_another_accounts() {
         dispatcher.order(order(&format!("hanging-{n}"), "hangs", n));
     }
     tokio::task::yield_now().await;
-    assert_eq!(dispatcher.state().in_flight, 16, "eight ninths");
+    assert_eq!(dispatcher.state().lanes.out(), 10, "as many as a lane starts with");
     for n in 0..10 {
         dispatcher.order(order(&format!("working-{n}"), "works", 1000));
     }
@@ -128,13 +128,13 @@ async fn a_withdrawn_call_frees_its_place_and_is_not_answered() {
     let (dispatcher, mut events) = start(&[("hangs", Does::Hang), ("works", Does::Grant)], 1);
     dispatcher.order(order("one", "hangs", 1));
     tokio::task::yield_now().await;
-    assert_eq!(dispatcher.state().in_flight, 1);
+    assert_eq!(dispatcher.state().lanes.out(), 1);
     dispatcher.order(order("two", "works", 2));
     dispatcher.withdraw(&Caller::from("one"));
     assert_eq!(answered(&mut events).await.0, "two");
     assert!(events.try_recv().is_err());
     let state = dispatcher.state();
-    assert_eq!((state.in_flight, state.placed.len()), (0, 0));
+    assert_eq!((state.lanes.out(), state.placed.len()), (0, 0));
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_new_order_takes_the_place_of_the_callers_old_one() {
     tokio::task::yield_now().await;
     dispatcher.order(order("one", "works", 1));
     assert!(answered(&mut events).await.1.is_ok());
-    assert_eq!(dispatcher.state().in_flight, 0);
+    assert_eq!(dispatcher.state().lanes.out(), 0);
 }
 
 #[tokio::test]
@@ -164,6 +164,7 @@ async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
         match next(&mut events).await {
             Event::LaneClosed { class, waiting } => break (class, waiting),
             Event::Answered { .. } => failures += 1,
+            Event::AttemptFailed { .. } => panic!("nothing else is out for it"),
         }
     };
     assert_eq!(failures, 2, "one failure alone closes no lane");

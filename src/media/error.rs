@@ -51,6 +51,12 @@ impl CallError {
         self.failure.class()
     }
 
+    /// Whether the time that a call has passed without any answer or error.
+    #[must_use]
+    pub const fn is_unanswered(&self) -> bool {
+        matches!(self.failure, CallFailure::NoAnswerInTime { head: None, .. } | CallFailure::ConnectTimedOut { .. })
+    }
+
     /// The HTTP status, if there was an answer.
     #[must_use]
     pub fn status(&self) -> Option<u16> {

@@ -10,6 +10,8 @@ pub mod credentials;
 pub mod dispatcher;
 pub mod error;
 pub mod lane;
+pub mod lanes;
+pub mod pace;
 pub mod retry;
 pub mod retry_after;
 

@@ -7,6 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::acts::Act;
 use super::api_server::ApiServer;
+use super::dispatcher::Out;
 use super::histories::{History, ServerFault, ServerTrouble};
 use super::judge::{Before, Judge};
 use super::media_api::MediaApi;
@@ -65,7 +66,7 @@ pub(super) enum Event {
     Lanes,
     MediaAnswers {
         operator: u64,
-        ticket: u64,
+        out: Out,
         result: Result<Grant, FailureClass>,
     },
     /// The garbage collector runs.
@@ -160,7 +161,7 @@ impl World {
             Event::Answers { operator, request, call, answer } if self.is_present(operator) => self.answered(&request, *call, *answer),
             Event::Watched { operator, change } if self.is_present(operator) => self.watched(*change),
             Event::Run { operator, request } if self.is_present(operator) => self.run(&request),
-            Event::MediaAnswers { operator, ticket, result } if self.is_present(operator) => self.media_answered(ticket, result),
+            Event::MediaAnswers { operator, out, result } if self.is_present(operator) => self.media_answered(out, result),
             // A tick lets the judge look on, and lanes are looked at after every event.
             Event::Tick | Event::Lanes | Event::Answers { .. } | Event::Watched { .. } | Event::Run { .. } | Event::MediaAnswers { .. } => {
             }

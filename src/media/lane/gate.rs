@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Caller, GateChange, LONGEST_THROTTLE, Waiting};
+use super::{Caller, GateChange, Waiting};
 use crate::media::FailureClass;
 use crate::media::retry::FailedAttempt;
 use crate::time::Instant;
@@ -44,31 +44,22 @@ impl Failed {
     /// Whether the reason is one that all callers of the lane share.
     const fn is_shared(&self) -> bool {
         match self.class {
-            FailureClass::Unavailable | FailureClass::Throttled { .. } | FailureClass::Unauthorized | FailureClass::Forbidden => true,
-            FailureClass::InvalidResponse | FailureClass::NotFound | FailureClass::Rejected => false,
+            FailureClass::Unavailable | FailureClass::Unauthorized | FailureClass::Forbidden => true,
+            // A 429 is the account's: see `media::pace`.
+            FailureClass::Throttled { .. } | FailureClass::InvalidResponse | FailureClass::NotFound | FailureClass::Rejected => false,
         }
     }
 
     /// The next probe, after so many failures in a row.
     fn probe_at(&self, streak: u32) -> Instant {
-        let Self { class, now, draw, .. } = *self;
-        let delay = self.attempt(streak).retry_delay(draw);
-        let asked_for = match class {
-            FailureClass::Throttled { retry_after } => retry_after.unwrap_or_default().min(LONGEST_THROTTLE),
-            _ => std::time::Duration::ZERO,
-        };
-        now + delay.max(asked_for)
+        self.now + self.attempt(streak).retry_delay(self.draw)
     }
 }
 
 impl Gate {
-    /// A call succeeded. One that was under way when a 429 closed the gate says nothing of the time that was asked for.
-    pub(super) fn succeeded(&mut self, caller: &Caller, now: Instant) -> GateChange {
-        let change = match self {
-            Self::Open { .. } => GateChange::Unchanged,
-            Self::Closed(closure) if closure.is_throttled(now) && closure.probing.as_ref() != Some(caller) => return GateChange::Unchanged,
-            Self::Closed(_) => GateChange::Opened,
-        };
+    /// A call succeeded.
+    pub(super) fn succeeded(&mut self) -> GateChange {
+        let change = if self.is_open() { GateChange::Unchanged } else { GateChange::Opened };
         *self = Self::default();
         change
     }
@@ -80,7 +71,7 @@ impl Gate {
                     return GateChange::Unchanged;
                 }
                 failing.insert(caller.clone());
-                let at_once = matches!(failed.class, FailureClass::Unauthorized | FailureClass::Throttled { .. });
+                let at_once = failed.class == FailureClass::Unauthorized;
                 if !at_once && failing.len() < CALLERS_THAT_CLOSE {
                     return GateChange::Unchanged;
                 }
@@ -99,6 +90,10 @@ impl Gate {
                 GateChange::Unchanged
             }
         }
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
     }
 
     pub(super) fn forget(&mut self, caller: &Caller) {
@@ -129,11 +124,6 @@ pub struct Closure {
 }
 
 impl Closure {
-    /// Whether the time that a 429 asked for isn't over.
-    fn is_throttled(&self, now: Instant) -> bool {
-        matches!(self.class, FailureClass::Throttled { .. }) && now < self.probe_at
-    }
-
     /// When the next probe may be sent; `None` while one is under way.
     pub(super) fn probe_at(&self) -> Option<Instant> {
         self.probing.is_none().then_some(self.probe_at)
@@ -164,8 +154,6 @@ impl Closure {
             self.slow = slow;
             self.class = failed.class;
             self.probe_at = failed.probe_at(self.streak);
-        } else if let FailureClass::Throttled { .. } = failed.class {
-            self.probe_at = self.probe_at.max(failed.probe_at(self.streak));
         }
     }
 }

@@ -1,34 +1,57 @@
 //! A lane: all calls with the same credentials, in the order of their deadlines, behind one gate.
 //!
-//! Pure. A shell enqueues, asks [`Lane::start`] for what may be called now, reports each answer with [`Lane::answered`], and comes back at
-//! [`Lane::look_at`].
+//! Pure. [`Lanes`](super::lanes::Lanes) asks a lane for what may be called now, and how fast; a shell reports how each attempt ended.
+//!
+//! A lane is *open*, or *closed* by failures: then one probe at a time goes through, or *silent*: what was called isn't answered. Then a call is
+//! tried every half second, by another connection, and those whose grants are about to expire are tried once each.
 
 mod gate;
+mod hearing;
+mod in_flight;
+mod joining;
 mod queue;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use gate::Closure;
 use gate::Gate;
+use hearing::{Hearing, TRY_INTERVAL};
+use in_flight::{Call, InFlight};
+use joining::Allowance;
 use queue::Queue;
 
 use super::FailureClass;
+use super::retry::{PRESSING, RECENT_SUCCESS};
 use crate::time::Instant;
 
 /// Who calls: the uid of a request.
 pub type Caller = Arc<str>;
 
+/// So many attempts are out for one call at the most while its lane is open.
+const MOST_ATTEMPTS: usize = 3;
+
 /// A call that waits in a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
+    /// What it is for.
+    pub kind: Kind,
     /// The expiry that the call would miss; for a newcomer, the instant of its arrival. The earliest goes first.
     pub deadline: Instant,
     /// What holds the call back besides its turn.
     pub hold: Hold,
     /// Whether somebody may just have mended what a closed lane looks at slowly: then it is looked at now.
     pub urgent: bool,
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A grant that there is, or was, is to be followed by the next.
+    Refresh,
+    /// There has been none yet.
+    Newcomer,
 }
 
 /// What holds a call back besides its turn.
@@ -53,6 +76,26 @@ impl Hold {
     }
 }
 
+/// An attempt to be made now: it counts as out from here on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Whose call it is.
+    pub caller: Caller,
+    /// Its number; the lane gives no other the same.
+    pub number: u64,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With a grant.
+    Granted,
+    /// With an answer, or an error, that brought none.
+    Failed(FailureClass),
+    /// Without an answer, in the time that attempts have.
+    Unanswered,
+}
+
 /// What an answer did to the lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateChange {
@@ -64,21 +107,34 @@ pub enum GateChange {
     Opened,
 }
 
+/// What the end of an attempt means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Whether it ends the call, too. If not, others are out for it that may still bring a grant.
+    pub ends_call: bool,
+    /// What it did to the lane.
+    pub change: GateChange,
+}
+
 /// All calls with the same credentials.
 #[derive(Debug, Default)]
 pub struct Lane {
     queue: Queue,
-    /// Whose calls are in flight, and the deadlines that they have.
-    in_flight: BTreeMap<Caller, Instant>,
+    in_flight: InFlight,
     gate: Gate,
+    hearing: Hearing,
+    allowance: Allowance,
+    /// Those whose calls went unanswered until the lane opened: they are called again.
+    again: BTreeSet<(Kind, Instant, Caller)>,
+    opened: Option<Instant>,
+    last_attempt: Option<Instant>,
     last_success: Option<Instant>,
-    last_answer: Option<Instant>,
 }
 
 impl Lane {
     /// Puts a caller in the queue, or changes how it waits. A caller whose call is in flight isn't queued a second time.
     pub fn enqueue(&mut self, caller: &Caller, waiting: Waiting) {
-        if !self.in_flight.contains_key(caller) {
+        if !self.in_flight.contains(caller) {
             self.queue.insert(caller, waiting);
         }
     }
@@ -86,67 +142,190 @@ impl Lane {
     /// Takes a caller out, whether it waits or its call is in flight.
     pub fn withdraw(&mut self, caller: &Caller) {
         self.queue.remove(caller);
-        self.in_flight.remove(caller);
+        self.end_call(caller);
         self.gate.forget(caller);
     }
 
-    /// The caller to call now, which counts as in flight from here on; `None` when nobody may be called now.
-    pub fn start(&mut self, now: Instant) -> Option<Caller> {
+    /// Takes in that time has passed. Returns whether the lane has just become silent.
+    pub fn listen(&mut self, now: Instant) -> bool {
         self.queue.release(now);
-        let caller = match &mut self.gate {
-            Gate::Open { .. } => self.queue.first_ready()?,
-            Gate::Closed(closure) => {
-                let candidates = self.queue.probe_candidates();
-                closure.probe(now, candidates)?
-            }
-        };
-        let deadline = self.queue.remove(&caller)?;
-        self.in_flight.insert(caller.clone(), deadline);
-        Some(caller)
+        self.hearing.listen(&self.in_flight, now)
     }
 
-    /// Takes in how a call ended. `draw`, from 0 to 1, spreads the next probe.
-    pub fn answered(&mut self, caller: &Caller, outcome: Result<(), FailureClass>, now: Instant, draw: f64) -> GateChange {
+    /// The attempt to make now, in a lane that is closed or silent.
+    pub fn probe(&mut self, now: Instant) -> Option<Attempt> {
+        if self.hearing.is_silent() {
+            return self.try_silent(now);
+        }
+        let Gate::Closed(closure) = &mut self.gate else { return None };
+        let caller = closure.probe(now, self.queue.probe_candidates())?;
+        self.call(&caller, now)
+    }
+
+    fn try_silent(&mut self, now: Instant) -> Option<Attempt> {
+        if let Some((deadline, caller)) = self.queue.first_ready(Kind::Refresh)
+            && deadline <= now + PRESSING
+        {
+            let caller = caller.clone();
+            return self.call(&caller, now);
+        }
+        if self.last_attempt.is_some_and(|last| now < last + TRY_INTERVAL) {
+            return None;
+        }
+        let waits = self.queue.probe_candidates().min_by_key(|(caller, waiting)| (waiting.kind, waiting.deadline, *caller));
+        let caller = waits.map(|(caller, _)| caller).or_else(|| self.in_flight.least_tried())?.clone();
+        self.call(&caller, now)
+    }
+
+    /// In an open lane, the deadline of the first of that kind that may be called now.
+    #[must_use]
+    pub fn first(&self, kind: Kind) -> Option<Instant> {
+        Some(self.first_of(kind)?.0)
+    }
+
+    fn first_of(&self, kind: Kind) -> Option<(Instant, &Caller)> {
+        if !self.is_open() {
+            return None;
+        }
+        let again = self.again.iter().filter(|(of, ..)| *of == kind).map(|(_, deadline, caller)| (*deadline, caller)).next();
+        self.queue.first_ready(kind).into_iter().chain(again).min()
+    }
+
+    /// Makes the first attempt of that kind.
+    pub fn start(&mut self, kind: Kind, now: Instant) -> Option<Attempt> {
+        let caller = self.first_of(kind)?.1.clone();
+        self.call(&caller, now)
+    }
+
+    /// In an open lane, the attempt that is to join one that hasn't been answered soon.
+    pub fn join(&mut self, now: Instant) -> Option<Attempt> {
+        let (at, caller) = self.joins()?;
+        if now < at || self.allowance.from(now).is_none_or(|from| now < from) {
+            return None;
+        }
+        let caller = caller.clone();
+        self.allowance.spend();
+        Some(self.attempt(&caller, now))
+    }
+
+    fn joins(&self) -> Option<(Instant, &Caller)> {
+        let latency = self.hearing.latency();
+        let patience = |call: &Call| {
+            let left = call.first_sent().map_or(Duration::ZERO, |sent| call.deadline.since(sent));
+            joining::patience(left, latency)
+        };
+        if self.is_open() { self.in_flight.impatient(MOST_ATTEMPTS, patience) } else { None }
+    }
+
+    /// Calls whoever waits, or once more whoever's call is in flight.
+    fn call(&mut self, caller: &Caller, now: Instant) -> Option<Attempt> {
+        let Some(Waiting { kind, deadline, .. }) = self.queue.remove(caller) else {
+            return self.in_flight.contains(caller).then(|| self.attempt(caller, now));
+        };
+        self.allowance.earn();
+        self.last_attempt = Some(now);
+        Some(Attempt { caller: caller.clone(), number: self.in_flight.begin(caller, kind, deadline, now) })
+    }
+
+    fn attempt(&mut self, caller: &Caller, now: Instant) -> Attempt {
+        self.again.retain(|(.., other)| other != caller);
+        self.last_attempt = Some(now);
+        Attempt { caller: caller.clone(), number: self.in_flight.add(caller, now) }
+    }
+
+    /// Takes in how an attempt ended; `None`: it is of no call in flight. `draw`, from 0 to 1, spreads the next probe.
+    pub fn answered(&mut self, attempt: &Attempt, outcome: Outcome, now: Instant, draw: f64) -> Option<Answered> {
+        let Attempt { caller, number } = attempt;
         // What has just ended still counts as pressing if it was.
         let pressing = self.pressing(now);
-        if self.in_flight.remove(caller).is_none() {
-            return GateChange::Unchanged;
-        }
-        self.last_answer = Some(now);
-        match outcome {
-            Ok(()) => {
+        let ended = self.in_flight.end(caller, *number)?;
+        let breaks_silence = outcome != Outcome::Unanswered && self.hearing.answered(ended.sent, now);
+        let class = match outcome {
+            Outcome::Granted => {
+                self.end_call(caller);
                 self.last_success = Some(now);
-                let change = self.gate.succeeded(caller, now);
-                if change == GateChange::Opened {
-                    self.queue.release_lane_holds();
+                let mut change = self.gate.succeeded();
+                if breaks_silence && self.gate.is_open() {
+                    change = GateChange::Opened;
                 }
-                change
+                if change == GateChange::Opened {
+                    self.open(now);
+                }
+                return Some(Answered { ends_call: true, change });
             }
-            Err(class) => {
-                let recently_succeeded = self.recently_succeeded(now);
-                self.gate.failed(caller, &gate::Failed { class, recently_succeeded, pressing, now, draw })
-            }
+            Outcome::Failed(class) => class,
+            Outcome::Unanswered => FailureClass::Unavailable,
+        };
+        if let FailureClass::Throttled { .. } = class {
+            self.allowance.throttled(now);
         }
+        // Another that is out for the same call may still bring a grant.
+        if class == FailureClass::Unavailable && ended.others > 0 {
+            return Some(Answered { ends_call: false, change: GateChange::Unchanged });
+        }
+        self.end_call(caller);
+        let recently_succeeded = self.recently_succeeded(now);
+        let mut change = self.gate.failed(caller, &gate::Failed { class, recently_succeeded, pressing, now, draw });
+        // Whoever refuses one request answers again.
+        let answers = !matches!(class, FailureClass::Unavailable);
+        if breaks_silence && answers && self.gate.is_open() {
+            self.open(now);
+            change = GateChange::Opened;
+        }
+        Some(Answered { ends_call: true, change })
     }
 
-    /// When [`Self::start`] may next have somebody to call, if nothing else happens.
-    #[must_use]
-    pub fn look_at(&self) -> Option<Instant> {
-        match &self.gate {
-            Gate::Open { .. } => self.queue.next_release(),
-            Gate::Closed(closure) => match self.queue.probe_candidates().next() {
-                Some(_) => closure.probe_at(),
-                None => self.queue.next_release(),
-            },
-        }
+    fn end_call(&mut self, caller: &Caller) {
+        self.in_flight.remove(caller);
+        self.again.retain(|(.., other)| other != caller);
     }
 
-    /// Why the gate is closed, if it is.
+    /// All who wait for the lane wait no more, and what went unanswered until now is called again.
+    fn open(&mut self, now: Instant) {
+        self.opened = Some(now);
+        self.queue.release_lane_holds();
+        self.again = self.in_flight.calls().map(|(caller, call)| (call.kind, call.deadline, caller.clone())).collect();
+    }
+
+    fn is_open(&self) -> bool {
+        self.gate.is_open() && !self.hearing.is_silent()
+    }
+
+    /// When [`Self::listen`], [`Self::probe`] or [`Self::join`] may next have something to do, if nothing else happens.
     #[must_use]
-    pub const fn closure(&self) -> Option<&Closure> {
+    pub fn look_at(&self, now: Instant) -> Option<Instant> {
+        let silent = self.hearing.silent_at(&self.in_flight);
+        let next = if self.hearing.is_silent() {
+            let pressing = self.queue.first_ready(Kind::Refresh).map(|(deadline, _)| deadline.before(PRESSING));
+            let anybody = self.in_flight.out() > 0 || self.queue.probe_candidates().next().is_some();
+            let tried = anybody.then(|| self.last_attempt.map_or(now, |last| last + TRY_INTERVAL));
+            [pressing, tried, self.queue.next_release()].into_iter().flatten().min()
+        } else {
+            match &self.gate {
+                Gate::Open { .. } => {
+                    let joins = self.joins().and_then(|(at, _)| Some(at.max(self.allowance.from(now)?)));
+                    self.queue.next_release().into_iter().chain(joins).min()
+                }
+                Gate::Closed(closure) => match self.queue.probe_candidates().next() {
+                    Some(_) => closure.probe_at(),
+                    None => self.queue.next_release(),
+                },
+            }
+        };
+        silent.into_iter().chain(next).min()
+    }
+
+    /// Whoever waits for the lane to open waits no more: it wasn't closed, its account was.
+    pub fn release(&mut self) {
+        self.queue.release_lane_holds();
+    }
+
+    /// Why the lane lets only probes through, if it does, and whether it is looked at slowly.
+    #[must_use]
+    pub fn closure(&self) -> Option<(FailureClass, bool)> {
         match &self.gate {
-            Gate::Open { .. } => None,
-            Gate::Closed(closure) => Some(closure),
+            Gate::Closed(closure) => Some((closure.class, closure.slow)),
+            Gate::Open { .. } => self.hearing.is_silent().then_some((FailureClass::Unavailable, false)),
         }
     }
 
@@ -155,33 +334,44 @@ impl Lane {
         self.queue.callers()
     }
 
-    /// How many calls are in flight.
+    /// Whether this caller waits.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.len()
+    pub fn waits(&self, caller: &Caller) -> bool {
+        self.queue.contains(caller)
+    }
+
+    /// How many attempts are out.
+    #[must_use]
+    pub const fn out(&self) -> usize {
+        self.in_flight.out()
+    }
+
+    /// How many attempts are out that were sent since the lane was last opened.
+    #[must_use]
+    pub fn out_since_opened(&self) -> usize {
+        self.in_flight.out_since(self.opened)
     }
 
     /// Whether the lane's credentials succeeded so recently that a refusal looks like a passing fault.
     #[must_use]
     pub fn recently_succeeded(&self, now: Instant) -> bool {
-        self.last_success.is_some_and(|success| now.since(success) <= crate::media::retry::RECENT_SUCCESS)
+        self.last_success.is_some_and(|success| now.since(success) <= RECENT_SUCCESS)
     }
 
     /// Whether the lane can be forgotten: nobody in it, and no answer so recent that what it told still matters.
     #[must_use]
     pub fn idle(&self, now: Instant) -> bool {
-        let recent = self.last_answer.is_some_and(|answer| now.since(answer) <= crate::media::retry::RECENT_SUCCESS);
-        self.queue.is_empty() && self.in_flight.is_empty() && !recent
+        let recent = self.hearing.last_answer().is_some_and(|answer| now.since(answer) <= RECENT_SUCCESS);
+        self.queue.is_empty() && self.in_flight.out() == 0 && !recent
     }
 
-    fn pressing(&self, now: Instant) -> bool {
-        let deadlines = self.queue.earliest_deadline().into_iter().chain(self.in_flight.values().copied());
-        deadlines.min().is_some_and(|deadline| deadline <= now + crate::media::retry::PRESSING)
+    /// Whether a grant of anybody in it is expired, or will be soon.
+    #[must_use]
+    pub fn pressing(&self, now: Instant) -> bool {
+        let deadlines = self.queue.earliest_deadline().into_iter().chain(self.in_flight.earliest_deadline());
+        deadlines.min().is_some_and(|deadline| deadline <= now + PRESSING)
     }
 }
-
-/// The longest time that a 429 may close a lane for.
-pub const LONGEST_THROTTLE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests;

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Caller, Hold, Waiting};
+use super::{Caller, Hold, Kind, Waiting};
 use crate::time::Instant;
 
 /// Those who wait: ready in the order of their deadlines, the others in the order of their release.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: BTreeMap<Caller, Waiting>,
-    ready: BTreeSet<(Instant, Caller)>,
+    /// By kind.
+    ready: [BTreeSet<(Instant, Caller)>; 2],
     held: BTreeSet<(Instant, Caller)>,
     deadlines: BTreeSet<(Instant, Caller)>,
 }
@@ -18,22 +19,22 @@ impl Queue {
     pub(super) fn insert(&mut self, caller: &Caller, waiting: Waiting) {
         self.remove(caller);
         match waiting.hold.until() {
-            None => self.ready.insert((waiting.deadline, caller.clone())),
+            None => self.ready[waiting.kind as usize].insert((waiting.deadline, caller.clone())),
             Some(until) => self.held.insert((until, caller.clone())),
         };
         self.deadlines.insert((waiting.deadline, caller.clone()));
         self.waiting.insert(caller.clone(), waiting);
     }
 
-    /// Takes a caller out; gives its deadline.
-    pub(super) fn remove(&mut self, caller: &Caller) -> Option<Instant> {
+    /// Takes a caller out; gives how it waited.
+    pub(super) fn remove(&mut self, caller: &Caller) -> Option<Waiting> {
         let waiting = self.waiting.remove(caller)?;
-        self.ready.remove(&(waiting.deadline, caller.clone()));
+        self.ready[waiting.kind as usize].remove(&(waiting.deadline, caller.clone()));
         self.deadlines.remove(&(waiting.deadline, caller.clone()));
         if let Some(until) = waiting.hold.until() {
             self.held.remove(&(until, caller.clone()));
         }
-        Some(waiting.deadline)
+        Some(waiting)
     }
 
     /// Makes ready whose hold has ended.
@@ -63,8 +64,9 @@ impl Queue {
         }
     }
 
-    pub(super) fn first_ready(&self) -> Option<Caller> {
-        self.ready.first().map(|(_, caller)| caller.clone())
+    /// The one of that kind with the earliest deadline that nothing holds.
+    pub(super) fn first_ready(&self, kind: Kind) -> Option<(Instant, &Caller)> {
+        self.ready[kind as usize].first().map(|(deadline, caller)| (*deadline, caller))
     }
 
     pub(super) fn next_release(&self) -> Option<Instant> {
@@ -84,6 +86,10 @@ impl Queue {
         self.waiting.keys()
     }
 
+    pub(super) fn contains(&self, caller: &Caller) -> bool {
+        self.waiting.contains_key(caller)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -91,7 +97,7 @@ impl Queue {
     fn make_ready(&mut self, caller: &Caller) {
         if let Some(waiting) = self.waiting.get_mut(caller) {
             waiting.hold = Hold::Nothing;
-            self.ready.insert((waiting.deadline, caller.clone()));
+            self.ready[waiting.kind as usize].insert((waiting.deadline, caller.clone()));
         }
     }
 }

@@ -15,13 +15,34 @@ fn caller(name: &str) -> Caller {
 fn lane_of(names: &[&str]) -> Lane {
     let mut lane = Lane::default();
     for (deadline, name) in (100_000..).step_by(1000).zip(names) {
-        lane.enqueue(&caller(name), Waiting { deadline: at(deadline), hold: Hold::Nothing, urgent: false });
+        lane.enqueue(&caller(name), Waiting { kind: Kind::Refresh, deadline: at(deadline), hold: Hold::Nothing, urgent: false });
     }
     lane
 }
 
+/// Whom the lane calls now, as if it were alone and nothing held its pace.
+fn start(lane: &mut Lane, now: Instant) -> Option<Caller> {
+    lane.listen(now);
+    let in_turn = |lane: &mut Lane| lane.start(Kind::Refresh, now).or_else(|| lane.start(Kind::Newcomer, now));
+    Some(lane.probe(now).or_else(|| in_turn(lane))?.caller)
+}
+
+/// The newest attempt for that caller ends.
+fn answer(lane: &mut Lane, caller: &Caller, outcome: Result<(), FailureClass>, now: Instant, draw: f64) -> GateChange {
+    let Some(number) = lane.in_flight.newest(caller) else { return GateChange::Unchanged };
+    let outcome = outcome.map_or_else(Outcome::Failed, |()| Outcome::Granted);
+    lane.answered(&Attempt { caller: caller.clone(), number }, outcome, now, draw).unwrap().change
+}
+
+fn look_at(lane: &Lane) -> Option<Instant> {
+    lane.look_at(at(0))
+}
+
 fn requeue(lane: &mut Lane, name: &str) {
-    lane.enqueue(&caller(name), Waiting { deadline: at(100_000), hold: Hold::WithLane(at(u64::MAX / 2)), urgent: false });
+    lane.enqueue(
+        &caller(name),
+        Waiting { kind: Kind::Refresh, deadline: at(100_000), hold: Hold::WithLane(at(u64::MAX / 2)), urgent: false },
+    );
 }
 
 const DOWN: Result<(), FailureClass> = Err(FailureClass::Unavailable);
@@ -30,29 +51,29 @@ const DOWN: Result<(), FailureClass> = Err(FailureClass::Unavailable);
 fn the_earliest_deadline_goes_first() {
     let mut lane = Lane::default();
     for (name, deadline) in [("b", 2000), ("c", 3000), ("a", 1000)] {
-        lane.enqueue(&caller(name), Waiting { deadline: at(deadline), hold: Hold::Nothing, urgent: false });
+        lane.enqueue(&caller(name), Waiting { kind: Kind::Refresh, deadline: at(deadline), hold: Hold::Nothing, urgent: false });
     }
-    let order: Vec<_> = std::iter::from_fn(|| lane.start(at(0))).collect();
+    let order: Vec<_> = std::iter::from_fn(|| start(&mut lane, at(0))).collect();
     assert_eq!(order, [caller("a"), caller("b"), caller("c")]);
 }
 
 #[test]
 fn a_held_call_waits_for_its_instant() {
     let mut lane = Lane::default();
-    lane.enqueue(&caller("a"), Waiting { deadline: at(0), hold: Hold::Own(at(500)), urgent: false });
-    assert_eq!(lane.start(at(499)), None);
-    assert_eq!(lane.look_at(), Some(at(500)));
-    assert_eq!(lane.start(at(500)), Some(caller("a")));
-    assert_eq!(lane.look_at(), None);
+    lane.enqueue(&caller("a"), Waiting { kind: Kind::Refresh, deadline: at(0), hold: Hold::Own(at(500)), urgent: false });
+    assert_eq!(start(&mut lane, at(499)), None);
+    assert_eq!(look_at(&lane), Some(at(500)));
+    assert_eq!(start(&mut lane, at(500)), Some(caller("a")));
+    assert_eq!(look_at(&lane), Some(at(1000)), "it is joined then");
 }
 
 #[test]
 fn one_poisoned_caller_harms_only_itself() {
     let mut lane = lane_of(&["poisoned", "good"]);
     for _ in 0..10 {
-        assert_eq!(lane.start(at(0)), Some(caller("poisoned")));
-        assert_eq!(lane.answered(&caller("poisoned"), DOWN, at(0), 0.0), GateChange::Unchanged);
-        lane.enqueue(&caller("poisoned"), Waiting { deadline: at(0), hold: Hold::Nothing, urgent: false });
+        assert_eq!(start(&mut lane, at(0)), Some(caller("poisoned")));
+        assert_eq!(answer(&mut lane, &caller("poisoned"), DOWN, at(0), 0.0), GateChange::Unchanged);
+        lane.enqueue(&caller("poisoned"), Waiting { kind: Kind::Refresh, deadline: at(0), hold: Hold::Nothing, urgent: false });
     }
     assert!(lane.closure().is_none());
 }
@@ -60,21 +81,21 @@ fn one_poisoned_caller_harms_only_itself() {
 #[test]
 fn two_callers_that_fail_with_no_success_between_close_the_lane() {
     let mut lane = lane_of(&["a", "b", "c"]);
-    while lane.start(at(0)).is_some() {}
-    assert_eq!(lane.answered(&caller("a"), DOWN, at(0), 0.0), GateChange::Unchanged);
-    assert_eq!(lane.answered(&caller("b"), Ok(()), at(0), 0.0), GateChange::Unchanged);
-    assert_eq!(lane.answered(&caller("c"), DOWN, at(0), 0.0), GateChange::Unchanged);
+    while start(&mut lane, at(0)).is_some() {}
+    assert_eq!(answer(&mut lane, &caller("a"), DOWN, at(0), 0.0), GateChange::Unchanged);
+    assert_eq!(answer(&mut lane, &caller("b"), Ok(()), at(0), 0.0), GateChange::Unchanged);
+    assert_eq!(answer(&mut lane, &caller("c"), DOWN, at(0), 0.0), GateChange::Unchanged);
     requeue(&mut lane, "a");
     lane.queue.release_lane_holds();
-    assert_eq!(lane.start(at(0)), Some(caller("a")));
-    assert_eq!(lane.answered(&caller("a"), DOWN, at(0), 0.0), GateChange::Closed);
+    assert_eq!(start(&mut lane, at(0)), Some(caller("a")));
+    assert_eq!(answer(&mut lane, &caller("a"), DOWN, at(0), 0.0), GateChange::Closed);
 }
 
 #[test]
 fn a_401_closes_at_once_and_a_refusal_of_one_request_does_not() {
     for (class, change) in [
         (FailureClass::Unauthorized, GateChange::Closed),
-        (FailureClass::Throttled { retry_after: None }, GateChange::Closed),
+        (FailureClass::Throttled { retry_after: None }, GateChange::Unchanged),
         (FailureClass::Forbidden, GateChange::Unchanged),
         (FailureClass::Unavailable, GateChange::Unchanged),
         (FailureClass::NotFound, GateChange::Unchanged),
@@ -82,30 +103,17 @@ fn a_401_closes_at_once_and_a_refusal_of_one_request_does_not() {
         (FailureClass::InvalidResponse, GateChange::Unchanged),
     ] {
         let mut lane = lane_of(&["a", "b"]);
-        lane.start(at(0));
-        assert_eq!(lane.answered(&caller("a"), Err(class), at(0), 0.0), change, "{class:?}");
+        start(&mut lane, at(0));
+        assert_eq!(answer(&mut lane, &caller("a"), Err(class), at(0), 0.0), change, "{class:?}");
     }
 }
 
 #[test]
 fn refusals_of_many_requests_never_close_the_lane() {
     let mut lane = lane_of(&["a", "b", "c"]);
-    while lane.start(at(0)).is_some() {}
+    while start(&mut lane, at(0)).is_some() {}
     for name in ["a", "b", "c"] {
-        assert_eq!(lane.answered(&caller(name), Err(FailureClass::NotFound), at(0), 0.0), GateChange::Unchanged);
-    }
-}
-
-#[test]
-fn a_429_closes_for_the_time_asked_for_but_no_longer_than_a_minute() {
-    for (asked, closed_for) in [(Some(5), 5000), (Some(300), 60_000), (Some(0), 200), (None, 200)] {
-        let mut lane = lane_of(&["a", "b"]);
-        lane.start(at(0));
-        let class = FailureClass::Throttled { retry_after: asked.map(Duration::from_secs) };
-        lane.answered(&caller("a"), Err(class), at(0), 0.0);
-        assert_eq!(lane.start(at(closed_for - 1)), None, "{asked:?}");
-        assert_eq!(lane.look_at(), Some(at(closed_for)));
-        assert_eq!(lane.start(at(closed_for)), Some(caller("b")));
+        assert_eq!(answer(&mut lane, &caller(name), Err(FailureClass::NotFound), at(0), 0.0), GateChange::Unchanged);
     }
 }
 
@@ -113,9 +121,9 @@ fn a_429_closes_for_the_time_asked_for_but_no_longer_than_a_minute() {
 fn closed() -> Lane {
     let names = ["a", "b", "c", "d"];
     let mut lane = lane_of(&names);
-    while lane.start(at(0)).is_some() {}
+    while start(&mut lane, at(0)).is_some() {}
     for name in names {
-        lane.answered(&caller(name), DOWN, at(0), 0.0);
+        answer(&mut lane, &caller(name), DOWN, at(0), 0.0);
         requeue(&mut lane, name);
     }
     assert!(lane.closure().is_some());
@@ -128,10 +136,10 @@ fn a_closed_lane_sends_one_probe_at_a_time_and_the_probe_moves_on() {
     let mut probes = BTreeMap::<Caller, u32>::new();
     let mut now = at(0);
     for _ in 0..40 {
-        now = lane.look_at().unwrap();
-        let probe = lane.start(now).unwrap();
-        assert_eq!(lane.start(now + Duration::from_mins(1)), None, "a second probe while one is under way");
-        lane.answered(&probe, DOWN, now, 0.0);
+        now = look_at(&lane).unwrap();
+        let probe = start(&mut lane, now).unwrap();
+        assert_eq!(start(&mut lane, now + Duration::from_millis(1900)), None, "a second probe while one is under way");
+        answer(&mut lane, &probe, DOWN, now, 0.0);
         requeue(&mut lane, &probe);
         *probes.entry(probe).or_default() += 1;
     }
@@ -143,14 +151,14 @@ fn a_closed_lane_sends_one_probe_at_a_time_and_the_probe_moves_on() {
 #[test]
 fn probes_come_faster_while_a_grant_is_pressing() {
     let mut lane = closed();
-    lane.enqueue(&caller("pressing"), Waiting { deadline: at(6000), hold: Hold::Nothing, urgent: false });
+    lane.enqueue(&caller("pressing"), Waiting { kind: Kind::Refresh, deadline: at(6000), hold: Hold::Nothing, urgent: false });
     let mut sent = Vec::new();
     for _ in 0..6 {
-        let now = lane.look_at().unwrap();
+        let now = look_at(&lane).unwrap();
         sent.push(now);
-        let probe = lane.start(now).unwrap();
-        lane.answered(&probe, DOWN, now, 0.0);
-        lane.enqueue(&probe, Waiting { deadline: at(6000), hold: Hold::Nothing, urgent: false });
+        let probe = start(&mut lane, now).unwrap();
+        answer(&mut lane, &probe, DOWN, now, 0.0);
+        lane.enqueue(&probe, Waiting { kind: Kind::Refresh, deadline: at(6000), hold: Hold::Nothing, urgent: false });
     }
     assert_eq!(sent, [at(200), at(600), at(1400), at(1700), at(2000), at(2300)]);
 }
@@ -158,39 +166,39 @@ fn probes_come_faster_while_a_grant_is_pressing() {
 #[test]
 fn any_success_opens_the_lane_and_wakes_all_in_order() {
     let mut lane = closed();
-    let probe = lane.start(at(200)).unwrap();
-    assert_eq!(lane.answered(&probe, Ok(()), at(200), 0.0), GateChange::Opened);
-    assert_eq!(std::iter::from_fn(|| lane.start(at(200))).count(), 3);
+    let probe = start(&mut lane, at(200)).unwrap();
+    assert_eq!(answer(&mut lane, &probe, Ok(()), at(200), 0.0), GateChange::Opened);
+    assert_eq!(std::iter::from_fn(|| start(&mut lane, at(200))).count(), 3);
 }
 
 #[test]
 fn an_opened_lane_keeps_what_a_request_has_to_wait_for_itself() {
     let mut lane = closed();
-    lane.enqueue(&caller("d"), Waiting { deadline: at(0), hold: Hold::Own(at(9000)), urgent: false });
-    let probe = lane.start(at(200)).unwrap();
+    lane.enqueue(&caller("d"), Waiting { kind: Kind::Refresh, deadline: at(0), hold: Hold::Own(at(9000)), urgent: false });
+    let probe = start(&mut lane, at(200)).unwrap();
     assert_ne!(probe, caller("d"));
-    lane.answered(&probe, Ok(()), at(200), 0.0);
-    assert_eq!(std::iter::from_fn(|| lane.start(at(200))).count(), 2);
-    assert_eq!(lane.start(at(9000)), Some(caller("d")));
+    answer(&mut lane, &probe, Ok(()), at(200), 0.0);
+    assert_eq!(std::iter::from_fn(|| start(&mut lane, at(200))).count(), 2);
+    assert_eq!(start(&mut lane, at(9000)), Some(caller("d")));
 }
 
 #[test]
 fn a_withdrawn_probe_makes_room_for_the_next() {
     let mut lane = closed();
-    let first = lane.start(at(200)).unwrap();
+    let first = start(&mut lane, at(200)).unwrap();
     lane.withdraw(&first);
-    let second = lane.start(at(200)).unwrap();
+    let second = start(&mut lane, at(200)).unwrap();
     assert_ne!(first, second);
-    assert_eq!(lane.answered(&first, Ok(()), at(200), 0.0), GateChange::Unchanged, "an answer to a withdrawn call says nothing");
+    assert_eq!(answer(&mut lane, &first, Ok(()), at(200), 0.0), GateChange::Unchanged, "an answer to a withdrawn call says nothing");
 }
 
 #[test]
 fn an_idle_lane_is_kept_while_its_success_matters() {
     let mut lane = lane_of(&["a"]);
     assert!(!lane.idle(at(0)));
-    lane.start(at(0));
+    start(&mut lane, at(0));
     assert!(!lane.idle(at(0)));
-    lane.answered(&caller("a"), Ok(()), at(0), 0.0);
+    answer(&mut lane, &caller("a"), Ok(()), at(0), 0.0);
     assert!(!lane.idle(at(600_000)));
     assert!(lane.idle(at(600_001)));
 }
@@ -204,8 +212,8 @@ proptest! {
         let mut now = at(0);
         for (index, outcome) in outcomes {
             now = now + Duration::from_millis(37);
-            lane.enqueue(&names[index], Waiting { deadline: now, hold: Hold::Nothing, urgent: false });
-            if let Some(started) = lane.start(now) {
+            lane.enqueue(&names[index], Waiting { kind: Kind::Refresh, deadline: now, hold: Hold::Nothing, urgent: false });
+            if let Some(started) = start(&mut lane, now) {
                 let outcome = [
                     Ok(()),
                     DOWN,
@@ -213,21 +221,21 @@ proptest! {
                     Err(FailureClass::Throttled { retry_after: Some(Duration::from_secs(2)) }),
                     Err(FailureClass::NotFound),
                 ][usize::from(outcome)];
-                lane.answered(&started, outcome, now, 0.5);
+                answer(&mut lane, &started, outcome, now, 0.5);
                 if outcome.is_err() {
-                    lane.enqueue(&started, Waiting { deadline: now, hold: Hold::WithLane(now + Duration::from_secs(1)), urgent: false });
+                    lane.enqueue(&started, Waiting { kind: Kind::Refresh, deadline: now, hold: Hold::WithLane(now + Duration::from_secs(1)), urgent: false });
                 }
             }
         }
         let waiting = lane.waiting().count();
         let mut served = 0;
         for _ in 0..1000 {
-            match lane.start(now) {
+            match start(&mut lane, now) {
                 Some(started) => {
                     served += 1;
-                    lane.answered(&started, Ok(()), now, 0.5);
+                    answer(&mut lane, &started, Ok(()), now, 0.5);
                 }
-                None => match lane.look_at() {
+                None => match look_at(&lane) {
                     Some(look_at) => now = now.max(look_at),
                     None => break,
                 },
@@ -242,18 +250,18 @@ proptest! {
 fn a_probe_that_fails_for_a_reason_of_its_own_says_nothing_of_the_lane() {
     let mut lane = closed();
     for _ in 0..8 {
-        let now = lane.look_at().unwrap();
-        let probe = lane.start(now).unwrap();
-        lane.answered(&probe, DOWN, now, 0.0);
+        let now = look_at(&lane).unwrap();
+        let probe = start(&mut lane, now).unwrap();
+        answer(&mut lane, &probe, DOWN, now, 0.0);
         requeue(&mut lane, &probe);
     }
     for class in [FailureClass::NotFound, FailureClass::Rejected, FailureClass::InvalidResponse] {
-        let now = lane.look_at().unwrap();
-        let probe = lane.start(now).unwrap();
-        assert_eq!(lane.answered(&probe, Err(class), now, 0.0), GateChange::Unchanged);
+        let now = look_at(&lane).unwrap();
+        let probe = start(&mut lane, now).unwrap();
+        assert_eq!(answer(&mut lane, &probe, Err(class), now, 0.0), GateChange::Unchanged);
         requeue(&mut lane, &probe);
-        assert_eq!(lane.look_at(), Some(now + Duration::from_millis(200)), "the next is another's, and soon: {class:?}");
-        assert_eq!(lane.closure().unwrap().class, FailureClass::Unavailable);
+        assert_eq!(look_at(&lane), Some(now + Duration::from_millis(200)), "the next is another's, and soon: {class:?}");
+        assert_eq!(lane.closure().unwrap().0, FailureClass::Unavailable);
     }
 }
 
@@ -267,72 +275,144 @@ fn an_outage_does_not_make_the_first_refusal_a_long_one() {
         (FailureClass::Unauthorized, 4000),
         (FailureClass::Unavailable, 200),
     ] {
-        let now = lane.look_at().unwrap();
-        let probe = lane.start(now).unwrap();
-        lane.answered(&probe, Err(class), now, 0.0);
+        let now = look_at(&lane).unwrap();
+        let probe = start(&mut lane, now).unwrap();
+        answer(&mut lane, &probe, Err(class), now, 0.0);
         requeue(&mut lane, &probe);
-        assert_eq!(lane.look_at(), Some(now + Duration::from_millis(wait)), "{class:?}");
+        assert_eq!(look_at(&lane), Some(now + Duration::from_millis(wait)), "{class:?}");
     }
 }
 
 #[test]
 fn somebody_who_has_mended_something_is_sent_into_a_lane_that_is_looked_at_slowly() {
-    for (class, sent) in
-        [(FailureClass::Unauthorized, true), (FailureClass::Throttled { retry_after: Some(Duration::from_secs(9)) }, false)]
-    {
-        let mut lane = lane_of(&["a", "b"]);
-        lane.start(at(0));
-        assert_eq!(lane.answered(&caller("a"), Err(class), at(0), 0.0), GateChange::Closed);
-        lane.enqueue(&caller("c"), Waiting { deadline: at(200_000), hold: Hold::Nothing, urgent: true });
-        assert_eq!(lane.start(at(1)).is_some(), sent, "{class:?}");
-        assert_eq!(lane.start(at(1)), None, "one probe at a time");
-    }
-}
-
-#[test]
-fn a_success_that_was_under_way_does_not_end_the_time_that_a_429_asked_for() {
-    for (class, change) in [
-        (FailureClass::Throttled { retry_after: Some(Duration::from_secs(30)) }, GateChange::Unchanged),
-        (FailureClass::Unauthorized, GateChange::Opened),
-    ] {
-        let mut lane = lane_of(&["a", "b", "c", "d"]);
-        while lane.start(at(0)).is_some() {}
-        lane.answered(&caller("a"), Err(class), at(0), 0.0);
-        assert_eq!(lane.answered(&caller("b"), Ok(()), at(1), 0.0), change, "{class:?}");
-    }
-    let mut lane = lane_of(&["a", "b", "c"]);
-    while lane.start(at(0)).is_some() {}
-    lane.answered(&caller("a"), Err(FailureClass::Throttled { retry_after: Some(Duration::from_secs(30)) }), at(0), 0.0);
-    assert_eq!(lane.answered(&caller("b"), Ok(()), at(29_999), 0.0), GateChange::Unchanged);
-    assert_eq!(lane.answered(&caller("c"), Ok(()), at(30_000), 0.0), GateChange::Opened);
+    let mut lane = lane_of(&["a", "b"]);
+    start(&mut lane, at(0));
+    assert_eq!(answer(&mut lane, &caller("a"), Err(FailureClass::Unauthorized), at(0), 0.0), GateChange::Closed);
+    assert_eq!(start(&mut lane, at(1)), None, "a look is taken later");
+    lane.enqueue(&caller("c"), Waiting { kind: Kind::Refresh, deadline: at(200_000), hold: Hold::Nothing, urgent: true });
+    assert_eq!(start(&mut lane, at(1)), Some(caller("c")));
+    assert_eq!(start(&mut lane, at(1)), None, "one probe at a time");
 }
 
 #[test]
 fn a_lane_is_remembered_for_as_long_as_its_last_answer_matters() {
     let mut lane = lane_of(&["a"]);
-    lane.start(at(0));
-    lane.answered(&caller("a"), Err(FailureClass::Throttled { retry_after: Some(Duration::from_mins(1)) }), at(0), 0.0);
+    start(&mut lane, at(0));
+    answer(&mut lane, &caller("a"), Err(FailureClass::Unauthorized), at(0), 0.0);
     assert!(!lane.idle(at(60_000)), "it is still closed");
     assert!(!lane.idle(at(600_000)));
     assert!(lane.idle(at(600_001)));
     assert!(Lane::default().idle(at(0)));
-    lane.enqueue(&caller("a"), Waiting { deadline: at(0), hold: Hold::Nothing, urgent: false });
+    lane.enqueue(&caller("a"), Waiting { kind: Kind::Refresh, deadline: at(0), hold: Hold::Nothing, urgent: false });
     assert!(!lane.idle(at(900_000)), "somebody waits");
-    lane.start(at(900_000));
+    start(&mut lane, at(900_000));
     assert!(!lane.idle(at(900_000)), "a call is in flight");
 }
 
 #[test]
 fn who_has_just_failed_counts_as_pressing_too() {
     let mut lane = Lane::default();
-    lane.enqueue(&caller("only"), Waiting { deadline: at(0), hold: Hold::Nothing, urgent: false });
+    lane.enqueue(&caller("only"), Waiting { kind: Kind::Refresh, deadline: at(0), hold: Hold::Nothing, urgent: false });
     lane.last_success = Some(at(0));
     for streak in 1..6_u32 {
         let now = at(u64::from(streak) * 10_000);
-        assert_eq!(lane.start(now), Some(caller("only")));
-        lane.answered(&caller("only"), Err(FailureClass::Unauthorized), now, 0.0);
-        lane.enqueue(&caller("only"), Waiting { deadline: at(0), hold: Hold::Nothing, urgent: false });
-        let wait = lane.look_at().unwrap().since(now);
+        assert_eq!(start(&mut lane, now), Some(caller("only")));
+        answer(&mut lane, &caller("only"), Err(FailureClass::Unauthorized), now, 0.0);
+        lane.enqueue(&caller("only"), Waiting { kind: Kind::Refresh, deadline: at(0), hold: Hold::Nothing, urgent: false });
+        let wait = look_at(&lane).unwrap().since(now);
         assert!(wait <= Duration::from_millis(300), "{wait:?} after {streak} failures with an expired grant");
     }
+}
+
+/// A lane of three, of which `a` and `b` have called at once and heard nothing, at the instant from which on it is silent.
+fn silent() -> (Lane, Instant) {
+    let mut lane = lane_of(&["a", "b"]);
+    while start(&mut lane, at(0)).is_some() {}
+    lane.enqueue(&caller("c"), Waiting { kind: Kind::Refresh, deadline: at(90_000), hold: Hold::Nothing, urgent: false });
+    lane.enqueue(&caller("new"), Waiting { kind: Kind::Newcomer, deadline: at(0), hold: Hold::Nothing, urgent: false });
+    // Neither is joined by another before.
+    lane.allowance = Allowance::default();
+    lane.allowance.throttled(at(0));
+    assert!(!lane.listen(at(1999)) && lane.closure().is_none());
+    assert!(lane.listen(at(2000)));
+    (lane, at(2000))
+}
+
+#[test]
+fn a_silent_lane_is_tried_every_half_second_first_by_those_who_wait() {
+    let (mut lane, now) = silent();
+    assert_eq!(lane.closure(), Some((FailureClass::Unavailable, false)));
+    assert_eq!((lane.first(Kind::Refresh), lane.first(Kind::Newcomer), lane.join(now)), (None, None, None));
+    let mut tried = Vec::new();
+    let mut when = now;
+    for _ in 0..5 {
+        let attempt = lane.probe(when).unwrap();
+        assert_eq!(lane.probe(when), None, "one at a time");
+        tried.push(attempt.caller);
+        assert_eq!(lane.look_at(when), Some(when + TRY_INTERVAL));
+        when = when + TRY_INTERVAL;
+    }
+    assert_eq!(
+        tried,
+        ["c", "new", "new", "c", "a"].map(caller),
+        "then those whose calls are in flight, by their deadlines, the least tried first"
+    );
+    assert_eq!((lane.out(), lane.in_flight.calls().count()), (7, 4));
+}
+
+#[test]
+fn in_a_silent_lane_whose_grant_is_about_to_expire_is_tried_once_at_once() {
+    let (mut lane, now) = silent();
+    for name in ["d", "e"] {
+        lane.enqueue(&caller(name), Waiting { kind: Kind::Refresh, deadline: now + PRESSING, hold: Hold::Nothing, urgent: false });
+    }
+    lane.enqueue(&caller("later"), Waiting { kind: Kind::Refresh, deadline: now + PRESSING * 2, hold: Hold::Nothing, urgent: false });
+    let tried: Vec<_> = std::iter::from_fn(|| lane.probe(now)).map(|attempt| attempt.caller).collect();
+    assert_eq!(tried, ["d", "e"].map(caller));
+    assert_eq!(lane.look_at(now), Some(now + TRY_INTERVAL));
+}
+
+#[test]
+fn the_first_grant_ends_a_silence_and_what_went_unanswered_is_called_again() {
+    let (mut lane, now) = silent();
+    let attempt = lane.probe(now).unwrap();
+    let answered = lane.answered(&attempt, Outcome::Granted, now, 0.0);
+    assert_eq!(answered, Some(Answered { ends_call: true, change: GateChange::Opened }));
+    assert_eq!((lane.closure(), lane.out_since_opened()), (None, 0));
+    let again: Vec<_> = std::iter::from_fn(|| lane.start(Kind::Refresh, now)).map(|attempt| attempt.caller).collect();
+    assert_eq!(again, ["a", "b"].map(caller), "each once");
+    assert_eq!(lane.start(Kind::Newcomer, now).map(|attempt| attempt.caller), Some(caller("new")));
+    assert_eq!((lane.out(), lane.out_since_opened()), (5, 3));
+}
+
+#[test]
+fn what_runs_into_its_limit_doesnt_end_a_silence_and_a_refusal_does() {
+    let (mut lane, now) = silent();
+    let (tried, other) = (lane.probe(now).unwrap(), lane.probe(now + TRY_INTERVAL).unwrap());
+    assert_eq!(lane.answered(&tried, Outcome::Unanswered, now, 0.0).unwrap().change, GateChange::Unchanged);
+    assert!(lane.closure().is_some());
+    let refused = lane.answered(&other, Outcome::Failed(FailureClass::NotFound), now, 0.0).unwrap();
+    assert_eq!((refused.change, lane.closure()), (GateChange::Opened, None));
+    assert!(lane.first(Kind::Refresh).is_some(), "the others are called again");
+}
+
+#[test]
+fn a_call_fails_with_the_last_of_its_attempts_or_with_an_answer() {
+    let mut lane = lane_of(&["a"]);
+    let first = lane.start(Kind::Refresh, at(0)).unwrap();
+    assert_eq!(lane.join(at(1999)), None);
+    assert_eq!(lane.look_at(at(0)), Some(at(2000)), "a third of what is left, at most 2 s");
+    let second = lane.join(at(2000)).unwrap();
+    assert_eq!((&second.caller, lane.out()), (&first.caller, 2));
+    assert_eq!(lane.join(at(60_000)), None, "the allowance is spent");
+    let down = lane.answered(&first, Outcome::Failed(FailureClass::Unavailable), at(2001), 0.0);
+    assert_eq!(down, Some(Answered { ends_call: false, change: GateChange::Unchanged }));
+    assert!(lane.answered(&second, Outcome::Unanswered, at(2002), 0.0).unwrap().ends_call);
+
+    let mut lane = lane_of(&["a"]);
+    let attempts = [lane.start(Kind::Refresh, at(0)).unwrap(), lane.join(at(2000)).unwrap()];
+    let refused = Outcome::Failed(FailureClass::NotFound);
+    assert!(lane.answered(&attempts[1], refused, at(2001), 0.0).unwrap().ends_call, "that is an answer");
+    assert_eq!(lane.answered(&attempts[0], Outcome::Granted, at(2002), 0.0), None, "and the other is heard of no more");
+    assert_eq!(lane.out(), 0);
 }

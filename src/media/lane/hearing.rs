@@ -1,0 +1,108 @@
+//! Whether anything is heard of the Media API in a lane.
+
+use std::time::Duration;
+
+use super::in_flight::InFlight;
+use crate::time::Instant;
+
+/// Calls that are unanswered for so long, with no answer to any other since they were sent, make a lane silent.
+const SILENCE: Duration = Duration::from_secs(2);
+/// A call that an answer may still come to isn't given up for silent later than this: it ends by itself soon.
+const LONGEST_SILENCE: Duration = Duration::from_secs(9);
+/// A silent lane is tried this often.
+pub(super) const TRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What has been heard.
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    last_answer: Option<Instant>,
+    /// How long answers take, lately: the longest, forgotten as others come.
+    latency: Duration,
+    silent: bool,
+}
+
+impl Hearing {
+    pub(super) const fn last_answer(&self) -> Option<Instant> {
+        self.last_answer
+    }
+
+    pub(super) const fn latency(&self) -> Duration {
+        self.latency
+    }
+
+    pub(super) const fn is_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// An attempt that was sent at `sent` is answered, well or not. Returns whether that broke a silence.
+    pub(super) fn answered(&mut self, sent: Instant, now: Instant) -> bool {
+        self.last_answer = Some(now);
+        let took = now.since(sent);
+        self.latency = took.max((self.latency * 7 + took) / 8);
+        std::mem::take(&mut self.silent)
+    }
+
+    /// When it becomes silent, if nothing is heard until then.
+    pub(super) fn silent_at(&self, in_flight: &InFlight) -> Option<Instant> {
+        let patience = (self.latency * 2).clamp(SILENCE, LONGEST_SILENCE);
+        in_flight.earliest_after(self.last_answer).filter(|_| !self.silent).map(|sent| sent + patience)
+    }
+
+    /// Listens; returns whether it has just become silent.
+    pub(super) fn listen(&mut self, in_flight: &InFlight, now: Instant) -> bool {
+        let becomes = self.silent_at(in_flight).is_some_and(|at| at <= now);
+        self.silent |= becomes;
+        becomes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Caller, Kind};
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::after_start(Duration::from_millis(millis))
+    }
+
+    fn one_sent(sent: u64) -> InFlight {
+        let mut in_flight = InFlight::default();
+        in_flight.begin(&Caller::from("a"), Kind::Refresh, at(60_000), at(sent));
+        in_flight
+    }
+
+    #[test]
+    fn nothing_heard_for_two_seconds_is_a_silence_that_any_answer_breaks() {
+        let (mut hearing, in_flight) = (Hearing::default(), one_sent(1000));
+        assert!(!hearing.listen(&in_flight, at(2999)) && !hearing.is_silent());
+        assert_eq!(hearing.silent_at(&in_flight), Some(at(3000)));
+        assert!(hearing.listen(&in_flight, at(3000)) && hearing.is_silent());
+        assert!(!hearing.listen(&in_flight, at(3001)), "that is no news");
+        assert_eq!(hearing.silent_at(&in_flight), None);
+        assert!(hearing.answered(at(2900), at(3002)));
+        assert!(!hearing.is_silent() && !hearing.answered(at(2900), at(3003)));
+    }
+
+    #[test]
+    fn a_call_that_others_have_overtaken_says_nothing() {
+        let (mut hearing, in_flight) = (Hearing::default(), one_sent(1000));
+        hearing.answered(at(1990), at(2000));
+        assert_eq!(hearing.silent_at(&in_flight), None);
+        assert!(!hearing.listen(&in_flight, at(60_000)));
+        assert_eq!(hearing.silent_at(&one_sent(2001)), Some(at(4001)));
+    }
+
+    #[test]
+    fn an_api_that_takes_its_time_is_given_it() {
+        let mut hearing = Hearing::default();
+        hearing.answered(at(0), at(4000));
+        assert_eq!((hearing.latency(), hearing.silent_at(&one_sent(4001))), (Duration::from_secs(4), Some(at(12_001))));
+        hearing.answered(at(0), at(8000));
+        assert_eq!(hearing.silent_at(&one_sent(8001)), Some(at(17_001)));
+        for _ in 0..40 {
+            hearing.answered(at(8000), at(8010));
+        }
+        assert!(hearing.latency() < Duration::from_millis(60), "{:?}", hearing.latency());
+        assert_eq!(hearing.silent_at(&one_sent(8011)), Some(at(10_011)));
+    }
+}

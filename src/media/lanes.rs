@@ -1,0 +1,227 @@
+//! All lanes: which of them may call next, and at whose pace.
+//!
+//! Pure. Lanes whose answers show the same account share its pace. A shell enqueues, asks [`Lanes::next`] for what to call until there is nothing,
+//! reports how each attempt ended with [`Lanes::answered`], and comes back at [`Lanes::look_at`].
+
+use std::collections::BTreeMap;
+
+use super::lane::{Attempt, Caller, GateChange, Kind, Lane, Outcome, Waiting};
+use super::pace::{Pace, Throttled};
+use super::{FailureClass, LaneKey, share};
+use crate::time::Instant;
+
+/// Whose pace it is: an account's, once an answer has shown it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum PaceKey {
+    Lane(LaneKey),
+    Account(String),
+}
+
+/// A lane, and whose pace it goes at.
+#[derive(Debug)]
+struct Member {
+    lane: Lane,
+    pace: PaceKey,
+}
+
+/// What the end of an attempt means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Whether it ends the call, too. If not, others are out for it that may still bring a grant.
+    pub ends_call: bool,
+    /// Who waits, if their lanes have just closed.
+    pub closed_to: Option<Vec<Caller>>,
+}
+
+/// All lanes.
+#[derive(Debug)]
+pub struct Lanes {
+    members: BTreeMap<LaneKey, Member>,
+    paces: BTreeMap<PaceKey, Pace>,
+    out: usize,
+    most: usize,
+}
+
+impl Lanes {
+    /// No lanes yet; at most `most` attempts are out at once.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { members: BTreeMap::new(), paces: BTreeMap::new(), out: 0, most: most.max(1) }
+    }
+
+    /// Puts a caller in a lane.
+    pub fn enqueue(&mut self, lane: LaneKey, caller: &Caller, waiting: Waiting) {
+        let pace = PaceKey::Lane(lane);
+        let member = self.members.entry(lane).or_insert_with(|| Member { lane: Lane::default(), pace });
+        member.lane.enqueue(caller, waiting);
+    }
+
+    /// Takes a caller out of a lane. Attempts that are out for it are heard of no more.
+    pub fn withdraw(&mut self, lane: LaneKey, caller: &Caller) {
+        if let Some(member) = self.members.get_mut(&lane) {
+            let before = member.lane.out();
+            member.lane.withdraw(caller);
+            self.out -= before - member.lane.out();
+            if let Some(pace) = self.paces.get_mut(&member.pace) {
+                pace.ended(&(lane, caller.clone()));
+            }
+        }
+    }
+
+    /// Takes in that time has passed. Returns the lanes that have just become silent, each with who waits in it.
+    pub fn listen(&mut self, now: Instant) -> Vec<(FailureClass, Vec<Caller>)> {
+        self.members.retain(|_, member| !member.lane.idle(now));
+        let members = &self.members;
+        self.paces.retain(|key, _| members.values().any(|member| member.pace == *key));
+        let silent = self.members.values_mut().filter_map(|Member { lane, .. }| lane.listen(now).then_some(&*lane));
+        silent.map(|lane| (FailureClass::Unavailable, lane.waiting().cloned().collect())).collect()
+    }
+
+    /// The next attempt to make now.
+    pub fn next(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
+        let attempt = self.probe(now).or_else(|| self.in_turn(now)).or_else(|| self.join(now))?;
+        self.out += 1;
+        Some(attempt)
+    }
+
+    /// What a closed or silent lane lets through. Whoever has least out goes first.
+    fn probe(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
+        let Self { members, paces, out, most } = self;
+        let may = |member: &Member| {
+            let may_probe = paces.get(&member.pace).is_none_or(|pace| pace.may_probe(now));
+            may_probe && share::leaves_room(member.lane.out(), *out, *most)
+        };
+        let mut with_room: Vec<_> = members.iter_mut().filter(|(_, member)| may(member)).collect();
+        with_room.sort_by_key(|(_, member)| member.lane.out());
+        with_room.into_iter().find_map(|(key, member)| Some((*key, member.lane.probe(now)?)))
+    }
+
+    /// Of all open lanes whose pace allows it, the call whose turn it is.
+    fn in_turn(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
+        let Self { members, paces, out, most } = self;
+        let mut by_pace = BTreeMap::<&PaceKey, Vec<(LaneKey, &mut Lane)>>::new();
+        for (key, Member { lane, pace }) in members {
+            by_pace.entry(pace).or_default().push((*key, lane));
+        }
+        let mut by_out: Vec<_> = by_pace.into_iter().collect();
+        by_out.sort_by_key(|(_, lanes)| lanes.iter().map(|(_, lane)| lane.out()).sum::<usize>());
+        for (key, mut lanes) in by_out {
+            let pace = paces.entry(key.clone()).or_default();
+            let of_pace = lanes.iter().map(|(_, lane)| lane.out_since_opened()).sum();
+            if !pace.allows(of_pace, now) {
+                continue;
+            }
+            lanes.retain(|(_, lane)| share::leaves_room(lane.out(), *out, *most));
+            let first = |kind| lanes.iter().filter_map(|(key, lane)| Some((lane.first(kind)?, *key))).min();
+            let (kind, chosen) = match (first(Kind::Refresh), first(Kind::Newcomer)) {
+                (Some((deadline, refresh)), Some((_, newcomer))) => match pace.turn(deadline, now) {
+                    Kind::Refresh => (Kind::Refresh, refresh),
+                    Kind::Newcomer => (Kind::Newcomer, newcomer),
+                },
+                (Some((_, refresh)), None) => (Kind::Refresh, refresh),
+                (None, Some((_, newcomer))) => (Kind::Newcomer, newcomer),
+                (None, None) => continue,
+            };
+            let attempt = lanes.iter_mut().find(|(key, _)| *key == chosen).and_then(|(_, lane)| lane.start(kind, now));
+            if let Some(attempt) = attempt {
+                pace.calls(|| (chosen, attempt.caller.clone()), now);
+                pace.takes_turn(kind);
+                return Some((chosen, attempt));
+            }
+        }
+        None
+    }
+
+    /// What joins a call that isn't answered.
+    fn join(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
+        let Self { members, paces, out, most } = self;
+        members.iter_mut().find_map(|(key, Member { lane, pace })| {
+            let pace = paces.entry(pace.clone()).or_default();
+            let may = share::leaves_room(lane.out(), *out, *most) && pace.allows(lane.out_since_opened(), now);
+            let attempt = may.then(|| lane.join(now)).flatten()?;
+            pace.calls(|| (*key, attempt.caller.clone()), now);
+            Some((*key, attempt))
+        })
+    }
+
+    /// Takes in how an attempt ended; `None`: it is of no call in flight. `account`: whose the grant is that it brought, by the answer's word. `draw`, from
+    /// 0 to 1, spreads the next probe.
+    pub fn answered(
+        &mut self,
+        lane: LaneKey,
+        attempt: &Attempt,
+        (outcome, account): (Outcome, Option<&str>),
+        now: Instant,
+        draw: f64,
+    ) -> Option<Answered> {
+        let member = self.members.get_mut(&lane)?;
+        let before = member.lane.out();
+        let pressing = member.lane.pressing(now);
+        let answered = member.lane.answered(attempt, outcome, now, draw)?;
+        self.out -= before - member.lane.out();
+        let mut closed_to = (answered.change == GateChange::Closed).then(|| member.lane.waiting().cloned().collect());
+        if let Some(account) = account {
+            let account = PaceKey::Account(account.to_owned());
+            if member.pace != account {
+                // What the lane has learnt is the account's, unless that has learnt something itself.
+                let own = self.paces.remove(&std::mem::replace(&mut member.pace, account.clone()));
+                self.paces.entry(account).or_insert_with(|| own.unwrap_or_default());
+            }
+        }
+        let key = member.pace.clone();
+        let pace = self.paces.entry(key.clone()).or_default();
+        let who = (lane, attempt.caller.clone());
+        match outcome {
+            Outcome::Granted => {
+                if pace.granted(&who, now) {
+                    self.of_pace(&key).for_each(Lane::release);
+                }
+            }
+            Outcome::Failed(FailureClass::Throttled { retry_after }) => {
+                if pace.throttled(&who, Throttled { retry_after, pressing, draw }, now) {
+                    closed_to = Some(self.of_pace(&key).flat_map(|lane| lane.waiting().cloned().collect::<Vec<_>>()).collect());
+                }
+            }
+            Outcome::Failed(_) | Outcome::Unanswered => pace.ended(&who),
+        }
+        Some(Answered { ends_call: answered.ends_call, closed_to })
+    }
+
+    /// The lanes that go at that pace.
+    fn of_pace(&mut self, pace: &PaceKey) -> impl Iterator<Item = &mut Lane> {
+        self.members.values_mut().filter(move |member| member.pace == *pace).map(|member| &mut member.lane)
+    }
+
+    /// How many attempts are out.
+    #[must_use]
+    pub const fn out(&self) -> usize {
+        self.out
+    }
+
+    /// Why that caller waits in its lane for more than its turn, if it does, and whether the lane is looked at slowly.
+    #[must_use]
+    pub fn closure(&self, lane: LaneKey, caller: &Caller) -> Option<(FailureClass, bool)> {
+        let Member { lane, pace } = self.members.get(&lane)?;
+        let is_limited = self.paces.get(pace).is_some_and(Pace::is_limited) && lane.waits(caller);
+        lane.closure().or_else(|| is_limited.then_some((FailureClass::Throttled { retry_after: None }, false)))
+    }
+
+    /// When [`Self::listen`] or [`Self::next`] may next have something to do, if nothing else happens.
+    #[must_use]
+    pub fn look_at(&self, now: Instant) -> Option<Instant> {
+        let look_at = self.members.values().filter_map(|Member { lane, pace }| {
+            if !share::leaves_room(lane.out(), self.out, self.most) {
+                // It waits for an answer.
+                return None;
+            }
+            let waits = [Kind::Refresh, Kind::Newcomer].into_iter().any(|kind| lane.first(kind).is_some());
+            let paced = if waits { self.paces.get(pace).and_then(Pace::next) } else { None };
+            lane.look_at(now).into_iter().chain(paced).min()
+        });
+        look_at.min()
+    }
+}
+
+#[cfg(test)]
+#[path = "lanes_tests/mod.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+use super::model::{DOWN, Fate, GOOD, HANGS, Model, THROTTLED, USUAL};
+use crate::media::FailureClass;
+use crate::media::lane::Outcome;
+
+const ALL: std::ops::Range<usize> = 0..200;
+
+/// 200 requests after half a minute of quiet.
+fn two_hundred() -> Model {
+    let mut model = Model::with_live(200, "key", "AC");
+    model.pass(30_000, |_, _| GOOD);
+    assert_eq!(model.expired(ALL), [0; 200]);
+    model.begins();
+    model
+}
+
+/// A fault of so many seconds, and a minute after it. Returns what the first and the last were late by beyond what was forced, in milliseconds:
+/// from the later of the fault's end and the expiry of what each held; and how many calls were made during the fault.
+fn suffer(seconds: u64, fault: Fate) -> (u64, u64, usize) {
+    let mut model = two_hundred();
+    let (begins, ends) = (model.now, model.now + seconds * 1000);
+    let held: Vec<u64> = model.requests.iter().map(|request| request.expiry.unwrap()).collect();
+    model.pass(ends, |_, _| fault);
+    let calls = model.calls.len();
+    // What was refreshed just before the end of a fault that is no more than slow has another expiry.
+    let forced: Vec<u64> = held.iter().map(|expiry| ends.saturating_sub((*expiry).max(begins))).collect();
+    model.pass(ends + 60_000, |_, _| GOOD);
+    let late: Vec<u64> = model.expired(ALL).iter().zip(&forced).map(|(expired, forced)| expired.saturating_sub(*forced)).collect();
+    let affected: Vec<u64> = late.iter().zip(&forced).filter(|(_, forced)| **forced > 0).map(|(late, _)| *late).collect();
+    (affected.iter().min().copied().unwrap_or_default(), late.iter().max().copied().unwrap_or_default(), calls)
+}
+
+#[test]
+fn what_refuses_costs_what_it_must_and_half_a_second() {
+    let own = |class| (USUAL, Outcome::Failed(class));
+    for (seconds, fault, most_first, most_last) in [
+        (31, (USUAL, DOWN), 400, 600),
+        (21, (USUAL, THROTTLED), 400, 1000),
+        (21, own(FailureClass::InvalidResponse), 400, 1300),
+        (17, own(FailureClass::Unauthorized), 400, 600),
+        (17, own(FailureClass::NotFound), 400, 1300),
+    ] {
+        let (first, last, calls) = suffer(seconds, fault);
+        assert!(first <= most_first && last <= most_last, "{fault:?}: {first} and {last} ms late");
+        let is_own = matches!(fault.1, Outcome::Failed(FailureClass::InvalidResponse | FailureClass::NotFound));
+        let most = if is_own { 250 * seconds } else { 20 + 5 * seconds };
+        assert!(calls as u64 <= most, "{fault:?}: {calls} calls in {seconds} s");
+    }
+}
+
+#[test]
+fn what_hangs_costs_no_more_than_what_refuses() {
+    for seconds in [1, 3, 7, 13, 25, 61] {
+        let (first, last, calls) = suffer(seconds, HANGS);
+        assert!(first <= 700 && last <= 1000, "{seconds} s of silence: {first} and {last} ms late");
+        assert!(calls as u64 <= 60 + 25 * seconds, "{calls} calls in {seconds} s of silence");
+    }
+}
+
+#[test]
+fn what_takes_four_seconds_still_serves() {
+    for millis in [500, 1500, 2500, 4000] {
+        let mut model = two_hundred();
+        let until = model.now + 33_000;
+        model.pass(until, |_, _| (millis, Outcome::Granted));
+        let calls = model.calls.len();
+        model.pass(until + 60_000, |_, _| GOOD);
+        let expired = model.expired(ALL);
+        assert!(
+            expired.iter().all(|expired| *expired == 0),
+            "{millis} ms: {} of 200 expired, for {:?} ms at the most",
+            expired.iter().filter(|expired| **expired > 0).count(),
+            expired.iter().max()
+        );
+        assert!(calls <= 33 * 20 * 13 / 10 + 60, "{calls} calls in 33 s, where 660 are due");
+    }
+}
+
+#[test]
+fn one_that_always_fails_or_hangs_harms_nobody_else() {
+    for fault in [(USUAL, DOWN), HANGS] {
+        let mut model = two_hundred();
+        model.pass(150_000, |request, _| if request == 7 { fault } else { GOOD });
+        let expired = model.expired(ALL);
+        assert_eq!(expired.iter().filter(|expired| **expired > 0).count(), 1, "{fault:?}: {expired:?}");
+        let others = model.calls.iter().filter(|(request, _)| *request != 7).count();
+        assert!(others <= 199 * 12 + 199, "{others} calls of the others in two minutes");
+        let own = model.calls.len() - others;
+        assert!(own <= 120 * 4, "{own} of the one that fails");
+    }
+}
+
+#[test]
+fn a_call_that_is_lost_is_joined_before_its_grant_expires() {
+    let mut model = two_hundred();
+    let mut number = 0_u32;
+    // Every hundredth call is heard of no more.
+    model.pass(150_000, |_, _| {
+        number += 1;
+        if number.is_multiple_of(100) { HANGS } else { GOOD }
+    });
+    assert_eq!(model.expired(ALL), [0; 200]);
+    assert!(model.calls.len() <= 200 * 13 * 11 / 10, "{} calls", model.calls.len());
+}

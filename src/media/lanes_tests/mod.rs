@@ -1,0 +1,7 @@
+//! Many requests through lanes, on time that is made up, under the faults that a Media API has.
+
+#![expect(clippy::cast_precision_loss, reason = "shares of what is far below 2^52")]
+
+mod accounts;
+mod faults;
+mod model;

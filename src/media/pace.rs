@@ -1,0 +1,215 @@
+//! How fast the calls of one account may follow each other, and whether any may be made.
+//!
+//! As long as no 429 has come, as many may be out as have been answered well, and a few more: a start in the dark doubles with each round trip. A 429
+//! closes the account for the time that it asks for; then one call at a time goes out, until one is granted. It also shows what the account was given
+//! in the second before it: that is the rate to stay just below, to come back to within seconds, and, where nothing stops it there, to leave behind
+//! ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are refused the
+//! rate says nothing: then the end is felt as a start in the dark.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::lane::{Caller, Kind};
+use super::retry::FailedAttempt;
+use super::{FailureClass, LaneKey};
+use crate::time::Instant;
+
+/// So many calls may be out at first.
+const FIRST_WINDOW: usize = 10;
+/// So many single calls that are refused in a row: it isn't the rate.
+const OUTAGE: u32 = 2;
+/// The longest time that a 429 may ask for.
+pub const LONGEST_THROTTLE: Duration = Duration::from_mins(1);
+
+/// What was granted in so long a time before a 429 is what the account has.
+const MEASURE: Duration = Duration::from_secs(1);
+/// Less than so many a second isn't believed: where little is called, little can be measured.
+const LEAST: f64 = 2.0;
+/// After a 429 the rate is so much of what was measured.
+const CUT: f64 = 0.9;
+/// It is back at what was measured after so many seconds, and from there on grows by a tenth each second.
+const RECOVERY: f64 = 15.0;
+const GROWTH: f64 = 1.1;
+/// A limit that has been exceeded so many times is none.
+const FORGOTTEN: f64 = 8.0;
+
+/// What a timer was late by may be made up for, up to so much.
+const CATCHING_UP: Duration = Duration::from_millis(100);
+
+/// A refresh that has so little time left goes before all newcomers.
+const URGENT: Duration = Duration::from_secs(2);
+
+/// Whose call it is, and in which lane.
+pub type Who = (LaneKey, Caller);
+
+/// How fast the calls of one account may follow each other.
+#[derive(Debug)]
+pub struct Pace {
+    window: usize,
+    limit: Option<Limit>,
+    closed: Option<Closed>,
+    granted: VecDeque<Instant>,
+    next: Instant,
+    /// Who went last.
+    last: Kind,
+}
+
+/// The rate at which a 429 was met.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// Calls a second that were granted.
+    measured: f64,
+    since: Instant,
+}
+
+impl Limit {
+    /// Calls a second.
+    fn rate(&self, now: Instant) -> f64 {
+        let age = now.since(self.since).as_secs_f64();
+        let share = if age < RECOVERY { CUT + (1.0 - CUT) * age / RECOVERY } else { GROWTH.powf(age - RECOVERY) };
+        self.measured * share
+    }
+}
+
+/// Closed by a 429.
+#[derive(Clone, Debug)]
+struct Closed {
+    until: Instant,
+    /// How many calls in a row have been refused, of those that were made alone.
+    streak: u32,
+    /// The one that is out.
+    probe: Option<Who>,
+}
+
+/// A 429, and what matters for the next call.
+#[derive(Clone, Copy, Debug)]
+pub struct Throttled {
+    /// The time that it asks for.
+    pub retry_after: Option<Duration>,
+    /// Whether a grant is expired, or will be soon.
+    pub pressing: bool,
+    /// From 0 to 1; spreads the next call.
+    pub draw: f64,
+}
+
+impl Throttled {
+    /// When to call next, after so many refusals in a row.
+    fn until(&self, streak: u32, now: Instant) -> Instant {
+        let Self { retry_after, pressing, draw } = *self;
+        let attempt = FailedAttempt { class: FailureClass::Throttled { retry_after }, streak, recently_succeeded: true, pressing };
+        now + attempt.retry_delay(draw).max(retry_after.unwrap_or_default().min(LONGEST_THROTTLE))
+    }
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let next = Instant::after_start(Duration::ZERO);
+        Self { window: FIRST_WINDOW, limit: None, closed: None, granted: VecDeque::new(), next, last: Kind::Newcomer }
+    }
+}
+
+impl Pace {
+    /// Whether a call may be made now, whatever the pace: no 429 asks to wait.
+    #[must_use]
+    pub fn may_probe(&self, now: Instant) -> bool {
+        self.closed.as_ref().is_none_or(|closed| closed.until <= now)
+    }
+
+    /// Whether another call may be made now, while so many are out.
+    #[must_use]
+    pub fn allows(&self, out: usize, now: Instant) -> bool {
+        match (&self.closed, &self.limit) {
+            (Some(closed), _) => closed.probe.is_none() && closed.until <= now,
+            (None, Some(_)) => self.next <= now,
+            (None, None) => out < self.window,
+        }
+    }
+
+    /// When it next may, if that is a matter of time.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        match &self.closed {
+            Some(closed) => closed.probe.is_none().then_some(closed.until),
+            None => self.limit.map(|_| self.next),
+        }
+    }
+
+    /// A call is made.
+    pub fn calls(&mut self, who: impl FnOnce() -> Who, now: Instant) {
+        if let Some(closed) = &mut self.closed {
+            closed.probe = Some(who());
+        }
+        if let Some(limit) = &self.limit {
+            let interval = Duration::from_secs_f64(limit.rate(now).recip());
+            self.next = self.next.max(now.before(CATCHING_UP)) + interval;
+        }
+    }
+
+    /// Whether calls are held back.
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        self.limit.is_some() || self.closed.is_some()
+    }
+
+    /// A grant came. Returns whether that opens the account: one that was under way when a 429 came says nothing of the time that was asked for.
+    pub fn granted(&mut self, who: &Who, now: Instant) -> bool {
+        self.window = self.window.saturating_add(1);
+        self.granted.push_back(now);
+        self.forget(now);
+        if self.limit.is_some_and(|limit| limit.rate(now) > FORGOTTEN * limit.measured) {
+            self.limit = None;
+        }
+        self.closed.take_if(|closed| closed.until <= now || closed.probe.as_ref() == Some(who)).is_some()
+    }
+
+    /// A 429 came. Returns whether that closes the account.
+    pub fn throttled(&mut self, who: &Who, throttled: Throttled, now: Instant) -> bool {
+        if let Some(closed) = &mut self.closed {
+            if closed.probe.take_if(|probe| probe == who).is_some() {
+                closed.streak = closed.streak.saturating_add(1);
+                closed.until = throttled.until(closed.streak, now);
+                if closed.streak > OUTAGE {
+                    (self.limit, self.window) = (None, 1);
+                }
+            } else if throttled.retry_after.is_some() {
+                closed.until = closed.until.max(throttled.until(closed.streak, now));
+            }
+            return false;
+        }
+        self.forget(now);
+        let measured = u32::try_from(self.granted.len()).map_or(LEAST, f64::from).max(LEAST);
+        self.limit = Some(Limit { measured, since: now });
+        self.next = now;
+        self.closed = Some(Closed { until: throttled.until(1, now), streak: 1, probe: None });
+        true
+    }
+
+    /// A call ended in another way, or is heard of no more.
+    pub fn ended(&mut self, who: &Who) {
+        if let Some(closed) = &mut self.closed {
+            closed.probe.take_if(|probe| probe == who);
+        }
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self.granted.front().is_some_and(|granted| *granted + MEASURE <= now) {
+            self.granted.pop_front();
+        }
+    }
+
+    /// Of a refresh with that deadline and a newcomer, who goes first. They take turns; a refresh that is about to be too late goes before any
+    /// newcomer: who is let in needs to be refreshed, too, and where there isn't enough for those who are there, one more would cost them theirs.
+    #[must_use]
+    pub fn turn(&self, refresh: Instant, now: Instant) -> Kind {
+        if refresh <= now + URGENT || self.last == Kind::Newcomer { Kind::Refresh } else { Kind::Newcomer }
+    }
+
+    /// One of that kind goes.
+    pub const fn takes_turn(&mut self, kind: Kind) {
+        self.last = kind;
+    }
+}
+
+#[cfg(test)]
+#[path = "pace_tests.rs"]
+mod tests;

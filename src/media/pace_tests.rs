@@ -1,0 +1,220 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(millis: u64) -> Instant {
+    Instant::after_start(Duration::from_millis(millis))
+}
+
+/// An account that is given so many calls a second, and so many at once, as the simulator does.
+struct Account {
+    rate: f64,
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Account {
+    fn new(rate: f64) -> Self {
+        Self { rate, tokens: rate, filled: at(0) }
+    }
+
+    fn takes(&mut self, now: Instant) -> bool {
+        self.tokens = (self.tokens + now.since(self.filled).as_secs_f64() * self.rate).min(self.rate.max(1.0));
+        self.filled = now;
+        let takes = self.tokens >= 1.0;
+        if takes {
+            self.tokens -= 1.0;
+        }
+        takes
+    }
+}
+
+fn who(name: &str) -> Who {
+    let lane = crate::media::Credentials::new("user", "password".into(), None).unwrap().fingerprint();
+    (lane, Caller::from(name))
+}
+
+fn throttled(retry_after: Option<u64>) -> Throttled {
+    Throttled { retry_after: retry_after.map(Duration::from_secs), pressing: true, draw: 0.0 }
+}
+
+/// What comes of calling as fast as the pace allows from `from` to `until`: how many were granted and refused. An answer takes 10 ms.
+/// At most `most` calls are granted.
+fn call(pace: &mut Pace, account: &mut Account, from: u64, until: u64, most: u32) -> (u32, u32) {
+    let (mut granted, mut refused, mut number) = (0, 0, 0);
+    let mut out = VecDeque::<(u64, Who, bool)>::new();
+    for millis in from..until {
+        let now = at(millis);
+        while out.front().is_some_and(|(answered, ..)| *answered <= millis) {
+            let (_, who, good) = out.pop_front().unwrap();
+            if good {
+                granted += 1;
+                pace.granted(&who, now);
+            } else {
+                refused += 1;
+                pace.throttled(&who, throttled(None), now);
+            }
+        }
+        while granted < most && pace.allows(out.len(), now) {
+            number += 1;
+            let who = who(&format!("{number}"));
+            pace.calls(|| who.clone(), now);
+            out.push_back((millis + 10, who, account.takes(now)));
+        }
+    }
+    for (_, who, _) in &out {
+        pace.ended(who);
+    }
+    (granted, refused)
+}
+
+#[test]
+fn without_a_429_it_doubles_with_each_round_trip() {
+    let mut pace = Pace::default();
+    let mut sizes = Vec::new();
+    for _ in 0..5 {
+        let size = (0..1000).find(|out| !pace.allows(*out, at(0))).unwrap();
+        sizes.push(size);
+        (0..size).for_each(|_| assert!(!pace.granted(&who("a"), at(0))));
+    }
+    assert_eq!(sizes, [10, 20, 40, 80, 160]);
+    assert!(!pace.is_limited() && pace.next().is_none());
+}
+
+#[test]
+fn a_429_sets_the_rate_just_below_what_was_granted_and_it_comes_back() {
+    let mut pace = Pace::default();
+    for n in 0..40 {
+        pace.granted(&who("a"), at(n * 50));
+    }
+    assert!(pace.throttled(&who("a"), throttled(None), at(2000)) && pace.is_limited());
+    assert!(pace.granted(&who("b"), at(2200)));
+    let limit = pace.limit.unwrap();
+    assert!((limit.measured - 19.0).abs() < 0.1, "{limit:?}");
+    let rates = [0, 7500, 15_000, 16_000, 22_300].map(|later| format!("{:.2}", limit.rate(at(2000 + later)) / limit.measured));
+    assert_eq!(rates, ["0.90", "0.95", "1.00", "1.10", "2.01"]);
+    assert!(pace.allows(1000, at(2200)), "how many are out is of no matter");
+    pace.calls(|| who("a"), at(2200));
+    pace.calls(|| who("a"), at(2200));
+    pace.calls(|| who("a"), at(2200));
+    assert!(!pace.allows(0, at(2200)) && pace.allows(0, pace.next().unwrap()));
+    // What the timer was late by is made up for, but not an idle while.
+    let due = std::iter::from_fn(|| pace.allows(0, at(9000)).then(|| pace.calls(|| who("a"), at(9000)))).count();
+    assert_eq!(due, 2, "in 100 ms at 18 a second");
+    pace.granted(&who("a"), at(38_000));
+    assert!(pace.is_limited());
+    pace.granted(&who("a"), at(39_000));
+    assert!(!pace.is_limited(), "eight times what there was: there is no limit");
+}
+
+#[test]
+fn a_429_closes_for_the_time_asked_for_but_no_longer_than_a_minute() {
+    for (asked, closed_for) in [(Some(5), 5000), (Some(300), 60_000), (Some(0), 200), (None, 200)] {
+        let mut pace = Pace::default();
+        assert!(pace.allows(0, at(0)) && pace.may_probe(at(0)));
+        assert!(pace.throttled(&who("a"), throttled(asked), at(0)));
+        let before = at(closed_for - 1);
+        assert!(!pace.allows(0, before) && !pace.may_probe(before), "{asked:?}");
+        assert_eq!(pace.next(), Some(at(closed_for)));
+        assert!(pace.allows(99, at(closed_for)) && pace.may_probe(at(closed_for)));
+    }
+}
+
+#[test]
+fn after_a_429_one_calls_at_a_time_until_one_is_granted() {
+    let mut pace = Pace::default();
+    pace.throttled(&who("a"), throttled(None), at(0));
+    let mut waits = Vec::new();
+    let mut now = at(0);
+    for _ in 0..4 {
+        let next = pace.next().unwrap();
+        waits.push(u64::try_from(next.since(now).as_millis()).unwrap());
+        now = next;
+        pace.calls(|| who("b"), now);
+        assert!(!pace.allows(0, now) && pace.next().is_none(), "one at a time");
+        assert!(!pace.throttled(&who("b"), throttled(None), now), "it is closed already");
+    }
+    assert_eq!(waits, [200, 300, 300, 300]);
+    now = pace.next().unwrap();
+    pace.calls(|| who("b"), now);
+    pace.ended(&who("c"));
+    assert!(!pace.allows(0, now), "that was another");
+    pace.ended(&who("b"));
+    assert!(pace.allows(0, now), "another may be made");
+    pace.calls(|| who("b"), now);
+    assert!(pace.granted(&who("b"), now) && !pace.granted(&who("b"), now));
+}
+
+#[test]
+fn what_was_under_way_says_nothing_of_the_time_that_was_asked_for() {
+    let mut pace = Pace::default();
+    pace.throttled(&who("a"), throttled(Some(30)), at(0));
+    assert!(!pace.granted(&who("b"), at(29_999)) && !pace.allows(0, at(29_999)));
+    assert!(pace.granted(&who("c"), at(30_000)));
+    pace.throttled(&who("a"), throttled(None), at(31_000));
+    assert!(!pace.throttled(&who("b"), throttled(Some(7)), at(31_010)), "it asks for more");
+    assert!(!pace.throttled(&who("c"), throttled(None), at(31_020)), "it asks for nothing");
+    assert_eq!(pace.next(), Some(at(38_010)));
+}
+
+#[test]
+fn where_single_calls_are_refused_too_the_rate_says_nothing() {
+    let mut pace = Pace::default();
+    (0..20).for_each(|n| assert!(!pace.granted(&who("a"), at(n * 50))));
+    pace.throttled(&who("a"), throttled(None), at(1000));
+    for (refused, is_limited) in [(2, true), (3, false)] {
+        let now = pace.next().unwrap();
+        pace.calls(|| who("b"), now);
+        pace.throttled(&who("b"), throttled(None), now);
+        assert_eq!(pace.limit.is_some(), is_limited, "{refused} in a row");
+    }
+    pace.granted(&who("b"), at(9000));
+    assert!(pace.allows(1, at(9000)) && !pace.allows(2, at(9000)), "it starts in the dark again");
+}
+
+#[test]
+fn nothing_is_measured_where_little_is_called() {
+    let mut pace = Pace::default();
+    pace.granted(&who("a"), at(0));
+    pace.throttled(&who("a"), throttled(None), at(500));
+    assert!((pace.limit.unwrap().measured - LEAST).abs() < f64::EPSILON);
+}
+
+#[test]
+fn refreshes_and_newcomers_take_turns_and_what_is_urgent_goes_first() {
+    for (deadline, expected) in [(60_000, 50), (2000, 100)] {
+        let mut pace = Pace::default();
+        let mut refreshes = 0;
+        for _ in 0..100 {
+            let kind = pace.turn(at(deadline), at(0));
+            refreshes += u32::from(kind == Kind::Refresh);
+            pace.takes_turn(kind);
+        }
+        assert!(refreshes.abs_diff(expected) <= 1, "{refreshes} of 100 with the deadline {deadline}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Whatever the limit, nearly all of it is used and few calls are refused, from the first second on.
+    #[test]
+    fn a_standing_limit_is_used_and_seldom_met(rate in 3.0_f64..200.0) {
+        let (mut pace, mut account) = (Pace::default(), Account::new(rate));
+        let (granted, refused) = call(&mut pace, &mut account, 0, 120_000, u32::MAX);
+        let share = f64::from(granted) / (rate * 120.0);
+        prop_assert!(share > 0.86, "{share} of {rate} a second: {granted} granted, {refused} refused");
+        prop_assert!(f64::from(refused) < 0.1 * f64::from(granted + refused), "{refused} refused, {granted} granted");
+    }
+
+    /// An outage that answers everything by 429 is over at once when it is over.
+    #[test]
+    fn the_end_of_an_outage_is_felt_at_once(seconds in 2_u64..60) {
+        let (mut pace, mut nothing) = (Pace::default(), Account { rate: 0.0, tokens: 0.0, filled: at(0) });
+        (0..20).for_each(|n| assert!(!pace.granted(&who("a"), at(n * 50))));
+        call(&mut pace, &mut nothing, 1000, 1000 + seconds * 1000, u32::MAX);
+        let mut plenty = Account::new(10_000.0);
+        let from = 1000 + seconds * 1000;
+        let (granted, refused) = call(&mut pace, &mut plenty, from, from + 500, 200);
+        prop_assert!(granted >= 200 && refused == 0, "{granted} granted in half a second");
+    }
+}
