@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate planted e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
+.PHONY: help demo test faults simulate planted e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
 
 help:
 	@printf '%s\n' \
@@ -13,6 +13,9 @@ help:
 	'                     needs: Rust, a C compiler, Go (once, to build the tools)' \
 	'make test          all tests: the pure core, the Media API client, and the operator on a real API server' \
 	'                     needs: the same' \
+	'make faults        what faults cost: 200 requests, the release binary, one fault after the other, a table; exit 1 where a promise is broken' \
+	'                     RUNS=5            medians of so many    QUICK=1   50 requests, short faults    ONLY=hang    those alone' \
+	'                     needs: as make test; about two hours, QUICK=1 4 minutes' \
 	'make simulate      the whole controller through random histories on simulated time, each from its seed'  \
 	'                     SEEDS=1000        so many     FIRST=0   from this seed on        needs: Rust, a C compiler' \
 	'make planted       plants one fault after the other and counts the histories until it is found    needs: the same' \
@@ -56,6 +59,11 @@ test:
 
 SEEDS ?= 1000
 FIRST ?= 0
+
+faults:
+	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
+	@$(CARGO) build --release --bins --example faults
+	@$(CARGO) run --quiet --release --example faults -- $(if $(QUICK),--quick --requests 50 --runs 1) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
 
 simulate:
 	@set -o pipefail; program=$$($(CARGO) test --quiet --profile simulate --no-run --test simulation --message-format=json-render-diagnostics \

@@ -1,0 +1,94 @@
+//! What faults cost: many requests on a real API server and the release binary, one fault after the other, and a table of what was seen.
+//!
+//! `make faults` prints the table and holds it against what is promised; exit code 1 where something isn't kept.
+
+#![expect(clippy::print_stdout, reason = "it prints a table")]
+
+mod cases;
+mod measure;
+mod stage;
+mod table;
+mod watch;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use playback_grant_testbed::unix_millis;
+
+use cases::{Case, Inflicted};
+use measure::{Measured, measure};
+use stage::Stage;
+
+/// What faults cost.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Fewer requests and short faults: what a test has time for.
+    #[arg(long)]
+    quick: bool,
+    /// How often each fault is inflicted; the table has the medians.
+    #[arg(long, default_value_t = 5)]
+    runs: u32,
+    /// Only the faults whose names have this in them.
+    #[arg(long)]
+    only: Option<String>,
+    /// How many requests.
+    #[arg(long, default_value_t = 200)]
+    requests: u32,
+}
+
+/// After a fault, everything is as it was within this, or it is told so.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// What comes after that is looked at for a little while.
+const AFTERWARDS: Duration = Duration::from_secs(5);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Gives whether everything promised was kept.
+async fn run(arguments: Arguments) -> Result<bool> {
+    let cases = if arguments.quick { cases::quick() } else { cases::all() };
+    let is_chosen = |case: &Case| arguments.only.as_ref().is_none_or(|only| case.name.contains(only.as_str()));
+    let cases: Vec<Case> = cases.into_iter().filter(is_chosen).collect();
+    let mut stage = Stage::set(arguments.requests).await?;
+    println!("{}", table::head(arguments.requests, stage.version()));
+    let mut kept = true;
+    for case in &cases {
+        let mut runs = Vec::new();
+        for _ in 0..arguments.runs.max(1) {
+            let outcome = inflict(&mut stage, case).await.with_context(|| case.name.clone());
+            runs.push(outcome?);
+        }
+        let median = Measured::median(&runs);
+        let broken = case.bars.broken(&median);
+        println!("{}", table::row(case, &median, &broken));
+        kept &= broken.is_empty();
+    }
+    stage.clear().await?;
+    Ok(kept)
+}
+
+/// One fault, from quiet to quiet.
+async fn inflict(stage: &mut Stage, case: &Case) -> Result<Measured> {
+    stage.all_fresh(PATIENCE).await.context("before the fault")?;
+    let calls = stage.calls();
+    let begins = unix_millis();
+    let Inflicted { ends } = case.fault.inflict(stage).await?;
+    // What was asked for by Retry-After may end later than the fault.
+    let forced_until = ends.max(begins + case.asks_to_wait);
+    stage.all_fresh(PATIENCE).await.context("after the fault")?;
+    tokio::time::sleep(AFTERWARDS).await;
+    let now = unix_millis();
+    let called = stage.calls().since(&calls);
+    Ok(measure(&stage.seen(), begins..forced_until, now, called))
+}

@@ -1,0 +1,30 @@
+//! The table, as it is printed and as it stands in `benches/RESULTS.md`.
+
+use playback_grant_testbed::seconds;
+
+use crate::cases::Case;
+use crate::measure::Measured;
+
+/// Its head.
+pub fn head(requests: u32, version: &str) -> String {
+    let titles = "| fault | expired, of so many | expired in all | forced of it | worst beyond | first fresh | last fresh | calls of needed | refused | kept |";
+    format!("{requests} requests with grants of 15 s; {version}\n\n{titles}\n|---|---|---|---|---|---|---|---|---|---|")
+}
+
+/// A fault's row.
+pub fn row(case: &Case, measured: &Measured, broken: &[String]) -> String {
+    let Measured { secrets, affected, expired, forced, worst_excess, worst: _, first, last, calls, looked: _ } = measured;
+    let kept = if broken.is_empty() { "yes".to_owned() } else { format!("NO: {}", broken.join(", ")) };
+    format!(
+        "| {} | {affected} of {secrets} | {:.1} s | {:.1} s | {:.2} s | {:.2} s | {:.2} s | {} of {} | {} | {kept} |",
+        case.name,
+        seconds(*expired),
+        seconds(*forced),
+        seconds(*worst_excess),
+        seconds(*first),
+        seconds(*last),
+        calls.made,
+        measured.needed(),
+        calls.throttled,
+    )
+}
