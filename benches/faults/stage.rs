@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::PostParams;
 use playback_grant_operator::api::PlaybackGrantRequest;
-use playback_grant_operator::simulator::{FaultId, Simulator, SimulatorConfig};
+use playback_grant_operator::simulator::{CallOutcome, FaultId, Simulator, SimulatorConfig};
 use playback_grant_testbed::{ControlPlane, Gate, Launch, ManagedProcess, start_on_free_port, unix_millis};
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
@@ -44,7 +44,6 @@ pub struct Stage {
     pub simulator: Simulator,
     operator: Option<ManagedProcess>,
     kubeconfig: PathBuf,
-    version: String,
     seen: Arc<Mutex<Seen>>,
     requests: u32,
     _watching: AbortOnDropHandle<()>,
@@ -54,7 +53,6 @@ impl Stage {
     /// Starts everything, with so many requests of one account.
     pub async fn set(requests: u32) -> Result<Self> {
         crate::measure::self_test();
-        let program = program()?;
         let plane = ControlPlane::start().await?;
         let parts = ["crds/playbackgrantrequests.yaml", "deploy/manifests/base/account.yaml", "deploy/manifests/base/cluster-role.yaml"];
         let parts = parts.map(|part| Path::new(env!("CARGO_MANIFEST_DIR")).join(part));
@@ -64,28 +62,14 @@ impl Stage {
         let simulator = Simulator::start(SimulatorConfig::default()).await?;
         let seen = Arc::<Mutex<Seen>>::default();
         let watching = tokio::spawn(watch::follow(plane.admin(), NAMESPACE.to_owned(), seen.clone()));
-        let version = String::from_utf8(std::process::Command::new(&program).arg("--version").output()?.stdout)?.trim().to_owned();
-        let mut stage = Self {
-            plane,
-            gate,
-            simulator,
-            operator: None,
-            kubeconfig,
-            version,
-            seen,
-            requests,
-            _watching: AbortOnDropHandle::new(watching),
-        };
-        stage.furnish().await?;
+        let mut stage =
+            Self { plane, gate, simulator, operator: None, kubeconfig, seen, requests, _watching: AbortOnDropHandle::new(watching) };
         stage.start_operator().await?;
+        stage.furnish().await?;
         Ok(stage)
     }
 
-    /// What the operator says that it is.
-    pub fn version(&self) -> &str {
-        &self.version
-    }
-
+    /// Makes the requests over the time of one interval.
     async fn furnish(&self) -> Result<()> {
         let secrets: Api<Secret> = Api::namespaced(self.plane.admin(), NAMESPACE);
         let credentials = json!({
@@ -93,7 +77,9 @@ impl Stage {
         });
         secrets.create(&PostParams::default(), &serde_json::from_value(credentials)?).await?;
         let requests: Api<PlaybackGrantRequest> = Api::namespaced(self.plane.admin(), NAMESPACE);
+        let mut ticks = tokio::time::interval(Duration::from_millis(INTERVAL_MILLIS) / self.requests);
         for n in 1..=self.requests {
+            ticks.tick().await;
             let request = json!({
                 "apiVersion": "playbackgrant.dev/v1alpha1", "kind": "PlaybackGrantRequest", "metadata": {"name": format!("request-{n}")},
                 "spec": {
@@ -151,6 +137,13 @@ impl Stage {
         Calls { made: total.received, granted: total.answered_201, throttled: total.rejected.get(&429).copied().unwrap_or_default() }
     }
 
+    /// When the last call since then was answered by 429.
+    pub fn last_throttled(&self, since: u64) -> Option<u64> {
+        let calls = self.simulator.calls();
+        let refused = calls.iter().filter(|call| call.at_unix_ms >= since && call.outcome == CallOutcome::Answered(429));
+        refused.map(|call| call.at_unix_ms).max()
+    }
+
     /// Switches a fault of the Media API on.
     pub fn switch_on(&self, fault: &str) -> Result<FaultId> {
         Ok(self.simulator.add_fault(fault.parse()?))
@@ -164,6 +157,12 @@ impl Stage {
         self.simulator.stop().await;
         self.plane.stop().await
     }
+}
+
+/// What the operator says that it is.
+pub fn version() -> Result<String> {
+    let said = std::process::Command::new(program()?).arg("--version").output()?.stdout;
+    Ok(String::from_utf8(said)?.trim().to_owned())
 }
 
 /// The operator as it is shipped: beside the folder of this program.

@@ -374,4 +374,6 @@ impl Lane {
 }
 
 #[cfg(test)]
+mod silence_tests;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,95 @@
+use super::tests::{at, caller, lane_of, start};
+use super::*;
+
+/// A lane of three, of which `a` and `b` have called at once and heard nothing, at the instant from which on it is silent.
+fn silent() -> (Lane, Instant) {
+    let mut lane = lane_of(&["a", "b"]);
+    while start(&mut lane, at(0)).is_some() {}
+    lane.enqueue(&caller("c"), Waiting { kind: Kind::Refresh, deadline: at(90_000), hold: Hold::Nothing, urgent: false });
+    lane.enqueue(&caller("new"), Waiting { kind: Kind::Newcomer, deadline: at(0), hold: Hold::Nothing, urgent: false });
+    // Neither is joined by another before.
+    lane.allowance = Allowance::default();
+    lane.allowance.throttled(at(0));
+    assert!(!lane.listen(at(1999)) && lane.closure().is_none());
+    assert!(lane.listen(at(2000)));
+    (lane, at(2000))
+}
+
+#[test]
+fn a_silent_lane_is_tried_every_half_second_first_by_those_who_wait() {
+    let (mut lane, now) = silent();
+    assert_eq!(lane.closure(), Some((FailureClass::Unavailable, false)));
+    assert_eq!((lane.first(Kind::Refresh), lane.first(Kind::Newcomer), lane.join(now)), (None, None, None));
+    let mut tried = Vec::new();
+    let mut when = now;
+    for _ in 0..5 {
+        let attempt = lane.probe(when).unwrap();
+        assert_eq!(lane.probe(when), None, "one at a time");
+        tried.push(attempt.caller);
+        assert_eq!(lane.look_at(when), Some(when + TRY_INTERVAL));
+        when = when + TRY_INTERVAL;
+    }
+    assert_eq!(
+        tried,
+        ["c", "new", "new", "c", "a"].map(caller),
+        "then those whose calls are in flight, by their deadlines, the least tried first"
+    );
+    assert_eq!((lane.out(), lane.in_flight.calls().count()), (7, 4));
+}
+
+#[test]
+fn in_a_silent_lane_whose_grant_is_about_to_expire_is_tried_once_at_once() {
+    let (mut lane, now) = silent();
+    for name in ["d", "e"] {
+        lane.enqueue(&caller(name), Waiting { kind: Kind::Refresh, deadline: now + PRESSING, hold: Hold::Nothing, urgent: false });
+    }
+    lane.enqueue(&caller("later"), Waiting { kind: Kind::Refresh, deadline: now + PRESSING * 2, hold: Hold::Nothing, urgent: false });
+    let tried: Vec<_> = std::iter::from_fn(|| lane.probe(now)).map(|attempt| attempt.caller).collect();
+    assert_eq!(tried, ["d", "e"].map(caller));
+    assert_eq!(lane.look_at(now), Some(now + TRY_INTERVAL));
+}
+
+#[test]
+fn the_first_grant_ends_a_silence_and_what_went_unanswered_is_called_again() {
+    let (mut lane, now) = silent();
+    let attempt = lane.probe(now).unwrap();
+    let answered = lane.answered(&attempt, Outcome::Granted, now, 0.0);
+    assert_eq!(answered, Some(Answered { ends_call: true, change: GateChange::Opened }));
+    assert_eq!((lane.closure(), lane.out_since_opened()), (None, 0));
+    let again: Vec<_> = std::iter::from_fn(|| lane.start(Kind::Refresh, now)).map(|attempt| attempt.caller).collect();
+    assert_eq!(again, ["a", "b"].map(caller), "each once");
+    assert_eq!(lane.start(Kind::Newcomer, now).map(|attempt| attempt.caller), Some(caller("new")));
+    assert_eq!((lane.out(), lane.out_since_opened()), (5, 3));
+}
+
+#[test]
+fn what_runs_into_its_limit_doesnt_end_a_silence_and_a_refusal_does() {
+    let (mut lane, now) = silent();
+    let (tried, other) = (lane.probe(now).unwrap(), lane.probe(now + TRY_INTERVAL).unwrap());
+    assert_eq!(lane.answered(&tried, Outcome::Unanswered, now, 0.0).unwrap().change, GateChange::Unchanged);
+    assert!(lane.closure().is_some());
+    let refused = lane.answered(&other, Outcome::Failed(FailureClass::NotFound), now, 0.0).unwrap();
+    assert_eq!((refused.change, lane.closure()), (GateChange::Opened, None));
+    assert!(lane.first(Kind::Refresh).is_some(), "the others are called again");
+}
+
+#[test]
+fn a_call_fails_with_the_last_of_its_attempts_or_with_an_answer() {
+    let mut lane = lane_of(&["a"]);
+    let first = lane.start(Kind::Refresh, at(0)).unwrap();
+    assert_eq!(lane.join(at(1999)), None);
+    assert_eq!(lane.look_at(at(0)), Some(at(2000)), "a third of what is left, at most 2 s");
+    let second = lane.join(at(2000)).unwrap();
+    assert_eq!((&second.caller, lane.out()), (&first.caller, 2));
+    assert_eq!(lane.join(at(60_000)), None, "the allowance is spent");
+    let down = lane.answered(&first, Outcome::Failed(FailureClass::Unavailable), at(2001), 0.0);
+    assert_eq!(down, Some(Answered { ends_call: false, change: GateChange::Unchanged }));
+    assert!(lane.answered(&second, Outcome::Unanswered, at(2002), 0.0).unwrap().ends_call);
+
+    let mut lane = lane_of(&["a"]);
+    let attempts = [lane.start(Kind::Refresh, at(0)).unwrap(), lane.join(at(2000)).unwrap()];
+    let refused = Outcome::Failed(FailureClass::NotFound);
+    assert!(lane.answered(&attempts[1], refused, at(2001), 0.0).unwrap().ends_call, "that is an answer");
+    assert_eq!(lane.answered(&attempts[0], Outcome::Granted, at(2002), 0.0), None, "and the other is heard of no more");
+    assert_eq!(lane.out(), 0);
+}
