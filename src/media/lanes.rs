@@ -206,19 +206,24 @@ impl Lanes {
         lane.closure().or_else(|| is_limited.then_some((FailureClass::Throttled { retry_after: None }, false)))
     }
 
-    /// When [`Self::listen`] or [`Self::next`] may next have something to do, if nothing else happens.
+    /// When [`Self::listen`] or [`Self::next`] may next have something to do, if nothing else happens. To be asked when there is nothing more to
+    /// call now: what time alone doesn't bring waits for an answer.
     #[must_use]
     pub fn look_at(&self, now: Instant) -> Option<Instant> {
-        let look_at = self.members.values().filter_map(|Member { lane, pace }| {
-            if !share::leaves_room(lane.out(), self.out, self.most) {
-                // It waits for an answer.
-                return None;
-            }
-            let waits = [Kind::Refresh, Kind::Newcomer].into_iter().any(|kind| lane.first(kind).is_some());
-            let paced = if waits { self.paces.get(pace).and_then(Pace::next) } else { None };
-            lane.look_at(now).into_iter().chain(paced).min()
-        });
-        look_at.min()
+        self.members.values().filter_map(|member| self.look_at_lane(member, now)).min()
+    }
+
+    fn look_at_lane(&self, Member { lane, pace }: &Member, now: Instant) -> Option<Instant> {
+        let paced = self.paces.get(pace).filter(|pace| pace.is_limited());
+        let waits = [Kind::Refresh, Kind::Newcomer].into_iter().any(|kind| lane.first(kind).is_some());
+        let call_at = lane.call_at(now).into_iter().chain(waits.then_some(now)).min();
+        let call_at = match paced {
+            Some(pace) => call_at.zip(pace.next()).map(|(call_at, next)| call_at.max(next)),
+            None => call_at,
+        };
+        let has_room = share::leaves_room(lane.out(), self.out, self.most);
+        let call_at = call_at.filter(|call_at| has_room && now < *call_at);
+        lane.listen_at().into_iter().chain(call_at).min()
     }
 }
 

@@ -291,28 +291,25 @@ impl Lane {
         self.gate.is_open() && !self.hearing.is_silent()
     }
 
-    /// When [`Self::listen`], [`Self::probe`] or [`Self::join`] may next have something to do, if nothing else happens.
+    /// When [`Self::listen`] may next change something, if nothing else happens.
     #[must_use]
-    pub fn look_at(&self, now: Instant) -> Option<Instant> {
-        let silent = self.hearing.silent_at(&self.in_flight);
-        let next = if self.hearing.is_silent() {
+    pub fn listen_at(&self) -> Option<Instant> {
+        self.hearing.silent_at(&self.in_flight).into_iter().chain(self.queue.next_release()).min()
+    }
+
+    /// When [`Self::probe`] or [`Self::join`] may next have something to do, if nothing else happens.
+    #[must_use]
+    pub fn call_at(&self, now: Instant) -> Option<Instant> {
+        if self.hearing.is_silent() {
             let pressing = self.queue.first_ready(Kind::Refresh).map(|(deadline, _)| deadline.before(PRESSING));
             let anybody = self.in_flight.out() > 0 || self.queue.probe_candidates().next().is_some();
             let tried = anybody.then(|| self.last_attempt.map_or(now, |last| last + TRY_INTERVAL));
-            [pressing, tried, self.queue.next_release()].into_iter().flatten().min()
-        } else {
-            match &self.gate {
-                Gate::Open { .. } => {
-                    let joins = self.joins().and_then(|(at, _)| Some(at.max(self.allowance.from(now)?)));
-                    self.queue.next_release().into_iter().chain(joins).min()
-                }
-                Gate::Closed(closure) => match self.queue.probe_candidates().next() {
-                    Some(_) => closure.probe_at(),
-                    None => self.queue.next_release(),
-                },
-            }
-        };
-        silent.into_iter().chain(next).min()
+            return pressing.into_iter().chain(tried).min();
+        }
+        match &self.gate {
+            Gate::Open { .. } => self.joins().and_then(|(at, _)| Some(at.max(self.allowance.from(now)?))),
+            Gate::Closed(closure) => closure.probe_at().filter(|_| self.queue.probe_candidates().next().is_some()),
+        }
     }
 
     /// Whoever waits for the lane to open waits no more: it wasn't closed, its account was.

@@ -26,7 +26,7 @@ fn a_silent_lane_is_tried_every_half_second_first_by_those_who_wait() {
         let attempt = lane.probe(when).unwrap();
         assert_eq!(lane.probe(when), None, "one at a time");
         tried.push(attempt.caller);
-        assert_eq!(lane.look_at(when), Some(when + TRY_INTERVAL));
+        assert_eq!(lane.call_at(when), Some(when + TRY_INTERVAL));
         when = when + TRY_INTERVAL;
     }
     assert_eq!(
@@ -46,7 +46,7 @@ fn in_a_silent_lane_whose_grant_is_about_to_expire_is_tried_once_at_once() {
     lane.enqueue(&caller("later"), Waiting { kind: Kind::Refresh, deadline: now + PRESSING * 2, hold: Hold::Nothing, urgent: false });
     let tried: Vec<_> = std::iter::from_fn(|| lane.probe(now)).map(|attempt| attempt.caller).collect();
     assert_eq!(tried, ["d", "e"].map(caller));
-    assert_eq!(lane.look_at(now), Some(now + TRY_INTERVAL));
+    assert_eq!(lane.call_at(now), Some(now + TRY_INTERVAL));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_call_fails_with_the_last_of_its_attempts_or_with_an_answer() {
     let mut lane = lane_of(&["a"]);
     let first = lane.start(Kind::Refresh, at(0)).unwrap();
     assert_eq!(lane.join(at(1999)), None);
-    assert_eq!(lane.look_at(at(0)), Some(at(2000)), "a third of what is left, at most 2 s");
+    assert_eq!(lane.call_at(at(0)), Some(at(2000)), "a third of what is left, at most 2 s");
     let second = lane.join(at(2000)).unwrap();
     assert_eq!((&second.caller, lane.out()), (&first.caller, 2));
     assert_eq!(lane.join(at(60_000)), None, "the allowance is spent");

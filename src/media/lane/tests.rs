@@ -35,7 +35,7 @@ fn answer(lane: &mut Lane, caller: &Caller, outcome: Result<(), FailureClass>, n
 }
 
 fn look_at(lane: &Lane) -> Option<Instant> {
-    lane.look_at(at(0))
+    lane.listen_at().into_iter().chain(lane.call_at(at(0))).min()
 }
 
 fn requeue(lane: &mut Lane, name: &str) {

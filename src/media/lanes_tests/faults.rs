@@ -101,3 +101,12 @@ fn a_call_that_is_lost_is_joined_before_its_grant_expires() {
     assert_eq!(model.expired(ALL), [0; 200]);
     assert!(model.calls.len() <= 200 * 13 * 11 / 10, "{} calls", model.calls.len());
 }
+
+#[test]
+fn what_waits_for_an_answer_is_not_looked_at_again_and_again() {
+    let mut model = Model::new();
+    model.add_newcomers(11, "key", "AC");
+    // The model itself fails where it would be.
+    model.pass(1900, |_, _| HANGS);
+    assert_eq!(model.calls.len(), 10, "no more may be out before the first is answered");
+}

@@ -118,7 +118,9 @@ impl Model {
                 let (after, outcome) = if after >= GIVEN_UP { HANGS } else { (after, outcome) };
                 self.schedule(self.now + after, Event::Ends { request, attempt, sent: self.now, outcome });
             }
-            let look_at = self.lanes.look_at(at(self.now)).map(|look_at| millis(look_at).max(self.now + 1));
+            let look_at = self.lanes.look_at(at(self.now));
+            assert!(look_at.is_none_or(|look_at| at(self.now) < look_at), "it would be looked at again and again");
+            let look_at = look_at.map(millis);
             let next = self.events.keys().next().map(|(when, _)| *when).into_iter().chain(look_at).min();
             let Some(next) = next.filter(|next| *next <= until) else { break };
             self.now = next;
