@@ -121,9 +121,9 @@ impl Request<'_> {
 
     async fn write_status(&self, status: PlaybackGrantRequestStatus) {
         let Self { context, identity, caller, .. } = self;
-        let known = context.registry.with(caller, |memory| (memory.server_limit(), memory.told.version().to_owned()));
+        let known = context.registry.with(caller, |memory| (memory.server_limit(), memory.told.version().map(str::to_owned)));
         let Some((limit, version)) = known else { return };
-        let written = context.server.within(limit).write_status(identity, &version, &status).await;
+        let written = context.server.within(limit).write_status(identity, version.as_deref(), &status).await;
         let now = context.clock.instant();
         match written {
             Ok(version) => {

@@ -291,14 +291,16 @@ impl Memory {
         self.credentials_withheld = !given;
     }
 
-    /// How long the API server's next answer may take: 2 s, and twice as long after each call in a row that it left unanswered, up to 10 s.
+    /// How long the API server's next answer may take, to a status too: 2 s, and twice as long after each call in a row that it left unanswered, up to
+    /// 10 s.
     ///
     /// A connection that has died silently is given up soon, and a server that is slow still serves.
     #[must_use]
     pub fn server_limit(&self) -> Duration {
         const FIRST: Duration = Duration::from_secs(2);
         const LONGEST: Duration = Duration::from_secs(10);
-        let failures = self.trouble.as_ref().map_or(0, |trouble| trouble.backoff.failures);
+        let backoffs = self.trouble.as_ref().map(|trouble| trouble.backoff).into_iter().chain(self.told.held);
+        let failures = backoffs.map(|backoff| backoff.failures).max().unwrap_or_default();
         FIRST.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST)
     }
 

@@ -85,7 +85,8 @@ impl Report {
             secret_name: None,
             grant: None,
             next_refresh_time: None,
-            ..seen.memory.told.status.clone()
+            consecutive_failures: seen.memory.consecutive_failures,
+            last_handled_refresh_request: seen.memory.handled_refresh.clone(),
         };
         Self { write_at: write_at(seen, &status, now.instant), status }
     }
@@ -116,6 +117,7 @@ fn write_at(seen: &Seen<'_>, status: &PlaybackGrantRequestStatus, now: Instant) 
     if told.says(status) {
         return None;
     }
+    // What was said already, and another gainsays, isn't said again at once: two would write over each other's words without end.
     let transition = told.unclear || essence(&told.status) != essence(status);
     let allowed = if transition { now } else { told.written.map_or(now, |written| written + COARSE_INTERVAL) };
     Some(told.held.map_or(allowed, |held| allowed.max(held.until)))

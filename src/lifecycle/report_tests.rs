@@ -287,6 +287,8 @@ fn what_changes_by_itself_is_written_every_thirty_seconds_and_a_transition_at_on
     scene.memory.told.unclear = true;
     assert_eq!(rest(&scene).0.write_at, Some(at(1000)), "it may not be what stands there");
     scene.memory.told.unclear = false;
+    scene.memory.told.seen("3", Some(&PlaybackGrantRequestStatus::default()));
+    assert_eq!(rest(&scene).0.write_at, Some(at(1030)), "another says something else");
     scene.memory.consecutive_failures = 7;
     assert_eq!(rest(&scene).0.write_at, Some(at(1030)), "a count");
     scene.memory.told.held = Some(backoff(at(1040), false));
@@ -329,8 +331,8 @@ fn a_long_message_is_cut_between_characters() {
 fn an_invalid_spec_leaves_nothing_said_of_the_grant_before() {
     let mut scene = Scene::fresh();
     let mut before = rest(&scene).0.status;
-    (before.consecutive_failures, before.observed_generation) = (3, Some(2));
-    before.last_handled_refresh_request = Some("v1".into());
+    before.observed_generation = Some(2);
+    (scene.memory.consecutive_failures, scene.memory.handled_refresh) = (3, Some("v1".into()));
     assert!(before.secret_name.is_some() && before.grant.is_some() && before.next_refresh_time.is_some());
     scene.memory.told = Told::at_first_sight(before);
     scene.invalid = true;

@@ -7,13 +7,14 @@ use super::backoff::Backoff;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::time::Instant;
 
-/// A newer version of a request is seen within that time, or something else is wrong.
+/// A newer version of a request is seen within that time, or its watch doesn't work.
 const UNSEEN: Duration = Duration::from_secs(10);
 
 /// What the status says, and how it came there.
 ///
 /// A status is written on the version of the request that is known: one that was sent earlier and was left unanswered, and that the API server
-/// takes late, can't land over a newer one.
+/// takes late, can't land over a newer one. (It can where the newer one says what stood there before: then nothing changes, the version neither. What
+/// the watch shows then is put right as any other's word is.)
 #[derive(Clone, Debug, Default)]
 pub struct Told {
     /// The status as last written or, until then, as first seen.
@@ -26,8 +27,7 @@ pub struct Told {
     pub unclear: bool,
     /// The request's newest version that is known.
     version: String,
-    /// What the status says at that version. It may be another operator's word: where it says the same, it needn't be said again; where it says
-    /// something else, it is left at that until there is news, or two of them would write over each other's words without end.
+    /// What the status says at that version, which may be another's word.
     stands: PlaybackGrantRequestStatus,
     /// The versions that own writes have put an end to, and that a watch may still show.
     ended: BTreeSet<String>,
@@ -58,10 +58,10 @@ impl Told {
         }
     }
 
-    /// Whether that has been said, and needn't be written.
+    /// Whether that stands there, whoever wrote it.
     #[must_use]
     pub fn says(&self, status: &PlaybackGrantRequestStatus) -> bool {
-        !self.unclear && [&self.status, &self.stands].contains(&status)
+        !self.unclear && self.stands == *status
     }
 
     /// What the status says at the version that is known, whoever wrote it.
@@ -70,10 +70,10 @@ impl Told {
         &self.stands
     }
 
-    /// The version of the request to write on.
+    /// The version of the request to write on. `None`: on any, since it has met another, and no watch has shown that.
     #[must_use]
-    pub fn version(&self) -> &str {
-        &self.version
+    pub fn version(&self) -> Option<&str> {
+        Some(self.version.as_str()).filter(|version| !self.outrun && !version.is_empty())
     }
 
     /// The status was written, which made the request that version.
@@ -88,11 +88,13 @@ impl Told {
 
     /// The status wasn't taken; `refused`: the API server said no, rather than being in trouble itself or giving no answer.
     pub fn refused(&mut self, refused: bool, now: Instant) {
-        self.held = Some(Backoff::after(self.held, refused, now));
+        let earlier = self.held.filter(|_| !std::mem::take(&mut self.outrun));
+        self.held = Some(Backoff::after(earlier, refused, now));
         self.unclear |= !refused;
     }
 
-    /// The status wasn't taken, since there is a newer version of the request: it is tried when that is seen. Before, it would be refused again.
+    /// The status wasn't taken, since there is a newer version of the request: it is tried when that is seen. Before, it would be refused again; after a
+    /// while it is written whatever the version.
     pub fn outrun(&mut self, now: Instant) {
         self.held = Some(Backoff { failures: 1, until: now + UNSEEN });
         self.outrun = true;
@@ -120,17 +122,17 @@ mod tests {
     #[test]
     fn it_is_written_on_the_version_that_own_writes_have_made_until_another_is_seen() {
         let mut told = told("5");
-        assert_eq!((told.version(), told.status.consecutive_failures, told.written), ("5", 1, None));
+        assert_eq!((told.version(), told.status.consecutive_failures, told.written), (Some("5"), 1, None));
         told.written(says(2), "6".into(), at(0));
         told.written(says(3), "7".into(), at(1));
         assert_eq!((told.status.consecutive_failures, told.written), (3, Some(at(1))));
         for late in ["5", "6", "5"] {
             told.seen(late, None);
-            assert_eq!(told.version(), "7", "{late} is over");
+            assert_eq!(told.version(), Some("7"), "{late} is over");
         }
         told.seen("7", None);
         told.seen("9", None);
-        assert_eq!(told.version(), "9", "somebody else's");
+        assert_eq!(told.version(), Some("9"), "somebody else's");
     }
 
     #[test]
@@ -139,10 +141,10 @@ mod tests {
         told.written(says(2), "6".into(), at(0));
         told.seen("6", None);
         told.seen("5", None);
-        assert_eq!(told.version(), "5", "a version means nothing but itself");
+        assert_eq!(told.version(), Some("5"), "a version means nothing but itself");
         told.written(says(2), "5".into(), at(1));
         told.seen("6", None);
-        assert_eq!(told.version(), "6", "a write that changes nothing ends no version");
+        assert_eq!(told.version(), Some("6"), "a write that changes nothing ends no version");
     }
 
     #[test]
@@ -152,8 +154,13 @@ mod tests {
         assert_eq!(told.held.unwrap().until, at(10_000));
         told.seen("5", None);
         assert!(told.held.is_some(), "that is no news");
+        assert_eq!(told.version(), None, "if it comes to that");
         told.seen("6", None);
         assert!(told.held.is_none() && !told.unclear);
+        assert_eq!(told.version(), Some("6"));
+        told.outrun(at(1));
+        told.refused(true, at(1));
+        assert!(told.held.unwrap().is_first() && told.version() == Some("6"), "the first that is refused");
         told.outrun(at(1));
         told.written(says(2), "7".into(), at(2));
         told.refused(true, at(3));
@@ -162,11 +169,11 @@ mod tests {
     }
 
     #[test]
-    fn what_another_has_said_needs_no_saying_and_what_is_gainsaid_is_left_at_that() {
+    fn what_another_has_said_needs_no_saying() {
         let mut told = told("5");
         assert!(told.says(&says(1)) && !told.says(&says(2)));
         told.seen("6", Some(&says(2)));
-        assert!(told.says(&says(1)) && told.says(&says(2)));
+        assert!(!told.says(&says(1)) && told.says(&says(2)));
         told.written(says(3), "7".into(), at(0));
         assert!(!told.says(&says(1)) && !told.says(&says(2)) && told.says(&says(3)));
         told.seen("6", Some(&says(2)));

@@ -93,7 +93,12 @@ impl Lanes {
         };
         let mut with_room: Vec<_> = members.iter_mut().filter(|(_, member)| may(member)).collect();
         with_room.sort_by_key(|(_, member)| member.lane.out());
-        with_room.into_iter().find_map(|(key, member)| Some((*key, member.lane.probe(now)?)))
+        let (key, pace, attempt) =
+            with_room.into_iter().find_map(|(key, member)| Some((*key, member.pace.clone(), member.lane.probe(now)?)))?;
+        if let Some(pace) = paces.get_mut(&pace) {
+            pace.probes(|| (key, attempt.caller.clone()), now);
+        }
+        Some((key, attempt))
     }
 
     /// Of all open lanes whose pace allows it, the call whose turn it is.
@@ -174,7 +179,7 @@ impl Lanes {
         match outcome {
             Outcome::Granted => {
                 if pace.granted(&who, now) {
-                    self.of_pace(&key).for_each(Lane::release);
+                    self.of_pace(&key).for_each(|lane| lane.release(now));
                 }
             }
             Outcome::Failed(FailureClass::Throttled { retry_after }) => {
@@ -217,10 +222,9 @@ impl Lanes {
         let paced = self.paces.get(pace).filter(|pace| pace.is_limited());
         let waits = [Kind::Refresh, Kind::Newcomer].into_iter().any(|kind| lane.first(kind).is_some());
         let call_at = lane.call_at(now).into_iter().chain(waits.then_some(now)).min();
-        let call_at = match paced {
-            Some(pace) => call_at.zip(pace.next()).map(|(call_at, next)| call_at.max(next)),
-            None => call_at,
-        };
+        // Probes go at their own pace, unless a 429 asks to wait.
+        let next = paced.and_then(|pace| if lane.closure().is_some() { pace.closed_until() } else { pace.next() });
+        let call_at = call_at.map(|call_at| next.map_or(call_at, |next| call_at.max(next)));
         let has_room = share::leaves_room(lane.out(), self.out, self.most);
         let call_at = call_at.filter(|call_at| has_room && now < *call_at);
         lane.listen_at().into_iter().chain(call_at).min()

@@ -23,8 +23,6 @@ pub const LONGEST_THROTTLE: Duration = Duration::from_mins(1);
 
 /// What was granted in so long a time before a 429 is what the account has.
 const MEASURE: Duration = Duration::from_secs(1);
-/// Less than so many a second isn't believed: where little is called, little can be measured.
-const LEAST: f64 = 2.0;
 /// After a 429 the rate is so much of what was measured.
 const CUT: f64 = 0.9;
 /// It is back at what was measured after so many seconds, and from there on grows by a tenth each second.
@@ -38,6 +36,10 @@ const CATCHING_UP: Duration = Duration::from_millis(100);
 
 /// A refresh that has so little time left goes before all newcomers.
 const URGENT: Duration = Duration::from_secs(2);
+
+const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+/// Where so few were granted in the second before a 429, it says nothing of the rate.
+const MEASURABLE: usize = 5;
 
 /// Whose call it is, and in which lane.
 pub type Who = (LaneKey, Caller);
@@ -77,8 +79,19 @@ struct Closed {
     until: Instant,
     /// How many calls in a row have been refused, of those that were made alone.
     streak: u32,
-    /// The one that is out.
-    probe: Option<Who>,
+    /// The one that is out, and when it was sent.
+    probe: Option<(Who, Instant)>,
+}
+
+impl Closed {
+    /// When the next may be sent: one that isn't answered is waited for no longer than [`PROBE_PATIENCE`].
+    fn next(&self) -> Instant {
+        self.probe.as_ref().map_or(self.until, |(_, sent)| self.until.max(*sent + PROBE_PATIENCE))
+    }
+
+    fn takes(&mut self, who: &Who) -> bool {
+        self.probe.take_if(|(probe, _)| probe == who).is_some()
+    }
 }
 
 /// A 429, and what matters for the next call.
@@ -112,14 +125,20 @@ impl Pace {
     /// Whether a call may be made now, whatever the pace: no 429 asks to wait.
     #[must_use]
     pub fn may_probe(&self, now: Instant) -> bool {
-        self.closed.as_ref().is_none_or(|closed| closed.until <= now)
+        self.closed.as_ref().is_none_or(|closed| closed.next() <= now)
+    }
+
+    /// When it may, if a 429 asks to wait.
+    #[must_use]
+    pub fn closed_until(&self) -> Option<Instant> {
+        self.closed.as_ref().map(Closed::next)
     }
 
     /// Whether another call may be made now, while so many are out.
     #[must_use]
     pub fn allows(&self, out: usize, now: Instant) -> bool {
         match (&self.closed, &self.limit) {
-            (Some(closed), _) => closed.probe.is_none() && closed.until <= now,
+            (Some(closed), _) => closed.next() <= now,
             (None, Some(_)) => self.next <= now,
             (None, None) => out < self.window,
         }
@@ -129,7 +148,7 @@ impl Pace {
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
         match &self.closed {
-            Some(closed) => closed.probe.is_none().then_some(closed.until),
+            Some(closed) => Some(closed.next()),
             None => self.limit.map(|_| self.next),
         }
     }
@@ -137,11 +156,18 @@ impl Pace {
     /// A call is made.
     pub fn calls(&mut self, who: impl FnOnce() -> Who, now: Instant) {
         if let Some(closed) = &mut self.closed {
-            closed.probe = Some(who());
+            closed.probe = Some((who(), now));
         }
         if let Some(limit) = &self.limit {
             let interval = Duration::from_secs_f64(limit.rate(now).recip());
             self.next = self.next.max(now.before(CATCHING_UP)) + interval;
+        }
+    }
+
+    /// A probe of a lane is sent.
+    pub fn probes(&mut self, who: impl FnOnce() -> Who, now: Instant) {
+        if let Some(closed) = &mut self.closed {
+            closed.probe = Some((who(), now));
         }
     }
 
@@ -159,15 +185,15 @@ impl Pace {
         if self.limit.is_some_and(|limit| limit.rate(now) > FORGOTTEN * limit.measured) {
             self.limit = None;
         }
-        self.closed.take_if(|closed| closed.until <= now || closed.probe.as_ref() == Some(who)).is_some()
+        self.closed.take_if(|closed| closed.until <= now || closed.takes(who)).is_some()
     }
 
     /// A 429 came. Returns whether that closes the account.
     pub fn throttled(&mut self, who: &Who, throttled: Throttled, now: Instant) -> bool {
         if let Some(closed) = &mut self.closed {
-            if closed.probe.take_if(|probe| probe == who).is_some() {
+            if closed.takes(who) {
                 closed.streak = closed.streak.saturating_add(1);
-                closed.until = throttled.until(closed.streak, now);
+                closed.until = closed.until.max(throttled.until(closed.streak, now));
                 if closed.streak > OUTAGE {
                     (self.limit, self.window) = (None, 1);
                 }
@@ -177,8 +203,11 @@ impl Pace {
             return false;
         }
         self.forget(now);
-        let measured = u32::try_from(self.granted.len()).map_or(LEAST, f64::from).max(LEAST);
-        self.limit = Some(Limit { measured, since: now });
+        let measured = u32::try_from(self.granted.len()).map_or(f64::MAX, f64::from);
+        self.limit = (self.granted.len() >= MEASURABLE).then_some(Limit { measured, since: now });
+        if self.limit.is_none() {
+            self.window = 1;
+        }
         self.next = now;
         self.closed = Some(Closed { until: throttled.until(1, now), streak: 1, probe: None });
         true
@@ -187,7 +216,7 @@ impl Pace {
     /// A call ended in another way, or is heard of no more.
     pub fn ended(&mut self, who: &Who) {
         if let Some(closed) = &mut self.closed {
-            closed.probe.take_if(|probe| probe == who);
+            closed.takes(who);
         }
     }
 

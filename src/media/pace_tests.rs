@@ -131,7 +131,8 @@ fn after_a_429_one_calls_at_a_time_until_one_is_granted() {
         waits.push(u64::try_from(next.since(now).as_millis()).unwrap());
         now = next;
         pace.calls(|| who("b"), now);
-        assert!(!pace.allows(0, now) && pace.next().is_none(), "one at a time");
+        assert_eq!(pace.next(), Some(now + PROBE_PATIENCE), "one at a time");
+        assert!(!pace.allows(0, now + PROBE_PATIENCE / 2) && pace.allows(0, now + PROBE_PATIENCE), "unless it isn't answered");
         assert!(!pace.throttled(&who("b"), throttled(None), now), "it is closed already");
     }
     assert_eq!(waits, [200, 300, 300, 300]);
@@ -177,7 +178,9 @@ fn nothing_is_measured_where_little_is_called() {
     let mut pace = Pace::default();
     pace.granted(&who("a"), at(0));
     pace.throttled(&who("a"), throttled(None), at(500));
-    assert!((pace.limit.unwrap().measured - LEAST).abs() < f64::EPSILON);
+    assert!(pace.limit.is_none() && pace.is_limited());
+    pace.granted(&who("a"), at(9000));
+    assert!(pace.allows(1, at(9000)) && !pace.allows(2, at(9000)), "it starts in the dark");
 }
 
 #[test]

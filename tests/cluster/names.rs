@@ -126,7 +126,7 @@ async fn a_call_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> 
     for n in [2, 2, 1] {
         let before = stage.calls(1);
         stage.request("lobby", 1, &long()).await?;
-        eventually("its call is under way", async || Ok(stage.calls(1)), |calls| *calls == before + 1, |calls| *calls).await?;
+        eventually("its call is under way", async || Ok(stage.calls(1)), |calls| *calls > before, |calls| *calls).await?;
         delete(&stage, "lobby", PropagationPolicy::Background).await?;
         // What was asked for earlier than this, was for the old one.
         let born = unix_millis();
@@ -151,7 +151,9 @@ async fn a_call_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> 
             ensure!(is_its_own(Some(grant.player_streamer_sid), Some(&grant.issue_time))?, "the status tells of the old one's grant");
         }
         let calls = stage.calls(1) - before;
-        ensure!(calls == 1 + u64::from(n == 1), "the old one was called for again, or not the heir: {calls} calls");
+        // What isn't answered soon is joined by others: the old one's call until it is withdrawn, the heir's for three seconds.
+        let most = if n == 1 { 12 } else { 3 };
+        ensure!((1..=most).contains(&calls), "the old one was called for again: {calls} calls");
         delete(&stage, "lobby", PropagationPolicy::Background).await?;
         let gone = async || Ok(stage.secrets.get_opt("lobby").await?);
         eventually("the Secret is collected", gone, Option::is_none, Option::is_some).await?;
@@ -168,17 +170,18 @@ async fn an_answer_that_comes_after_the_deletion_is_lost(scene: Scene) -> Result
     stage.request("lobby", 1, &json!({"ttlSeconds": 15})).await?;
     stage.requests.patch("lobby", &PatchParams::default(), &finalizers(&["example.com/somebody-elses"])).await?;
     let under_way = async || Ok(stage.simulator.counters().total.in_flight);
-    eventually("its call is under way", under_way, |calls| *calls == 1, |calls| *calls).await?;
+    eventually("its call is under way", under_way, |calls| *calls > 0, |calls| *calls).await?;
     stage.reaches("lobby", "told that it waits", |request| !conditions(request).is_empty()).await?;
     let last = stage.last_asked().await?;
-    ensure!(under_way().await? == 1, "the answer came before the deletion: this test shows nothing");
+    ensure!(under_way().await? > 0, "the answer came before the deletion: this test shows nothing");
     delete(&stage, "lobby", PropagationPolicy::Background).await?;
     stage.reaches("lobby", "being deleted", |request| request.metadata.deletion_timestamp.is_some()).await?;
     // It is answered, or the operator waits for it no longer.
     eventually("its call has ended", under_way, |calls| *calls == 0, |calls| *calls).await?;
     tokio::time::sleep(A_WHILE).await;
     let (asked, calls) = (stage.asked(last.as_ref()).await?, stage.calls(1));
-    ensure!(asked.is_empty() && calls == 1, "asked {asked:?}, and {calls} calls");
+    // A call that isn't answered soon is joined by others, until it is withdrawn.
+    ensure!(asked.is_empty() && calls <= 16, "asked {asked:?}, and {calls} calls");
     ensure!(stage.secrets.get_opt("lobby").await?.is_none(), "the answer made a Secret");
     stage.requests.patch("lobby", &PatchParams::default(), &finalizers(&[])).await?;
     let gone = async || Ok(stage.requests.get_opt("lobby").await?);
@@ -198,15 +201,15 @@ async fn a_status_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()
     let told = |failures| PlaybackGrantRequestStatus { consecutive_failures: failures, ..PlaybackGrantRequestStatus::default() };
     let failures = async || anyhow::Ok(status(&stage.requests.get("lobby").await?).consecutive_failures);
     for version in [outdated, version().await?] {
-        let late = server.write_status(&identity(&first), &version, &told(7)).await;
+        let late = server.write_status(&identity(&first), Some(&version), &told(7)).await;
         ensure!(late.as_ref().is_err_and(ApiFailure::is_refusal), "the API server took it, or had trouble: {late:?}");
     }
     ensure!(failures().await? == 0, "the status of the old stands on the new");
     let before = version().await?;
     let written =
-        server.write_status(&identity(&heir), &before, &told(8)).await.map_err(|failure| anyhow::anyhow!("{}", failure.words()))?;
+        server.write_status(&identity(&heir), Some(&before), &told(8)).await.map_err(|failure| anyhow::anyhow!("{}", failure.words()))?;
     ensure!(failures().await? == 8 && version().await? == written && written != before, "its own status was not taken");
-    let overtaken = server.write_status(&identity(&heir), &before, &told(7)).await;
+    let overtaken = server.write_status(&identity(&heir), Some(&before), &told(7)).await;
     ensure!(overtaken == Err(ApiFailure::Conflict) && failures().await? == 8, "an older status landed over a newer one: {overtaken:?}");
     let naive = Patch::Merge(json!({"metadata": {"uid": first}, "status": told(9)}));
     let taken = stage.requests.patch_status("lobby", &PatchParams::default(), &naive).await;

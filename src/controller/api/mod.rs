@@ -12,7 +12,7 @@ use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 pub use body::{ReadSecret, SecretData, text};
@@ -112,24 +112,23 @@ impl ApiServer {
         Ok(if meta::parse(&answer).is_ok_and(|meta| meta.deleting) { Gone::No } else { Gone::Yes })
     }
 
-    /// Writes a request's status, if the request is still this one and this version. Returns the version that it has then.
+    /// Writes a request's status, if the request is still this one and, where one is given, this version. Returns the version that it has then.
     ///
     /// A uid in a merge patch of a status is ignored, and the status would land on a namesake: it is tested. A version can't be tested so that
     /// the answer tells it from another uid: it is set, which a request that has another version by then doesn't take.
     pub async fn write_status(
         &self,
         identity: &Identity,
-        version: &str,
+        version: Option<&str>,
         status: &PlaybackGrantRequestStatus,
     ) -> Result<String, ApiFailure> {
         let Identity { namespace, name, uid } = identity;
         let path =
             format!("/apis/{GROUP}/v1alpha1/namespaces/{namespace}/playbackgrantrequests/{name}/status?fieldManager={FIELD_MANAGER}");
-        let operations = json!([
-            {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
-            {"op": "add", "path": "/status", "value": status},
-        ]);
+        let is_this = json!({"op": "test", "path": "/metadata/uid", "value": uid});
+        let is_at = version.map(|version| json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}));
+        let says = json!({"op": "add", "path": "/status", "value": status});
+        let operations: Value = [is_this].into_iter().chain(is_at).chain([says]).collect();
         let answer = self.call(Method::PATCH, &path, JSON_PATCH, METADATA_ONLY, Bytes::from(operations.to_string())).await?;
         Ok(meta::parse(&answer)?.version.resource_version)
     }

@@ -37,12 +37,12 @@ impl ApiServer {
             Call::Create { name, order, token, restore: _ } => self.create(name, order, token.as_ref()),
             Call::Patch { name, version, order, token, repair: _ } => self.patch(name, version, order, token.as_ref()),
             Call::Delete { name, version } => self.delete(name, version),
-            Call::WriteStatus { name, version: SecretVersion { uid, resource_version }, status } => {
+            Call::WriteStatus { name, uid, version, status } => {
                 let request = self.requests.get(name).ok_or(Failure::NotFound)?;
                 if request.metadata.uid.as_ref() != Some(uid) {
                     return Err(Failure::NotFound);
                 }
-                if request.metadata.resource_version.as_ref() != Some(resource_version) {
+                if version.is_some() && request.metadata.resource_version != *version {
                     return Err(Failure::Conflict);
                 }
                 // What is stored has been through JSON: what doesn't survive that comes back different.

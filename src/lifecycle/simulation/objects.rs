@@ -34,7 +34,7 @@ pub(super) enum Call {
     Create { name: String, order: SecretOrder, token: Option<MadeToken>, restore: bool },
     Patch { name: String, version: SecretVersion, order: SecretOrder, token: Option<MadeToken>, repair: bool },
     Delete { name: String, version: SecretVersion },
-    WriteStatus { name: String, version: SecretVersion, status: Box<PlaybackGrantRequestStatus> },
+    WriteStatus { name: String, uid: String, version: Option<String>, status: Box<PlaybackGrantRequestStatus> },
 }
 
 impl Call {

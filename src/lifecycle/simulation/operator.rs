@@ -9,7 +9,7 @@ use super::objects::{Call, Change, is_watched, refresh_request};
 use super::world::{Event, World};
 use crate::api::names::annotation;
 use crate::api::{InvalidSpec, PlaybackGrantRequest, ValidSpec, validate};
-use crate::lifecycle::{CredentialsView, Decision, Identity, Memory, Report, SecretMeta, SecretVersion, SecretView, Seen, decide};
+use crate::lifecycle::{CredentialsView, Decision, Identity, Memory, Report, SecretMeta, SecretView, Seen, decide};
 use crate::media::lane::Caller;
 use crate::time::{Instant, Now};
 
@@ -174,9 +174,8 @@ impl World {
                 Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), .. }) if write_at <= now.instant => {
                     let Identity { name, uid, .. } = reconcile.identity.clone();
                     let entry = self.operator.as_ref().and_then(|operator| operator.entries.get(&reconcile.caller));
-                    let resource_version = entry.map(|entry| entry.memory.told.version().to_owned()).unwrap_or_default();
-                    let version = SecretVersion { uid, resource_version };
-                    Some(Call::WriteStatus { name, version, status: Box::new(status) })
+                    let version = entry.and_then(|entry| entry.memory.told.version().map(str::to_owned));
+                    Some(Call::WriteStatus { name, uid, version, status: Box::new(status) })
                 }
                 Some(Decision::Rest { report, look_at }) => {
                     let until = look_at.into_iter().chain(report.and_then(|report| report.write_at)).min();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::hearing::SILENCE;
 use super::{Caller, GateChange, Waiting};
 use crate::media::FailureClass;
 use crate::media::retry::FailedAttempt;
@@ -102,7 +103,7 @@ impl Gate {
                 failing.remove(caller);
             }
             Self::Closed(closure) => {
-                closure.probing.take_if(|probing| probing == caller);
+                closure.probing.take_if(|(probing, _)| probing == caller);
                 closure.probes.remove(caller);
             }
         }
@@ -119,32 +120,33 @@ pub struct Closure {
     /// How many failures in a row, at the same pace, that was.
     streak: u32,
     probe_at: Instant,
-    probing: Option<Caller>,
+    /// The one that is out, and when it was sent.
+    probing: Option<(Caller, Instant)>,
     probes: BTreeMap<Caller, u32>,
 }
 
 impl Closure {
-    /// When the next probe may be sent; `None` while one is under way.
-    pub(super) fn probe_at(&self) -> Option<Instant> {
-        self.probing.is_none().then_some(self.probe_at)
+    /// When the next probe may be sent: one that isn't answered is waited for no longer than for a silence.
+    pub(super) fn probe_at(&self) -> Instant {
+        self.probing.as_ref().map_or(self.probe_at, |(_, sent)| *sent + SILENCE)
     }
 
     /// Chooses the probe, if one may be sent now: whoever was a probe least often, and among those the earliest deadline. What is looked at
     /// slowly is looked at now for whoever may have mended it.
     pub(super) fn probe<'a>(&mut self, now: Instant, candidates: impl Iterator<Item = (&'a Caller, &'a Waiting)>) -> Option<Caller> {
-        let is_time = self.probe_at()? <= now;
+        let is_time = self.probe_at() <= now;
         let (_, _, caller) = candidates
-            .filter(|(_, waiting)| is_time || (self.slow && waiting.urgent))
+            .filter(|(_, waiting)| is_time || (self.slow && waiting.urgent && self.probing.is_none()))
             .map(|(caller, waiting)| (self.probes.get(caller).copied().unwrap_or_default(), waiting.deadline, caller))
             .min()?;
         *self.probes.entry(caller.clone()).or_default() += 1;
-        self.probing = Some(caller.clone());
+        self.probing = Some((caller.clone(), now));
         Some(caller.clone())
     }
 
     /// Takes in a failure: of the probe, which brings the next one, or of a call that was under way when the lane closed.
     fn failed(&mut self, caller: &Caller, failed: &Failed) {
-        let was_probe = self.probing.take_if(|probing| probing == caller).is_some();
+        let was_probe = self.probing.take_if(|(probing, _)| probing == caller).is_some();
         if was_probe && !failed.is_shared() {
             // That says nothing of the lane: another has to be sent, and soon.
             self.probe_at = Failed { class: FailureClass::Unavailable, ..*failed }.probe_at(1);

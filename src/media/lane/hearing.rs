@@ -6,7 +6,7 @@ use super::in_flight::InFlight;
 use crate::time::Instant;
 
 /// Calls that are unanswered for so long, with no answer to any other since they were sent, make a lane silent.
-const SILENCE: Duration = Duration::from_secs(2);
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
 /// A call that an answer may still come to isn't given up for silent later than this: it ends by itself soon.
 const LONGEST_SILENCE: Duration = Duration::from_secs(9);
 /// A silent lane is tried this often.
@@ -37,7 +37,7 @@ impl Hearing {
     /// An attempt that was sent at `sent` is answered, well or not. Returns whether that broke a silence.
     pub(super) fn answered(&mut self, sent: Instant, now: Instant) -> bool {
         self.last_answer = Some(now);
-        let took = now.since(sent);
+        let took = now.since(sent).min(LONGEST_SILENCE);
         self.latency = took.max((self.latency * 7 + took) / 8);
         std::mem::take(&mut self.silent)
     }

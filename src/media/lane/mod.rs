@@ -127,6 +127,8 @@ pub struct Lane {
     /// Those whose calls went unanswered until the lane opened: they are called again.
     again: BTreeSet<(Kind, Instant, Caller)>,
     opened: Option<Instant>,
+    /// Whether a silence was broken by what opened nothing.
+    unopened: bool,
     last_attempt: Option<Instant>,
     last_success: Option<Instant>,
 }
@@ -240,12 +242,13 @@ impl Lane {
         let pressing = self.pressing(now);
         let ended = self.in_flight.end(caller, *number)?;
         let breaks_silence = outcome != Outcome::Unanswered && self.hearing.answered(ended.sent, now);
+        self.unopened |= breaks_silence;
         let class = match outcome {
             Outcome::Granted => {
                 self.end_call(caller);
                 self.last_success = Some(now);
                 let mut change = self.gate.succeeded();
-                if breaks_silence && self.gate.is_open() {
+                if self.unopened {
                     change = GateChange::Opened;
                 }
                 if change == GateChange::Opened {
@@ -259,13 +262,13 @@ impl Lane {
         if let FailureClass::Throttled { .. } = class {
             self.allowance.throttled(now);
         }
-        // Another that is out for the same call may still bring a grant.
-        if class == FailureClass::Unavailable && ended.others > 0 {
-            return Some(Answered { ends_call: false, change: GateChange::Unchanged });
-        }
-        self.end_call(caller);
         let recently_succeeded = self.recently_succeeded(now);
         let mut change = self.gate.failed(caller, &gate::Failed { class, recently_succeeded, pressing, now, draw });
+        // Another that is out for the same call may still bring a grant; but what has gone unanswered for as long as an attempt may is told.
+        if outcome == Outcome::Failed(FailureClass::Unavailable) && ended.others > 0 {
+            return Some(Answered { ends_call: false, change });
+        }
+        self.end_call(caller);
         // Whoever refuses one request answers again.
         let answers = !matches!(class, FailureClass::Unavailable);
         if breaks_silence && answers && self.gate.is_open() {
@@ -282,7 +285,7 @@ impl Lane {
 
     /// All who wait for the lane wait no more, and what went unanswered until now is called again.
     fn open(&mut self, now: Instant) {
-        self.opened = Some(now);
+        (self.opened, self.unopened) = (Some(now), false);
         self.queue.release_lane_holds();
         self.again = self.in_flight.calls().map(|(caller, call)| (call.kind, call.deadline, caller.clone())).collect();
     }
@@ -308,12 +311,13 @@ impl Lane {
         }
         match &self.gate {
             Gate::Open { .. } => self.joins().and_then(|(at, _)| Some(at.max(self.allowance.from(now)?))),
-            Gate::Closed(closure) => closure.probe_at().filter(|_| self.queue.probe_candidates().next().is_some()),
+            Gate::Closed(closure) => self.queue.probe_candidates().next().map(|_| closure.probe_at()),
         }
     }
 
     /// Whoever waits for the lane to open waits no more: it wasn't closed, its account was.
-    pub fn release(&mut self) {
+    pub fn release(&mut self, now: Instant) {
+        self.opened = Some(now);
         self.queue.release_lane_holds();
     }
 

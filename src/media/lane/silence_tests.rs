@@ -93,3 +93,35 @@ fn a_call_fails_with_the_last_of_its_attempts_or_with_an_answer() {
     assert_eq!(lane.answered(&attempts[0], Outcome::Granted, at(2002), 0.0), None, "and the other is heard of no more");
     assert_eq!(lane.out(), 0);
 }
+
+#[test]
+fn a_probe_that_is_not_answered_is_waited_for_no_longer_than_for_a_silence() {
+    let mut lane = lane_of(&["a", "b", "c"]);
+    let first = [lane.start(Kind::Refresh, at(0)).unwrap(), lane.start(Kind::Refresh, at(0)).unwrap()];
+    let down = Outcome::Failed(FailureClass::Unavailable);
+    assert_eq!(lane.answered(&first[0], down, at(1), 0.0).unwrap().change, GateChange::Unchanged);
+    for (caller, deadline) in [("d", 103_000), ("e", 104_000)] {
+        lane.enqueue(&Caller::from(caller), Waiting { kind: Kind::Refresh, deadline: at(deadline), hold: Hold::Nothing, urgent: false });
+    }
+    assert_eq!(lane.answered(&first[1], down, at(2), 0.0).unwrap().change, GateChange::Closed);
+    let hangs = lane.probe(at(202)).unwrap();
+    // Another's answer comes after it was sent: the lane isn't silent.
+    lane.hearing.answered(at(203), at(204));
+    assert_eq!((lane.probe(at(2201)), lane.call_at(at(300))), (None, Some(at(2202))));
+    let next = lane.probe(at(2202)).unwrap();
+    assert_ne!(hangs.caller, next.caller);
+    assert_eq!(lane.answered(&next, Outcome::Granted, at(2203), 0.0).unwrap().change, GateChange::Opened);
+    assert_eq!(lane.first(Kind::Refresh), Some(at(102_000)), "the one that hangs is called again");
+}
+
+#[test]
+fn a_silence_that_a_failure_breaks_is_over_with_the_next_grant() {
+    let (mut lane, now) = silent();
+    let refused = lane.probe(now).unwrap();
+    lane.answered(&refused, Outcome::Failed(FailureClass::Unavailable), now, 0.0);
+    assert_eq!(lane.closure(), None, "one failure closes no lane");
+    let next = lane.start(Kind::Newcomer, now).unwrap();
+    assert_eq!(lane.answered(&next, Outcome::Granted, now, 0.0).unwrap().change, GateChange::Opened);
+    let again: Vec<_> = std::iter::from_fn(|| lane.start(Kind::Refresh, now)).map(|attempt| attempt.caller).collect();
+    assert_eq!(again, ["a", "b"].map(caller));
+}
