@@ -115,7 +115,7 @@ mod tests {
 
     fn told(version: &str) -> Told {
         let mut told = Told::at_first_sight(says(1));
-        told.seen(version, None);
+        told.seen(version, Some(&says(1)));
         told
     }
 
