@@ -15,7 +15,7 @@ help:
 	'                     needs: the same' \
 	'make faults        what faults cost: 200 requests, the release binary, one fault after the other, a table; exit 1 where a promise is broken' \
 	'                     RUNS=5            medians of so many    QUICK=1   50 requests, short faults    ONLY=hang    those alone' \
-	'                     needs: as make test; about two hours, QUICK=1 4 minutes' \
+	'                     needs: as make test; builds the release, then takes hours, QUICK=1 minutes' \
 	'make simulate      the whole controller through random histories on simulated time, each from its seed'  \
 	'                     SEEDS=1000        so many     FIRST=0   from this seed on        needs: Rust, a C compiler' \
 	'make planted       plants one fault after the other and counts the histories until it is found    needs: the same' \
@@ -63,7 +63,7 @@ FIRST ?= 0
 faults:
 	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
 	@$(CARGO) build --release --bins --example faults
-	@$(CARGO) run --quiet --release --example faults -- $(if $(QUICK),--quick --requests 50 --runs 1) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
+	@$(CARGO) run --quiet --release --example faults -- $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
 
 simulate:
 	@set -o pipefail; program=$$($(CARGO) test --quiet --profile simulate --no-run --test simulation --message-format=json-render-diagnostics \

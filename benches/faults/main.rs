@@ -27,15 +27,15 @@ struct Arguments {
     /// Fewer requests and short faults: what a test has time for.
     #[arg(long)]
     quick: bool,
-    /// How often each fault is inflicted; the table has the medians.
-    #[arg(long, default_value_t = 5)]
-    runs: u32,
+    /// How often each fault is inflicted; the table has the medians. Absent: 5 times, once with --quick.
+    #[arg(long)]
+    runs: Option<u32>,
     /// Only the faults whose names have this in them.
     #[arg(long)]
     only: Option<String>,
-    /// How many requests.
-    #[arg(long, default_value_t = 200)]
-    requests: u32,
+    /// How many requests. Absent: 200, with --quick 50.
+    #[arg(long)]
+    requests: Option<u32>,
 }
 
 /// After a fault, everything is as it was within this, or it is told so.
@@ -57,21 +57,22 @@ async fn main() -> ExitCode {
 
 /// Gives whether everything promised was kept.
 async fn run(arguments: Arguments) -> Result<bool> {
-    let cases = if arguments.quick { cases::quick() } else { cases::all() };
+    let (cases, runs, requests) = if arguments.quick { (cases::quick(), 1, 50) } else { (cases::all(), 5, 200) };
+    let (runs, requests) = (arguments.runs.unwrap_or(runs).max(1), arguments.requests.unwrap_or(requests).max(1));
     let is_chosen = |case: &Case| arguments.only.as_ref().is_none_or(|only| case.name.contains(only.as_str()));
     let cases: Vec<Case> = cases.into_iter().filter(is_chosen).collect();
-    println!("{}", table::head(arguments.requests, &stage::version()?));
+    println!("{}", table::head(requests, &stage::version()?));
     let mut kept = true;
     for case in &cases {
-        let mut runs = Vec::new();
-        for _ in 0..arguments.runs.max(1) {
+        let mut measured = Vec::new();
+        for _ in 0..runs {
             // What a fault has brought into step stays so for many refreshes: each begins with requests that are spread out.
-            let mut stage = Stage::set(arguments.requests).await?;
+            let mut stage = Stage::set(requests).await?;
             let outcome = inflict(&mut stage, case).await.with_context(|| case.name.clone());
             stage.clear().await?;
-            runs.push(outcome?);
+            measured.push(outcome?);
         }
-        let median = Measured::median(&runs);
+        let median = Measured::median(&measured);
         let broken = case.bars.broken(&median);
         println!("{}", table::row(case, &median, &broken));
         kept &= broken.is_empty();

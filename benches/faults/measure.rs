@@ -85,11 +85,7 @@ impl Measured {
             worst: median(&|run| run.worst),
             first: median(&|run| run.first),
             last: median(&|run| run.last),
-            calls: Calls {
-                made: median(&|run| run.calls.made),
-                granted: median(&|run| run.calls.granted),
-                throttled: median(&|run| run.calls.throttled),
-            },
+            calls: Calls { made: median(&|run| run.calls.made), throttled: median(&|run| run.calls.throttled) },
             looked: median(&|run| run.looked),
         }
     }

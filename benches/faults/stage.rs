@@ -27,13 +27,12 @@ pub const INTERVAL_MILLIS: u64 = 10_000;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Calls {
     pub made: u64,
-    pub granted: u64,
     pub throttled: u64,
 }
 
 impl Calls {
     pub const fn since(&self, before: &Self) -> Self {
-        Self { made: self.made - before.made, granted: self.granted - before.granted, throttled: self.throttled - before.throttled }
+        Self { made: self.made - before.made, throttled: self.throttled - before.throttled }
     }
 }
 
@@ -134,7 +133,7 @@ impl Stage {
     /// How many calls there have been.
     pub fn calls(&self) -> Calls {
         let total = self.simulator.counters().total;
-        Calls { made: total.received, granted: total.answered_201, throttled: total.rejected.get(&429).copied().unwrap_or_default() }
+        Calls { made: total.received, throttled: total.rejected.get(&429).copied().unwrap_or_default() }
     }
 
     /// When the last call since then was answered by 429.

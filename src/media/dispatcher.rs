@@ -150,8 +150,9 @@ impl Dispatcher {
 
     /// Sends what may be sent now; returns how long until there may be more.
     fn send_all(self: &Arc<Self>) -> Option<Duration> {
-        let now = self.clock.instant();
         let mut state = self.state();
+        // Not before: an answer that came in meanwhile would be of a later instant than what is sent now.
+        let now = self.clock.instant();
         let silent = state.lanes.listen(now);
         while let Some((lane, attempt)) = state.lanes.next(now) {
             if let Some(call) = state.placed.get_mut(&attempt.caller) {

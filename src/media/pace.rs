@@ -37,6 +37,7 @@ const CATCHING_UP: Duration = Duration::from_millis(100);
 /// A refresh that has so little time left goes before all newcomers.
 const URGENT: Duration = Duration::from_secs(2);
 
+/// A single call that isn't answered is waited for so long.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// Where so few were granted in the second before a 429, it says nothing of the rate.
 const MEASURABLE: usize = 5;
@@ -155,9 +156,7 @@ impl Pace {
 
     /// A call is made.
     pub fn calls(&mut self, who: impl FnOnce() -> Who, now: Instant) {
-        if let Some(closed) = &mut self.closed {
-            closed.probe = Some((who(), now));
-        }
+        self.probes(who, now);
         if let Some(limit) = &self.limit {
             let interval = Duration::from_secs_f64(limit.rate(now).recip());
             self.next = self.next.max(now.before(CATCHING_UP)) + interval;
