@@ -21,8 +21,11 @@ const OUTAGE: u32 = 2;
 /// The longest time that a 429 may ask for.
 pub const LONGEST_THROTTLE: Duration = Duration::from_mins(1);
 
-/// What was granted in so long a time before a 429 is what the account has.
+/// What was granted in so long a time before a 429 is what the account has;
 const MEASURE: Duration = Duration::from_secs(1);
+/// and where that was less than so many, the time that so many took, if it was no longer than this.
+const MEASURABLE: usize = 5;
+const LONGEST_MEASURE: Duration = Duration::from_secs(10);
 /// After a 429 the rate is so much of what was measured.
 const CUT: f64 = 0.9;
 /// It is back at what was measured after so many seconds, and from there on grows by a tenth each second.
@@ -39,8 +42,6 @@ const URGENT: Duration = Duration::from_secs(2);
 
 /// A single call that isn't answered is waited for so long.
 const PROBE_PATIENCE: Duration = Duration::from_secs(2);
-/// Where so few were granted in the second before a 429, it says nothing of the rate.
-const MEASURABLE: usize = 5;
 
 /// Whose call it is, and in which lane.
 pub type Who = (LaneKey, Caller);
@@ -202,8 +203,7 @@ impl Pace {
             return false;
         }
         self.forget(now);
-        let measured = u32::try_from(self.granted.len()).map_or(f64::MAX, f64::from);
-        self.limit = (self.granted.len() >= MEASURABLE).then_some(Limit { measured, since: now });
+        self.limit = self.measured(now).map(|measured| Limit { measured, since: now });
         if self.limit.is_none() {
             self.window = 1;
         }
@@ -220,9 +220,17 @@ impl Pace {
     }
 
     fn forget(&mut self, now: Instant) {
-        while self.granted.front().is_some_and(|granted| *granted + MEASURE <= now) {
+        let keeps = |granted: Instant, count| now < granted + if count > MEASURABLE { MEASURE } else { LONGEST_MEASURE };
+        while self.granted.front().is_some_and(|granted| !keeps(*granted, self.granted.len())) {
             self.granted.pop_front();
         }
+    }
+
+    /// How many calls a second were granted lately, if enough were.
+    fn measured(&self, now: Instant) -> Option<f64> {
+        let first = self.granted.front().filter(|_| self.granted.len() >= MEASURABLE)?;
+        let took = now.since(*first).max(MEASURE).as_secs_f64();
+        u32::try_from(self.granted.len()).ok().map(|count| f64::from(count) / took)
     }
 
     /// Of a refresh with that deadline and a newcomer, who goes first. They take turns; a refresh that is about to be too late goes before any

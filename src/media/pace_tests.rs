@@ -184,6 +184,23 @@ fn nothing_is_measured_where_little_is_called() {
 }
 
 #[test]
+fn where_few_are_called_the_last_five_tell_the_rate() {
+    let measured = |interval: u64, calls: u64| {
+        let mut pace = Pace::default();
+        (0..calls).for_each(|n| assert!(!pace.granted(&who("a"), at(n * interval))));
+        pace.throttled(&who("a"), throttled(None), at(calls * interval));
+        pace.limit.map(|limit| format!("{:.2}", limit.measured))
+    };
+    assert_eq!(measured(500, 4), None, "too few");
+    assert_eq!(measured(500, 5).as_deref(), Some("2.00"));
+    assert_eq!(measured(500, 50).as_deref(), Some("2.00"), "those before are over");
+    assert_eq!(measured(1999, 50).as_deref(), Some("0.50"));
+    assert_eq!(measured(2000, 50), None, "too long ago");
+    assert_eq!(measured(100, 50).as_deref(), Some("9.00"), "those of the last second");
+    assert_eq!(measured(10, 5).as_deref(), Some("5.00"), "a burst is what a second gave");
+}
+
+#[test]
 fn refreshes_and_newcomers_take_turns_and_what_is_urgent_goes_first() {
     for (deadline, expected) in [(60_000, 50), (2000, 100)] {
         let mut pace = Pace::default();
