@@ -48,8 +48,9 @@ fn short() -> Value {
 }
 
 /// How often the operator has asked for that so far.
-async fn times(stage: &Stage, what: &str) -> Result<usize> {
-    Ok(stage.asked(None).await?.iter().filter(|asked| *asked == what).count())
+async fn times<const N: usize>(stage: &Stage, what: [&str; N]) -> Result<[usize; N]> {
+    let all = stage.asked(None).await?;
+    Ok(what.map(|what| all.iter().filter(|asked| *asked == what).count()))
 }
 
 const STATUS: &str = "patch playbackgrantrequests.status/lobby";
@@ -58,13 +59,14 @@ const STATUS: &str = "patch playbackgrantrequests.status/lobby";
 async fn refused(stage: &Stage, told: [&str; 3], write: &str, words: &[&str]) -> Result<()> {
     let request = stage.reaches("lobby", "told of the refusal", |request| conditions(request) == told).await?;
     ensure_names(&request, "RefreshFailing", words)?;
-    let before = (times(stage, write).await?, times(stage, STATUS).await?, stage.calls(1));
+    let (before, calls) = (times(stage, [write, STATUS]).await?, stage.calls(1));
     tokio::time::sleep(LOOKED_ON).await;
-    let (tries, statuses) = (times(stage, write).await? - before.0, times(stage, STATUS).await? - before.1);
+    let after = times(stage, [write, STATUS]).await?;
+    let (tries, statuses) = (after[0] - before[0], after[1] - before[1]);
     ensure!((1..=MOST_TRIES).contains(&tries), "{write} was tried {tries} times in {LOOKED_ON:?}");
     // A try that fails like the last is nothing to tell.
     ensure!(statuses <= 1, "the status was written {statuses} times for {tries} tries");
-    ensure!(stage.calls(1) == before.2, "a grant that could not be written was asked for {} times", stage.calls(1) - before.2);
+    ensure!(stage.calls(1) == calls, "a grant that could not be written was asked for {} times", stage.calls(1) - calls);
     let request = stage.requests.get("lobby").await?;
     ensure!(conditions(&request) == told, "it was told otherwise meanwhile: {:?}", conditions(&request));
     Ok(())
@@ -177,19 +179,20 @@ async fn a_role_that_is_taken_away_and_given_back(scene: Scene) -> Result<()> {
     let given = bindings.get("writes").await?;
     bindings.delete("writes", &DeleteParams::default()).await?;
     let user = service_account_user(&stage.namespace, ACCOUNT.1);
-    let patches = async |of: &str| {
+    let patches = async || {
         // An answer may be a moment ahead of its line in the log; a later request's line isn't.
         stage.last_asked().await?;
-        let all = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), ..AuditQuery::default() })?;
-        Ok::<_, anyhow::Error>(all.iter().filter(|request| request.verb == "patch" && request.resource == of).count())
+        let all = stage.plane.audit_log().requests(&AuditQuery { user: Some(&user), verb: Some("patch"), ..AuditQuery::default() })?;
+        let of = |resource| all.iter().filter(|request| request.resource == resource).count();
+        Ok::<_, anyhow::Error>((of("secrets"), of("playbackgrantrequests")))
     };
     stage.annotate("lobby", REFRESH, "now").await?;
     let request = stage.reaches("lobby", "told that it may not write", |request| conditions(request) == LIVE_GRANT).await?;
     ensure_names(&request, "RefreshFailing", &["is forbidden", "cannot patch resource", "secrets", "covers until"])?;
-    let before = (patches("secrets").await?, patches("playbackgrantrequests").await?, stage.calls(1));
+    let (before, calls) = (patches().await?, stage.calls(1));
     tokio::time::sleep(LOOKED_ON).await;
-    let (tries, statuses) = (patches("secrets").await? - before.0, patches("playbackgrantrequests").await? - before.1);
-    let calls = before.2;
+    let after = patches().await?;
+    let (tries, statuses) = (after.0 - before.0, after.1 - before.1);
     ensure!((1..=MOST_TRIES).contains(&tries) && stage.calls(1) == calls, "{tries} tries, {} calls", stage.calls(1) - calls);
     ensure!(statuses <= 1, "the status was written {statuses} times for {tries} tries");
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "writes"},
@@ -265,10 +268,11 @@ async fn short_grants_that_are_denied(scene: Scene) -> Result<()> {
     let denied = |request: &_| conditions(request).iter().any(|condition| condition == "RefreshFailing=True SecretWriteFailed");
     stage.reaches("lobby", "told of the refusal", denied).await?;
     let write = "patch secrets/lobby";
-    let before = (times(&stage, write).await?, times(&stage, STATUS).await?, stage.calls(1));
+    let (before, calls) = (times(&stage, [write, STATUS]).await?, stage.calls(1));
     tokio::time::sleep(LOOKED_ON).await;
-    let (tries, statuses) = (times(&stage, write).await? - before.0, times(&stage, STATUS).await? - before.1);
-    let calls = stage.calls(1) - before.2;
+    let after = times(&stage, [write, STATUS]).await?;
+    let (tries, statuses) = (after[0] - before[0], after[1] - before[1]);
+    let calls = stage.calls(1) - calls;
     eprintln!("while short grants were denied: {calls} calls, {tries} tries, {statuses} statuses");
     // That which stands there has expired.
     let request = stage.requests.get("lobby").await?;
@@ -316,9 +320,9 @@ async fn another_spec_is_tried_at_once(scene: Scene) -> Result<()> {
         [json!({"secret": {"labels": {"team": null, "tier": "gold"}}}), json!({"secret": {"name": "kiosk"}})].iter().enumerate()
     {
         // From the fourth try on it waits 8 s.
-        let before = times(&stage, "patch secrets/lobby").await?;
+        let before = times(&stage, ["patch secrets/lobby"]).await?[0];
         stage.change("lobby", &json!({"secret": {"labels": {"team": format!("web-{n}")}}})).await?;
-        let tries = async || Ok(times(&stage, "patch secrets/lobby").await? - before);
+        let tries = async || Ok(times(&stage, ["patch secrets/lobby"]).await?[0] - before);
         eventually("it is tried four times", tries, |tries| *tries >= 4, |tries| *tries).await?;
         stage.reaches("lobby", "told of the refusal", |request| conditions(request) == LIVE_GRANT).await?;
         let generation = stage.change("lobby", next).await?.metadata.generation;
@@ -347,13 +351,13 @@ async fn terminating(stage: &Stage) -> Result<()> {
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &long()).await?;
     stage.ready_request("kiosk", 2, &json!({"ttlSeconds": 6})).await?;
-    let created = times(stage, "create secrets/lobby").await?;
+    let created = times(stage, ["create secrets/lobby"]).await?[0];
     Api::<Namespace>::all(stage.admin.clone()).delete("web", &DeleteParams::default()).await?;
     stage.delete_secret("lobby").await?;
     let told = |request: &_| conditions(request).first().is_some_and(|ready| ready == "Ready=False SecretWriteFailed");
     let request = stage.reaches("lobby", "told that its namespace terminates", told).await?;
     ensure_names(&request, "Ready", &["being terminated", "could not create", "Nothing can be created in a namespace that terminates"])?;
-    let tries = async || Ok::<_, anyhow::Error>(times(stage, "create secrets/lobby").await? - created);
+    let tries = async || Ok::<_, anyhow::Error>(times(stage, ["create secrets/lobby"]).await?[0] - created);
     let before = (tries().await?, stage.calls(1));
     ensure!(before == (1, 1), "it was tried {} times, with {} calls", before.0, before.1);
     tokio::time::sleep(LOOKED_ON).await;

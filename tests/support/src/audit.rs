@@ -86,6 +86,10 @@ impl AuditLog {
         let mut requests = Vec::new();
         for line in BufReader::new(file).lines() {
             let line = line.with_context(|| format!("reading {}", self.path.display()))?;
+            // To understand each line of all tests takes seconds, in which others wait.
+            if !query.may_match(&line) {
+                continue;
+            }
             let event: Event = match serde_json::from_str(&line) {
                 Ok(event) => event,
                 // The last line may still be on its way into the file.
@@ -105,6 +109,11 @@ impl AuditLog {
 }
 
 impl AuditQuery<'_> {
+    /// Whether an event whose text this is may be of a request that is asked for.
+    fn may_match(&self, event: &str) -> bool {
+        [self.user, self.namespace].into_iter().flatten().all(|word| event.contains(word))
+    }
+
     /// Whether `request` is one of those asked for.
     #[must_use]
     pub fn matches(&self, request: &AuditedRequest) -> bool {
