@@ -219,11 +219,7 @@ impl Memory {
         let before = self.failure.as_ref().filter(|before| before.subject == subject && before.slow == slow);
         attempt.streak = before.map_or(0, |before| before.streak).saturating_add(1);
         let retry_at = now + attempt.retry_delay(draw);
-        let shared = matches!(
-            class,
-            FailureClass::Unavailable | FailureClass::Throttled { .. } | FailureClass::Unauthorized | FailureClass::Forbidden
-        );
-        let hold = if shared { Hold::WithLane(retry_at) } else { Hold::Own(retry_at) };
+        let hold = if class.is_own() { Hold::Own(retry_at) } else { Hold::WithLane(retry_at) };
         self.failure = Some(Failure { subject, class, message, slow, streak: attempt.streak, hold });
     }
 

@@ -31,6 +31,17 @@ pub enum FailureClass {
     Rejected,
 }
 
+impl FailureClass {
+    /// Whether the reason is the call's own, and says nothing of others with the same credentials.
+    #[must_use]
+    pub const fn is_own(self) -> bool {
+        match self {
+            Self::InvalidResponse | Self::NotFound | Self::Rejected => true,
+            Self::Unavailable | Self::Throttled { .. } | Self::Unauthorized | Self::Forbidden => false,
+        }
+    }
+}
+
 /// A call that brought no grant: where it went and what became of it.
 ///
 /// Neither its text, nor its `Debug`, nor a source (it has none: the errors of libraries quote what they read) holds a value of the answer's

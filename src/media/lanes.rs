@@ -3,7 +3,7 @@
 //! Pure. Lanes whose answers show the same account share its pace. A shell enqueues, asks [`Lanes::next`] for what to call until there is nothing,
 //! reports how each attempt ended with [`Lanes::answered`], and comes back at [`Lanes::look_at`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::lane::{Attempt, Caller, GateChange, Kind, Lane, Outcome, Waiting};
 use super::pace::{Pace, Throttled};
@@ -68,13 +68,13 @@ impl Lanes {
         }
     }
 
-    /// Takes in that time has passed. Returns the lanes that have just become silent, each with who waits in it.
+    /// Takes in that time has passed. Returns the lanes that have just become silent, each with who waits in it, also for an answer.
     pub fn listen(&mut self, now: Instant) -> Vec<(FailureClass, Vec<Caller>)> {
         self.members.retain(|_, member| !member.lane.idle(now));
-        let members = &self.members;
-        self.paces.retain(|key, _| members.values().any(|member| member.pace == *key));
+        let used: BTreeSet<&PaceKey> = self.members.values().map(|member| &member.pace).collect();
+        self.paces.retain(|key, _| used.contains(key));
         let silent = self.members.values_mut().filter_map(|Member { lane, .. }| lane.listen(now).then_some(&*lane));
-        silent.map(|lane| (FailureClass::Unavailable, lane.waiting().cloned().collect())).collect()
+        silent.map(|lane| (FailureClass::Unavailable, lane.callers().cloned().collect())).collect()
     }
 
     /// The next attempt to make now.
@@ -117,9 +117,10 @@ impl Lanes {
                 continue;
             }
             lanes.retain(|(_, lane)| share::leaves_room(lane.out(), *out, *most));
+            let refreshes = lanes.iter().map(|(_, lane)| lane.ready_refreshes()).sum();
             let first = |kind| lanes.iter().filter_map(|(key, lane)| Some((lane.first(kind)?, *key))).min();
             let (kind, chosen) = match (first(Kind::Refresh), first(Kind::Newcomer)) {
-                (Some((deadline, refresh)), Some((_, newcomer))) => match pace.turn(deadline, now) {
+                (Some((deadline, refresh)), Some((_, newcomer))) => match pace.turn(deadline, refreshes, now) {
                     Kind::Refresh => (Kind::Refresh, refresh),
                     Kind::Newcomer => (Kind::Newcomer, newcomer),
                 },
@@ -168,26 +169,29 @@ impl Lanes {
         if let Some(account) = account {
             let account = PaceKey::Account(account.to_owned());
             if member.pace != account {
-                // What the lane has learnt is the account's, unless that has learnt something itself.
-                let own = self.paces.remove(&std::mem::replace(&mut member.pace, account.clone()));
-                self.paces.entry(account).or_insert_with(|| own.unwrap_or_default());
+                let former = std::mem::replace(&mut member.pace, account.clone());
+                // What the lane has learnt by itself is the account's. A former account's is that account's.
+                let own = if let PaceKey::Lane(_) = former { self.paces.remove(&former) } else { None };
+                let shared = self.paces.remove(&account);
+                let pace = own.into_iter().chain(shared).reduce(Pace::merged).unwrap_or_default();
+                self.paces.insert(account, pace);
             }
         }
         let key = member.pace.clone();
         let pace = self.paces.entry(key.clone()).or_default();
         let who = (lane, attempt.caller.clone());
-        match outcome {
-            Outcome::Granted => {
-                if pace.granted(&who, now) {
-                    self.of_pace(&key).for_each(|lane| lane.release(now));
-                }
+        if let Outcome::Failed(FailureClass::Throttled { retry_after }) = outcome {
+            let closes = pace.throttled(&who, Throttled { retry_after, pressing, draw }, now);
+            self.of_pace(&key).for_each(|lane| lane.throttled(now));
+            if closes {
+                closed_to = Some(self.of_pace(&key).flat_map(|lane| lane.waiting().cloned().collect::<Vec<_>>()).collect());
             }
-            Outcome::Failed(FailureClass::Throttled { retry_after }) => {
-                if pace.throttled(&who, Throttled { retry_after, pressing, draw }, now) {
-                    closed_to = Some(self.of_pace(&key).flat_map(|lane| lane.waiting().cloned().collect::<Vec<_>>()).collect());
-                }
+        } else if outcome.passes_the_limit() {
+            if pace.let_through(&who, now) {
+                self.of_pace(&key).for_each(|lane| lane.release(now));
             }
-            Outcome::Failed(_) | Outcome::Unanswered => pace.ended(&who),
+        } else {
+            pace.ended(&who);
         }
         Some(Answered { ends_call: answered.ends_call, closed_to })
     }

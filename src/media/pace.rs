@@ -6,7 +6,7 @@
 //! ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are refused the
 //! rate says nothing: then the end is felt as a start in the dark.
 
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::lane::{Caller, Kind};
@@ -21,7 +21,7 @@ const OUTAGE: u32 = 2;
 /// The longest time that a 429 may ask for.
 pub const LONGEST_THROTTLE: Duration = Duration::from_mins(1);
 
-/// What was granted in so long a time before a 429 is what the account has;
+/// What passed in so long a time before a 429 is what the account has;
 const MEASURE: Duration = Duration::from_secs(1);
 /// and where that was less than so many, the time that so many took, if it was no longer than this.
 const MEASURABLE: usize = 5;
@@ -37,7 +37,7 @@ const FORGOTTEN: f64 = 8.0;
 /// What a timer was late by may be made up for, up to so much.
 const CATCHING_UP: Duration = Duration::from_millis(100);
 
-/// A refresh that has so little time left goes before all newcomers.
+/// A refresh that has so little time left, besides what those before it take, goes before all newcomers.
 const URGENT: Duration = Duration::from_secs(2);
 
 /// A single call that isn't answered is waited for so long.
@@ -52,7 +52,7 @@ pub struct Pace {
     window: usize,
     limit: Option<Limit>,
     closed: Option<Closed>,
-    granted: VecDeque<Instant>,
+    passed: VecDeque<Instant>,
     next: Instant,
     /// Who went last.
     last: Kind,
@@ -61,7 +61,7 @@ pub struct Pace {
 /// The rate at which a 429 was met.
 #[derive(Clone, Copy, Debug)]
 struct Limit {
-    /// Calls a second that were granted.
+    /// Calls a second that passed.
     measured: f64,
     since: Instant,
 }
@@ -119,11 +119,27 @@ impl Throttled {
 impl Default for Pace {
     fn default() -> Self {
         let next = Instant::after_start(Duration::ZERO);
-        Self { window: FIRST_WINDOW, limit: None, closed: None, granted: VecDeque::new(), next, last: Kind::Newcomer }
+        Self { window: FIRST_WINDOW, limit: None, closed: None, passed: VecDeque::new(), next, last: Kind::Newcomer }
     }
 }
 
 impl Pace {
+    /// What two lanes that turn out to be of one account know of it: where they differ, what is stricter or newer.
+    #[must_use]
+    pub fn merged(self, other: Self) -> Self {
+        let (closed, open) = if self.closed_until() >= other.closed_until() { (self, other) } else { (other, self) };
+        let limit = closed.limit.into_iter().chain(open.limit).max_by_key(|limit| limit.since);
+        let passed = closed.passed.into_iter().chain(open.passed).collect::<BinaryHeap<_>>().into_sorted_vec().into();
+        Self {
+            window: closed.window.min(open.window),
+            limit,
+            closed: closed.closed,
+            passed,
+            next: closed.next.max(open.next),
+            last: closed.last,
+        }
+    }
+
     /// Whether a call may be made now, whatever the pace: no 429 asks to wait.
     #[must_use]
     pub fn may_probe(&self, now: Instant) -> bool {
@@ -177,10 +193,11 @@ impl Pace {
         self.limit.is_some() || self.closed.is_some()
     }
 
-    /// A grant came. Returns whether that opens the account: one that was under way when a 429 came says nothing of the time that was asked for.
-    pub fn granted(&mut self, who: &Who, now: Instant) -> bool {
+    /// A grant came, or what else has passed the account's limit. Returns whether that opens the account: one that was under way when a 429 came says
+    /// nothing of the time that was asked for.
+    pub fn let_through(&mut self, who: &Who, now: Instant) -> bool {
         self.window = self.window.saturating_add(1);
-        self.granted.push_back(now);
+        self.passed.push_back(now);
         self.forget(now);
         if self.limit.is_some_and(|limit| limit.rate(now) > FORGOTTEN * limit.measured) {
             self.limit = None;
@@ -220,24 +237,26 @@ impl Pace {
     }
 
     fn forget(&mut self, now: Instant) {
-        let keeps = |granted: Instant, count| now < granted + if count > MEASURABLE { MEASURE } else { LONGEST_MEASURE };
-        while self.granted.front().is_some_and(|granted| !keeps(*granted, self.granted.len())) {
-            self.granted.pop_front();
+        let keeps = |passed: Instant, count| now < passed + if count > MEASURABLE { MEASURE } else { LONGEST_MEASURE };
+        while self.passed.front().is_some_and(|passed| !keeps(*passed, self.passed.len())) {
+            self.passed.pop_front();
         }
     }
 
-    /// How many calls a second were granted lately, if enough were.
+    /// How many calls a second passed lately, if enough did.
     fn measured(&self, now: Instant) -> Option<f64> {
-        let first = self.granted.front().filter(|_| self.granted.len() >= MEASURABLE)?;
+        let first = self.passed.front().filter(|_| self.passed.len() >= MEASURABLE)?;
         let took = now.since(*first).max(MEASURE).as_secs_f64();
-        u32::try_from(self.granted.len()).ok().map(|count| f64::from(count) / took)
+        u32::try_from(self.passed.len()).ok().map(|count| f64::from(count) / took)
     }
 
-    /// Of a refresh with that deadline and a newcomer, who goes first. They take turns; a refresh that is about to be too late goes before any
-    /// newcomer: who is let in needs to be refreshed, too, and where there isn't enough for those who are there, one more would cost them theirs.
+    /// Of a newcomer and the first of so many refreshes, with that deadline, who goes first. They take turns; but where all those refreshes would take
+    /// so long that the first could be too late, they go before any newcomer: who is let in needs to be refreshed, too, and where there isn't enough for
+    /// those who are there, one more would cost them theirs.
     #[must_use]
-    pub fn turn(&self, refresh: Instant, now: Instant) -> Kind {
-        if refresh <= now + URGENT || self.last == Kind::Newcomer { Kind::Refresh } else { Kind::Newcomer }
+    pub fn turn(&self, refresh: Instant, refreshes: u32, now: Instant) -> Kind {
+        let take = self.limit.map_or(Duration::ZERO, |limit| Duration::from_secs_f64(f64::from(refreshes) / limit.rate(now)));
+        if refresh <= now + URGENT + take || self.last == Kind::Newcomer { Kind::Refresh } else { Kind::Newcomer }
     }
 
     /// One of that kind goes.

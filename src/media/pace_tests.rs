@@ -49,7 +49,7 @@ fn call(pace: &mut Pace, account: &mut Account, from: u64, until: u64, most: u32
             let (_, who, good) = out.pop_front().unwrap();
             if good {
                 granted += 1;
-                pace.granted(&who, now);
+                pace.let_through(&who, now);
             } else {
                 refused += 1;
                 pace.throttled(&who, throttled(None), now);
@@ -75,7 +75,7 @@ fn without_a_429_it_doubles_with_each_round_trip() {
     for _ in 0..5 {
         let size = (0..1000).find(|out| !pace.allows(*out, at(0))).unwrap();
         sizes.push(size);
-        (0..size).for_each(|_| assert!(!pace.granted(&who("a"), at(0))));
+        (0..size).for_each(|_| assert!(!pace.let_through(&who("a"), at(0))));
     }
     assert_eq!(sizes, [10, 20, 40, 80, 160]);
     assert!(!pace.is_limited() && pace.next().is_none());
@@ -85,10 +85,10 @@ fn without_a_429_it_doubles_with_each_round_trip() {
 fn a_429_sets_the_rate_just_below_what_was_granted_and_it_comes_back() {
     let mut pace = Pace::default();
     for n in 0..40 {
-        pace.granted(&who("a"), at(n * 50));
+        pace.let_through(&who("a"), at(n * 50));
     }
     assert!(pace.throttled(&who("a"), throttled(None), at(2000)) && pace.is_limited());
-    assert!(pace.granted(&who("b"), at(2200)));
+    assert!(pace.let_through(&who("b"), at(2200)));
     let limit = pace.limit.unwrap();
     assert!((limit.measured - 19.0).abs() < 0.1, "{limit:?}");
     let rates = [0, 7500, 15_000, 16_000, 22_300].map(|later| format!("{:.2}", limit.rate(at(2000 + later)) / limit.measured));
@@ -101,9 +101,9 @@ fn a_429_sets_the_rate_just_below_what_was_granted_and_it_comes_back() {
     // What the timer was late by is made up for, but not an idle while.
     let due = std::iter::from_fn(|| pace.allows(0, at(9000)).then(|| pace.calls(|| who("a"), at(9000)))).count();
     assert_eq!(due, 2, "in 100 ms at 18 a second");
-    pace.granted(&who("a"), at(38_000));
+    pace.let_through(&who("a"), at(38_000));
     assert!(pace.is_limited());
-    pace.granted(&who("a"), at(39_000));
+    pace.let_through(&who("a"), at(39_000));
     assert!(!pace.is_limited(), "eight times what there was: there is no limit");
 }
 
@@ -143,15 +143,15 @@ fn after_a_429_one_calls_at_a_time_until_one_is_granted() {
     pace.ended(&who("b"));
     assert!(pace.allows(0, now), "another may be made");
     pace.calls(|| who("b"), now);
-    assert!(pace.granted(&who("b"), now) && !pace.granted(&who("b"), now));
+    assert!(pace.let_through(&who("b"), now) && !pace.let_through(&who("b"), now));
 }
 
 #[test]
 fn what_was_under_way_says_nothing_of_the_time_that_was_asked_for() {
     let mut pace = Pace::default();
     pace.throttled(&who("a"), throttled(Some(30)), at(0));
-    assert!(!pace.granted(&who("b"), at(29_999)) && !pace.allows(0, at(29_999)));
-    assert!(pace.granted(&who("c"), at(30_000)));
+    assert!(!pace.let_through(&who("b"), at(29_999)) && !pace.allows(0, at(29_999)));
+    assert!(pace.let_through(&who("c"), at(30_000)));
     pace.throttled(&who("a"), throttled(None), at(31_000));
     assert!(!pace.throttled(&who("b"), throttled(Some(7)), at(31_010)), "it asks for more");
     assert!(!pace.throttled(&who("c"), throttled(None), at(31_020)), "it asks for nothing");
@@ -161,7 +161,7 @@ fn what_was_under_way_says_nothing_of_the_time_that_was_asked_for() {
 #[test]
 fn where_single_calls_are_refused_too_the_rate_says_nothing() {
     let mut pace = Pace::default();
-    (0..20).for_each(|n| assert!(!pace.granted(&who("a"), at(n * 50))));
+    (0..20).for_each(|n| assert!(!pace.let_through(&who("a"), at(n * 50))));
     pace.throttled(&who("a"), throttled(None), at(1000));
     for (refused, is_limited) in [(2, true), (3, false)] {
         let now = pace.next().unwrap();
@@ -169,17 +169,17 @@ fn where_single_calls_are_refused_too_the_rate_says_nothing() {
         pace.throttled(&who("b"), throttled(None), now);
         assert_eq!(pace.limit.is_some(), is_limited, "{refused} in a row");
     }
-    pace.granted(&who("b"), at(9000));
+    pace.let_through(&who("b"), at(9000));
     assert!(pace.allows(1, at(9000)) && !pace.allows(2, at(9000)), "it starts in the dark again");
 }
 
 #[test]
 fn nothing_is_measured_where_little_is_called() {
     let mut pace = Pace::default();
-    pace.granted(&who("a"), at(0));
+    pace.let_through(&who("a"), at(0));
     pace.throttled(&who("a"), throttled(None), at(500));
     assert!(pace.limit.is_none() && pace.is_limited());
-    pace.granted(&who("a"), at(9000));
+    pace.let_through(&who("a"), at(9000));
     assert!(pace.allows(1, at(9000)) && !pace.allows(2, at(9000)), "it starts in the dark");
 }
 
@@ -187,7 +187,7 @@ fn nothing_is_measured_where_little_is_called() {
 fn where_few_are_called_the_last_five_tell_the_rate() {
     let measured = |interval: u64, calls: u64| {
         let mut pace = Pace::default();
-        (0..calls).for_each(|n| assert!(!pace.granted(&who("a"), at(n * interval))));
+        (0..calls).for_each(|n| assert!(!pace.let_through(&who("a"), at(n * interval))));
         pace.throttled(&who("a"), throttled(None), at(calls * interval));
         pace.limit.map(|limit| format!("{:.2}", limit.measured))
     };
@@ -206,12 +206,26 @@ fn refreshes_and_newcomers_take_turns_and_what_is_urgent_goes_first() {
         let mut pace = Pace::default();
         let mut refreshes = 0;
         for _ in 0..100 {
-            let kind = pace.turn(at(deadline), at(0));
+            let kind = pace.turn(at(deadline), 100, at(0));
             refreshes += u32::from(kind == Kind::Refresh);
             pace.takes_turn(kind);
         }
         assert!(refreshes.abs_diff(expected) <= 1, "{refreshes} of 100 with the deadline {deadline}");
     }
+}
+
+#[test]
+fn refreshes_that_could_not_all_be_made_in_time_go_first() {
+    let mut pace = Pace::default();
+    (0..10).for_each(|n| assert!(!pace.let_through(&who("a"), at(n * 100))));
+    pace.throttled(&who("a"), throttled(None), at(999));
+    pace.takes_turn(Kind::Refresh);
+    // At nine a second, 27 of them take 3 s.
+    let turn = |deadline: u64, refreshes| pace.turn(at(999 + deadline), refreshes, at(999));
+    assert_eq!(
+        [turn(5001, 27), turn(5000, 27), turn(5001, 28), turn(2000, 0)],
+        [Kind::Newcomer, Kind::Refresh, Kind::Refresh, Kind::Refresh]
+    );
 }
 
 proptest! {
@@ -230,7 +244,7 @@ proptest! {
     #[test]
     fn the_end_of_an_outage_is_felt_at_once(seconds in 2_u64..60) {
         let (mut pace, mut nothing) = (Pace::default(), Account { rate: 0.0, tokens: 0.0, filled: at(0) });
-        (0..20).for_each(|n| assert!(!pace.granted(&who("a"), at(n * 50))));
+        (0..20).for_each(|n| assert!(!pace.let_through(&who("a"), at(n * 50))));
         call(&mut pace, &mut nothing, 1000, 1000 + seconds * 1000, u32::MAX);
         let mut plenty = Account::new(10_000.0);
         let from = 1000 + seconds * 1000;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::history::{EVENTFUL, Happening, ServerFault, Wish};
 use crate::judge::What;
 use crate::live::{NOTICES, Stage};
-use crate::media_api::{Fault, Whom};
+use crate::media_api::{Fault, SLOW, Whom};
 use crate::world::{credentials_name, name};
 use crate::{others, requests};
 
@@ -161,7 +161,9 @@ fn felt_after(stage: &Stage<'_>, fault: Fault, n: usize) -> Duration {
     let unproven_since = stage.cast().unproven_since.get(&n).copied().unwrap_or_default();
     let is_proven = stage.world.media.last_given(n).is_some_and(|given| given > unproven_since);
     match fault {
-        Fault::Refused | Fault::Unavailable | Fault::Reset | Fault::Hangs | Fault::Slow => Duration::ZERO,
+        Fault::Refused | Fault::Unavailable | Fault::Reset | Fault::Hangs => Duration::ZERO,
+        // What was sent before the end takes as long all the same; an API that takes its time is given it.
+        Fault::Slow => SLOW,
         Fault::Throttled(asked) => Duration::from_secs(asked.unwrap_or_default().into()),
         Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden if is_proven => Duration::ZERO,
         Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden => Duration::from_mins(1),

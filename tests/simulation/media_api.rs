@@ -17,6 +17,9 @@ use serde_json::json;
 /// A call is given up after this, by the client in whose place this stands.
 const GIVEN_UP: Duration = Duration::from_secs(10);
 
+/// How long a call takes that is only slow.
+pub const SLOW: Duration = Duration::from_secs(2);
+
 /// Whom a fault concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Whom {
@@ -163,7 +166,7 @@ impl MediaApi {
         let expires = self.now() + call.ttl.duration();
         match fault {
             Some(Fault::Hangs) => tokio::time::sleep(GIVEN_UP.saturating_sub(self.latency)).await,
-            Some(Fault::Slow) => tokio::time::sleep(Duration::from_secs(2)).await,
+            Some(Fault::Slow) => tokio::time::sleep(SLOW).await,
             _ => {}
         }
         if let Some(fault) = fault.filter(|fault| *fault != Fault::Slow) {

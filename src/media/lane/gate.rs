@@ -44,11 +44,8 @@ impl Failed {
 
     /// Whether the reason is one that all callers of the lane share.
     const fn is_shared(&self) -> bool {
-        match self.class {
-            FailureClass::Unavailable | FailureClass::Unauthorized | FailureClass::Forbidden => true,
-            // A 429 is the account's: see `media::pace`.
-            FailureClass::Throttled { .. } | FailureClass::InvalidResponse | FailureClass::NotFound | FailureClass::Rejected => false,
-        }
+        // A 429 is the account's: see `media::pace`.
+        !self.class.is_own() && !matches!(self.class, FailureClass::Throttled { .. })
     }
 
     /// The next probe, after so many failures in a row.
@@ -131,12 +128,22 @@ impl Closure {
         self.probing.as_ref().map_or(self.probe_at, |(_, sent)| *sent + SILENCE)
     }
 
-    /// Chooses the probe, if one may be sent now: whoever was a probe least often, and among those the earliest deadline. What is looked at
-    /// slowly is looked at now for whoever may have mended it.
+    /// When the next probe may be sent, if nothing else happens; `None`: there is nobody to send.
+    pub(super) fn next_probe<'a>(&self, now: Instant, candidates: impl Iterator<Item = (&'a Caller, &'a Waiting)>) -> Option<Instant> {
+        let at = |waiting: &Waiting| if self.may_jump(waiting) { now } else { self.probe_at() };
+        candidates.map(|(_, waiting)| at(waiting)).min()
+    }
+
+    /// What is looked at slowly is looked at now for whoever may have mended it.
+    const fn may_jump(&self, waiting: &Waiting) -> bool {
+        self.slow && waiting.urgent && self.probing.is_none()
+    }
+
+    /// Chooses the probe, if one may be sent now: whoever was a probe least often, and among those the earliest deadline.
     pub(super) fn probe<'a>(&mut self, now: Instant, candidates: impl Iterator<Item = (&'a Caller, &'a Waiting)>) -> Option<Caller> {
         let is_time = self.probe_at() <= now;
         let (_, _, caller) = candidates
-            .filter(|(_, waiting)| is_time || (self.slow && waiting.urgent && self.probing.is_none()))
+            .filter(|(_, waiting)| is_time || self.may_jump(waiting))
             .map(|(caller, waiting)| (self.probes.get(caller).copied().unwrap_or_default(), waiting.deadline, caller))
             .min()?;
         *self.probes.entry(caller.clone()).or_default() += 1;

@@ -10,9 +10,9 @@ mod hearing;
 mod in_flight;
 mod joining;
 mod queue;
+mod terms;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use gate::Closure;
@@ -21,100 +21,14 @@ use hearing::{Hearing, TRY_INTERVAL};
 use in_flight::{Call, InFlight};
 use joining::Allowance;
 use queue::Queue;
+pub use terms::{Answered, Attempt, Caller, GateChange, Hold, Kind, Outcome, Waiting};
 
 use super::FailureClass;
 use super::retry::{PRESSING, RECENT_SUCCESS};
 use crate::time::Instant;
 
-/// Who calls: the uid of a request.
-pub type Caller = Arc<str>;
-
 /// So many attempts are out for one call at the most while its lane is open.
 const MOST_ATTEMPTS: usize = 3;
-
-/// A call that waits in a lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// What it is for.
-    pub kind: Kind,
-    /// The expiry that the call would miss; for a newcomer, the instant of its arrival. The earliest goes first.
-    pub deadline: Instant,
-    /// What holds the call back besides its turn.
-    pub hold: Hold,
-    /// Whether somebody may just have mended what a closed lane looks at slowly: then it is looked at now.
-    pub urgent: bool,
-}
-
-/// What a call is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// A grant that there is, or was, is to be followed by the next.
-    Refresh,
-    /// There has been none yet.
-    Newcomer,
-}
-
-/// What holds a call back besides its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// Nothing.
-    Nothing,
-    /// An attempt failed for a reason that the lane shares: until then, or until the lane opens.
-    WithLane(Instant),
-    /// An attempt failed for a reason of its own: until then.
-    Own(Instant),
-}
-
-impl Hold {
-    /// Until when, if until any time.
-    #[must_use]
-    pub const fn until(self) -> Option<Instant> {
-        match self {
-            Self::Nothing => None,
-            Self::WithLane(until) | Self::Own(until) => Some(until),
-        }
-    }
-}
-
-/// An attempt to be made now: it counts as out from here on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Whose call it is.
-    pub caller: Caller,
-    /// Its number; the lane gives no other the same.
-    pub number: u64,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// With a grant.
-    Granted,
-    /// With an answer, or an error, that brought none.
-    Failed(FailureClass),
-    /// Without an answer, in the time that attempts have.
-    Unanswered,
-}
-
-/// What an answer did to the lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GateChange {
-    /// The gate is as it was.
-    Unchanged,
-    /// The gate closed: one probe at a time from now on.
-    Closed,
-    /// The gate opened: all who wait are called in order.
-    Opened,
-}
-
-/// What the end of an attempt means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// Whether it ends the call, too. If not, others are out for it that may still bring a grant.
-    pub ends_call: bool,
-    /// What it did to the lane.
-    pub change: GateChange,
-}
 
 /// All calls with the same credentials.
 #[derive(Debug, Default)]
@@ -193,6 +107,12 @@ impl Lane {
         self.queue.first_ready(kind).into_iter().chain(again).min()
     }
 
+    /// How many refreshes may be called now.
+    #[must_use]
+    pub fn ready_refreshes(&self) -> u32 {
+        if self.is_open() { self.queue.count_ready(Kind::Refresh) } else { 0 }
+    }
+
     /// Makes the first attempt of that kind.
     pub fn start(&mut self, kind: Kind, now: Instant) -> Option<Attempt> {
         let caller = self.first_of(kind)?.1.clone();
@@ -259,9 +179,6 @@ impl Lane {
             Outcome::Failed(class) => class,
             Outcome::Unanswered => FailureClass::Unavailable,
         };
-        if let FailureClass::Throttled { .. } = class {
-            self.allowance.throttled(now);
-        }
         let recently_succeeded = self.recently_succeeded(now);
         let mut change = self.gate.failed(caller, &gate::Failed { class, recently_succeeded, pressing, now, draw });
         // Another that is out for the same call may still bring a grant; but what has gone unanswered for as long as an attempt may is told.
@@ -311,8 +228,13 @@ impl Lane {
         }
         match &self.gate {
             Gate::Open { .. } => self.joins().and_then(|(at, _)| Some(at.max(self.allowance.from(now)?))),
-            Gate::Closed(closure) => self.queue.probe_candidates().next().map(|_| closure.probe_at()),
+            Gate::Closed(closure) => closure.next_probe(now, self.queue.probe_candidates()),
         }
+    }
+
+    /// A call at the lane's pace was answered by a 429: for a while none is joined.
+    pub const fn throttled(&mut self, now: Instant) {
+        self.allowance.throttled(now);
     }
 
     /// Whoever waits for the lane to open waits no more: it wasn't closed, its account was.
@@ -335,6 +257,11 @@ impl Lane {
         self.queue.callers()
     }
 
+    /// Who waits, for a turn or for an answer.
+    pub fn callers(&self) -> impl Iterator<Item = &Caller> {
+        self.queue.callers().chain(self.in_flight.calls().map(|(caller, _)| caller))
+    }
+
     /// Whether this caller waits.
     #[must_use]
     pub fn waits(&self, caller: &Caller) -> bool {
@@ -347,10 +274,10 @@ impl Lane {
         self.in_flight.out()
     }
 
-    /// How many attempts are out that were sent since the lane was last opened.
+    /// How many attempts are out that may be answered: of a silent lane none, and of another those that were sent since it was last opened.
     #[must_use]
     pub fn out_since_opened(&self) -> usize {
-        self.in_flight.out_since(self.opened)
+        if self.hearing.is_silent() { 0 } else { self.in_flight.out_since(self.opened) }
     }
 
     /// Whether the lane's credentials succeeded so recently that a refusal looks like a passing fault.

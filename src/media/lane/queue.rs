@@ -16,8 +16,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn insert(&mut self, caller: &Caller, waiting: Waiting) {
+    pub(super) fn insert(&mut self, caller: &Caller, mut waiting: Waiting) {
         self.remove(caller);
+        if let Hold::Own(until) = waiting.hold {
+            // It comes anew: by its expiry, which may be long over, it would go before all whose grants still live, again and again.
+            (waiting.kind, waiting.deadline) = (Kind::Newcomer, until);
+        }
         match waiting.hold.until() {
             None => self.ready[waiting.kind as usize].insert((waiting.deadline, caller.clone())),
             Some(until) => self.held.insert((until, caller.clone())),
@@ -67,6 +71,10 @@ impl Queue {
     /// The one of that kind with the earliest deadline that nothing holds.
     pub(super) fn first_ready(&self, kind: Kind) -> Option<(Instant, &Caller)> {
         self.ready[kind as usize].first().map(|(deadline, caller)| (*deadline, caller))
+    }
+
+    pub(super) fn count_ready(&self, kind: Kind) -> u32 {
+        u32::try_from(self.ready[kind as usize].len()).unwrap_or(u32::MAX)
     }
 
     pub(super) fn next_release(&self) -> Option<Instant> {

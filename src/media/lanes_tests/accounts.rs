@@ -1,4 +1,6 @@
 use super::model::{DOWN, Fate, GOOD, HANGS, Model, THROTTLED, USUAL};
+use crate::media::FailureClass;
+use crate::media::lane::Outcome;
 
 /// A Media API that grants so many calls a second, with a burst of a second's.
 fn limited(rate: f64) -> impl FnMut(usize, u64) -> Fate {
@@ -45,6 +47,25 @@ fn newcomers_do_not_cost_those_who_are_there_their_grants() {
         let served = model.requests[200..].iter().filter(|request| request.fresh.is_some()).count();
         assert!(served >= least, "{rate} a second: {served} newcomers served");
     }
+}
+
+#[test]
+fn what_is_refused_for_its_own_reason_costs_nobody_a_grant() {
+    let own = (USUAL, Outcome::Failed(FailureClass::NotFound));
+    let mut model = Model::with_live(200, "key", "AC");
+    model.pass(30_000, |_, _| GOOD);
+    model.begins();
+    model.add_newcomers(50, "key", "AC");
+    let mut limited = limited(20.0);
+    // They stream no more; asked again and again, they would need twice the limit alone.
+    model.pass(150_000, |request, now| match limited(request, now) {
+        GOOD if request % 5 == 0 && request < 200 => own,
+        fate => fate,
+    });
+    let live: Vec<u64> = model.expired(0..200).into_iter().enumerate().filter(|(n, _)| n % 5 != 0).map(|(_, expired)| expired).collect();
+    assert_eq!(live, [0; 160]);
+    let served = model.requests[200..].iter().filter(|request| request.fresh.is_some()).count();
+    assert_eq!(served, 50, "newcomers among them");
 }
 
 #[test]

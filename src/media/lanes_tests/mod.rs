@@ -5,3 +5,4 @@
 mod accounts;
 mod faults;
 mod model;
+mod shared;

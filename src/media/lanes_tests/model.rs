@@ -167,8 +167,7 @@ impl Model {
         let pressing = request.expiry.is_none_or(|expiry| expiry <= self.now + 5000);
         let wait = FailedAttempt { class, streak: request.streak, recently_succeeded: true, pressing }.retry_delay(0.5);
         let until = at(self.now) + wait;
-        let is_own = matches!(class, FailureClass::NotFound | FailureClass::Rejected | FailureClass::InvalidResponse);
-        self.order(number, if is_own { Hold::Own(until) } else { Hold::WithLane(until) });
+        self.order(number, if class.is_own() { Hold::Own(until) } else { Hold::WithLane(until) });
     }
 
     /// Forgets what has been, but not how things stand.
