@@ -14,8 +14,9 @@ help:
 	'make test          all tests: the pure core, the Media API client, and the operator on a real API server' \
 	'                     needs: the same' \
 	'make faults        what faults cost: 200 requests, the release binary, one fault after the other, a table; exit 1 where a promise is broken' \
-	'                     RUNS=5            medians of so many    QUICK=1   50 requests, short faults    ONLY=hang    those alone' \
-	'                     needs: as make test; builds the release, then takes hours, QUICK=1 minutes' \
+	'                     RUNS=5            medians of so many    ONLY=hang    those alone' \
+	'                     QUICK=1           50 requests, short faults, the program as built for development: minutes instead of hours' \
+	'                     needs: as make test; and root, for packets that are lost' \
 	'make simulate      the whole controller through random histories on simulated time, each from its seed'  \
 	'                     SEEDS=1000        so many     FIRST=0   from this seed on        needs: Rust, a C compiler' \
 	'make planted       plants one fault after the other and counts the histories until it is found    needs: the same' \
@@ -62,8 +63,8 @@ FIRST ?= 0
 
 faults:
 	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
-	@$(CARGO) build --release --bins --example faults
-	@$(CARGO) run --quiet --release --example faults -- $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
+	@$(CARGO) build $(if $(QUICK),,--release) --bin playback-grant-operator
+	@$(CARGO) run --quiet --example faults -- target/$(if $(QUICK),debug,release)/playback-grant-operator $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
 
 simulate:
 	@set -o pipefail; program=$$($(CARGO) test --quiet --profile simulate --no-run --test simulation --message-format=json-render-diagnostics \

@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use playback_grant_testbed::unix_millis;
 
+use crate::cast::{Group, Key, TTL_SECONDS, live};
 use crate::measure::Measured;
-use crate::stage::Stage;
+use crate::stage::{Stage, Way};
 
 /// A fault by its name, and what is promised of it.
 pub struct Case {
     pub name: String,
     pub fault: Fault,
+    /// Who is there from the start.
+    pub cast: Vec<Group>,
+    /// Whom it strikes: what it costs is told of these.
+    pub struck: Group,
     /// For how long each 429 asks to wait, capped as the operator caps it, in milliseconds.
     pub asks_to_wait: u64,
     pub bars: Bars,
@@ -21,7 +26,12 @@ pub struct Case {
 pub enum Fault {
     /// The Media API, as its simulator spells it, for so many seconds.
     Media(String, u64),
+    /// The same, and a group that comes all at once when it begins.
+    Rush(String, u64, Group),
+    /// Packets on the way to the Media API.
+    Lost(u64),
     ApiServerPaused(u64),
+    ApiServerKilled(u64),
     EtcdPaused(u64),
     WatchesCut,
     Killed(u64),
@@ -60,6 +70,22 @@ impl Fault {
                 let id = stage.switch_on(fault)?;
                 wait(*seconds).await;
                 stage.simulator.remove_fault(id);
+            }
+            Self::Rush(fault, seconds, group) => {
+                let id = stage.switch_on(fault)?;
+                let (rushed, ()) = tokio::join!(stage.rush_in(group), wait(*seconds));
+                rushed?;
+                stage.simulator.remove_fault(id);
+            }
+            Self::Lost(seconds) => {
+                let tunnel = stage.tunnel.as_ref().context("there is no tunnel")?;
+                tunnel.lose(true)?;
+                wait(*seconds).await;
+                tunnel.lose(false)?;
+            }
+            Self::ApiServerKilled(seconds) => {
+                let prober = stage.writer().await?;
+                stage.plane.restart_api_server(Duration::from_secs(*seconds), async || prober.takes_a_write().await).await?;
             }
             Self::ApiServerPaused(seconds) => {
                 stage.plane.api_server().stop();
@@ -110,7 +136,8 @@ impl Bars {
         at_most("expired", measured.expired, self.nothing_expires.then_some(0));
         at_most("worst of mean %", measured.worst * measured.secrets * 100 / measured.expired.max(1), self.unfair);
         at_most("refused %", measured.calls.throttled * 100 / measured.calls.made.max(1), self.refused);
-        at_most("calls of needed %", measured.calls.made * 100 / measured.needed().max(1), self.calls);
+        at_most("calls of needed %", measured.calls.made * 100 / measured.needed.max(1), self.calls);
+        at_most("expired of the others", measured.others_expired, Some(0));
         broken
     }
 }
@@ -121,24 +148,33 @@ const NOTICED: Bars = Bars { first: Some(2000), last: Some(2000), ..NOTHING };
 const NOTHING: Bars = Bars { first: None, last: None, excess: None, nothing_expires: false, unfair: None, refused: None, calls: None };
 const NOTHING_EXPIRES: Bars = Bars { nothing_expires: true, ..NOTHING };
 
-fn media(fault: &str, seconds: u64, bars: Bars) -> Case {
-    let name = format!("Media API: {fault} for {seconds} s");
-    Case { name, fault: Fault::Media(fault.to_owned(), seconds), asks_to_wait: 0, bars }
+/// A fault that strikes all, who are alike.
+fn case(requests: u32, name: String, fault: Fault, bars: Bars) -> Case {
+    Case { name, fault, cast: vec![live(requests)], struck: live(requests), asks_to_wait: 0, bars }
 }
 
-fn other(name: &str, fault: Fault, bars: Bars) -> Case {
-    Case { name: name.to_owned(), fault, asks_to_wait: 0, bars }
+fn media(requests: u32, fault: &str, seconds: u64, bars: Bars) -> Case {
+    case(requests, format!("{fault} for {seconds} s"), Fault::Media(fault.to_owned(), seconds), bars)
+}
+
+/// A fault that strikes one group alone, beside others.
+fn beside(others: u32, struck: Group, name: &str, (fault, seconds): (String, u64)) -> Case {
+    Case { cast: vec![live(others), struck], struck, ..case(others, name.to_owned(), Fault::Media(fault, seconds), NOTHING) }
+}
+
+impl Case {
+    /// How the Media API is to be reached.
+    pub const fn way(&self) -> Way {
+        if matches!(self.fault, Fault::Lost(_)) { Way::Tunnel } else { Way::Straight }
+    }
 }
 
 /// All of them. No fault's length is a constant of the operator.
-pub fn all() -> Vec<Case> {
-    // 200 requests need 20 calls a second at leisure, and 13.4 at the least.
-    let limits = [
-        ("rate-limit=22", NOTHING_EXPIRES),
-        ("rate-limit=20", NOTHING_EXPIRES),
-        ("rate-limit=16", NOTHING_EXPIRES),
-        ("rate-limit=10", Bars { unfair: Some(150), ..NOTHING }),
-    ];
+pub fn all(requests: u32) -> Vec<Case> {
+    let media = |fault: &str, seconds, bars| media(requests, fault, seconds, bars);
+    // Requests that are refreshed every 10 s need a tenth of their number in calls a second at leisure, and two thirds of that at the least.
+    let limits = [(110, NOTHING_EXPIRES), (100, NOTHING_EXPIRES), (80, NOTHING_EXPIRES), (50, Bars { unfair: Some(150), ..NOTHING })];
+    let limit = |percent: u32| format!("rate-limit={}", requests * percent / 1000);
     let mut all = vec![
         media("500", 31, AT_ONCE),
         media("429", 21, NOTICED),
@@ -152,27 +188,57 @@ pub fn all() -> Vec<Case> {
         media("latency=4s", 33, NOTHING_EXPIRES),
     ];
     all.extend([3, 7, 13, 25].map(|seconds| media("hang", seconds, NOTICED)));
-    all.extend(limits.map(|(fault, bars)| media(fault, 61, Bars { refused: Some(10), ..bars })));
-    all.extend([
-        other("API server paused for 8 s", Fault::ApiServerPaused(8), NOTICED),
-        other("etcd paused for 5 s", Fault::EtcdPaused(5), NOTICED),
-        other("watches cut", Fault::WatchesCut, NOTHING_EXPIRES),
-        other("operator killed, started 1 s later", Fault::Killed(1), Bars { calls: Some(120), ..NOTHING_EXPIRES }),
-        other("operator terminated and started", Fault::Terminated, Bars { calls: Some(120), ..NOTHING_EXPIRES }),
-        other("operator paused for 8 s", Fault::Paused(8), NOTICED),
-    ]);
+    all.push(case(requests, "packets lost for 13 s, under TLS".to_owned(), Fault::Lost(13), NOTICED));
+    all.extend(limits.map(|(percent, bars)| {
+        let name = format!("a limit of {percent} % of the need, for 61 s");
+        case(requests, name, Fault::Media(limit(percent), 61), Bars { refused: Some(10), ..bars })
+    }));
+    all.extend(some_of_many(requests, &limit(150)));
+    all.extend(cluster(requests));
     all
 }
 
+/// Faults that strike some of many.
+fn some_of_many(requests: u32, tight: &str) -> Vec<Case> {
+    let other = Group { name: "other", credentials: Key::Other, ..live(requests / 2) };
+    let one = Group { name: "one", ..live(1) };
+    let stranger = Group { name: "stranger", credentials: Key::Wrong, ..live(1) };
+    let newcomers = Group { name: "newcomer", ttl_seconds: 4 * TTL_SECONDS, ..live(5 * requests) };
+    let rush = Fault::Rush(tight.to_owned(), 61, newcomers);
+    vec![
+        beside(requests / 2, other, "500 for 21 s, for one account of two", (format!("500@{}", Key::Other.account_sid()), 21)),
+        beside(requests - 1, one, "500 for 61 s, for one streamer of many", (format!("500@{}", one.streamer_sid(1)), 61)),
+        beside(requests, stranger, "a wrong password for the same user, for 21 s", ("latency=1ms".to_owned(), 21)),
+        case(requests, "five times as many newcomers, at a limit of 150 % of the need, for 61 s".to_owned(), rush, NOTHING_EXPIRES),
+    ]
+}
+
+/// Faults of the cluster, and the operator's own.
+fn cluster(requests: u32) -> Vec<Case> {
+    let few_calls = Bars { calls: Some(120), ..NOTHING_EXPIRES };
+    let cases = [
+        ("API server paused for 8 s", Fault::ApiServerPaused(8), NOTICED),
+        ("API server killed, started 7 s later", Fault::ApiServerKilled(7), NOTICED),
+        ("etcd paused for 5 s", Fault::EtcdPaused(5), NOTICED),
+        ("watches cut", Fault::WatchesCut, NOTHING_EXPIRES),
+        ("operator killed, started 1 s later", Fault::Killed(1), few_calls),
+        ("operator terminated and started", Fault::Terminated, few_calls),
+        ("operator paused for 8 s", Fault::Paused(8), NOTICED),
+    ];
+    cases.into_iter().map(|(name, fault, bars)| case(requests, name.to_owned(), fault, bars)).collect()
+}
+
 /// A few of them, short, with bars that a busy machine can't miss.
-pub fn quick() -> Vec<Case> {
-    let late = Bars { excess: Some(10_000), ..NOTHING };
+pub fn quick(requests: u32) -> Vec<Case> {
+    let media = |fault: &str, seconds, bars| media(requests, fault, seconds, bars);
+    let late = Bars { excess: Some(10_000), calls: Some(150), ..NOTHING };
+    let limited = Bars { refused: Some(20), ..late };
     vec![
         media("500", 17, late),
         media("429", 17, late),
         media("hang", 7, late),
-        media("latency=4s", 17, Bars { excess: Some(5_000), ..NOTHING }),
-        media("rate-limit=4", 31, Bars { refused: Some(20), excess: Some(10_000), ..NOTHING }),
-        other("operator killed, started 1 s later", Fault::Killed(1), late),
+        media("latency=4s", 17, Bars { excess: Some(5_000), calls: Some(200), ..NOTHING }),
+        media(&format!("rate-limit={}", requests * 80 / 1000), 31, limited),
+        case(requests, "operator killed, started 1 s later".to_owned(), Fault::Killed(1), late),
     ]
 }

@@ -5,11 +5,13 @@
 #![expect(clippy::print_stdout, reason = "it prints a table")]
 
 mod cases;
+mod cast;
 mod measure;
 mod stage;
 mod table;
 mod watch;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ use stage::Stage;
 /// What faults cost.
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// The operator's program.
+    operator: PathBuf,
     /// Fewer requests and short faults: what a test has time for.
     #[arg(long)]
     quick: bool,
@@ -57,17 +61,18 @@ async fn main() -> ExitCode {
 
 /// Gives whether everything promised was kept.
 async fn run(arguments: Arguments) -> Result<bool> {
-    let (cases, runs, requests) = if arguments.quick { (cases::quick(), 1, 50) } else { (cases::all(), 5, 200) };
+    let (cases, runs, requests) = if arguments.quick { (cases::quick as fn(u32) -> Vec<Case>, 1, 50) } else { (cases::all as _, 5, 200) };
     let (runs, requests) = (arguments.runs.unwrap_or(runs).max(1), arguments.requests.unwrap_or(requests).max(1));
     let is_chosen = |case: &Case| arguments.only.as_ref().is_none_or(|only| case.name.contains(only.as_str()));
-    let cases: Vec<Case> = cases.into_iter().filter(is_chosen).collect();
-    println!("{}", table::head(requests, &stage::version()?));
+    let cases: Vec<Case> = cases(requests).into_iter().filter(is_chosen).collect();
+    measure::self_test();
+    println!("{}", table::head(requests, &stage::version(&arguments.operator)?));
     let mut kept = true;
     for case in &cases {
         let mut measured = Vec::new();
         for _ in 0..runs {
             // What a fault has brought into step stays so for many refreshes: each begins with requests that are spread out.
-            let mut stage = Stage::set(requests).await?;
+            let mut stage = Stage::set(&arguments.operator, case.cast.clone(), case.way()).await?;
             let outcome = inflict(&mut stage, case).await.with_context(|| case.name.clone());
             stage.clear().await?;
             measured.push(outcome?);
@@ -93,5 +98,5 @@ async fn inflict(stage: &mut Stage, case: &Case) -> Result<Measured> {
     tokio::time::sleep(AFTERWARDS).await;
     let now = unix_millis();
     let called = stage.calls().since(&calls);
-    Ok(measure(&stage.seen(), begins..forced_until, now, called))
+    Ok(measure(&stage.seen(), (&case.cast, &case.struck), begins..forced_until, now, called))
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::cast::{Group, live};
 use crate::stage::Calls;
 use crate::watch::{Held, Seen};
 
@@ -22,17 +23,28 @@ pub struct Measured {
     /// From the fault's end until the first and the last of those whose grants had expired held another.
     pub first: u64,
     pub last: u64,
+    /// For how long those did whom it doesn't strike.
+    pub others_expired: u64,
     pub calls: Calls,
-    /// How long it was looked at.
-    pub looked: u64,
+    /// How many calls were needed at leisure: one for each request that was there from the start, and interval.
+    pub needed: u64,
 }
 
-/// What it cost from its beginning until `now`. `fault`: from when until when nothing could be done.
-pub fn measure(seen: &Seen, fault: Range<u64>, now: u64, calls: Calls) -> Measured {
-    let mut measured = Measured { calls, looked: now - fault.start, first: u64::MAX, ..Measured::default() };
-    for held in seen.values() {
-        measured.secrets += 1;
+/// What it cost from its beginning until `now`, those whom it struck of those who were there from the start. `fault`: from when until when nothing
+/// could be done.
+pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), fault: Range<u64>, now: u64, calls: Calls) -> Measured {
+    let looked = now - fault.start;
+    let needed = |group: &Group| u64::from(group.count) * looked / group.interval_millis();
+    let mut measured = Measured { calls, needed: cast.iter().map(needed).sum(), ..Measured::default() };
+    measured.first = u64::MAX;
+    for (name, held) in seen {
         let expired = expired(held, fault.start..now);
+        if !struck.has(name) {
+            let is_there = cast.iter().any(|group| group.has(name));
+            measured.others_expired += if is_there { expired } else { 0 };
+            continue;
+        }
+        measured.secrets += 1;
         let forced = forced(held, &fault);
         measured.affected += u64::from(expired > 0);
         measured.expired += expired;
@@ -85,24 +97,25 @@ impl Measured {
             worst: median(&|run| run.worst),
             first: median(&|run| run.first),
             last: median(&|run| run.last),
+            others_expired: median(&|run| run.others_expired),
             calls: Calls { made: median(&|run| run.calls.made), throttled: median(&|run| run.calls.throttled) },
-            looked: median(&|run| run.looked),
+            needed: median(&|run| run.needed),
         }
-    }
-
-    /// How many calls are needed in that time at leisure: one for each request and interval.
-    pub const fn needed(&self) -> u64 {
-        self.secrets * self.looked / crate::stage::INTERVAL_MILLIS
     }
 }
 
 /// A Secret that held an expired grant for 7 s, of which a fault forced 5, reads so.
 pub fn self_test() {
     let held = vec![Held { seen: 0, expires: 15_000 }, Held { seen: 22_000, expires: 37_000 }];
-    let seen = Seen::from([("lobby".to_owned(), held)]);
-    let measured = measure(&seen, 9_000..20_000, 40_000, Calls::default());
+    let other = vec![Held { seen: 0, expires: 15_000 }, Held { seen: 16_500, expires: 60_000 }];
+    let nobodys = vec![Held { seen: 0, expires: 1 }];
+    let seen = Seen::from([("live-1".to_owned(), held), ("other-1".to_owned(), other), ("newcomer-1".to_owned(), nobodys)]);
+    let cast = [live(1), Group { name: "other", ..live(2) }];
+    let measure = |now| measure(&seen, (&cast, &cast[0]), 9_000..20_000, now, Calls::default());
+    let measured = measure(40_000);
     assert_eq!((measured.expired, measured.forced, measured.worst_excess), (10_000, 5_000, 5_000));
-    let measured = measure(&seen, 9_000..20_000, 30_000, Calls::default());
+    let measured = measure(30_000);
     assert_eq!((measured.expired, measured.forced, measured.worst_excess), (7_000, 5_000, 2_000));
-    assert_eq!((measured.first, measured.last, measured.affected), (2_000, 2_000, 1));
+    assert_eq!((measured.first, measured.last, measured.affected, measured.secrets), (2_000, 2_000, 1, 1));
+    assert_eq!((measured.others_expired, measured.needed), (1500, 6), "of those who were there");
 }

@@ -1,27 +1,31 @@
-//! The control plane, the simulator, the release binary as its own service account, and many requests.
+//! The control plane, the simulator, the operator as its own service account, and many requests.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use playback_grant_operator::api::PlaybackGrantRequest;
-use playback_grant_operator::simulator::{CallOutcome, FaultId, Simulator, SimulatorConfig};
-use playback_grant_testbed::{ControlPlane, Gate, Launch, ManagedProcess, start_on_free_port, unix_millis};
+use playback_grant_operator::simulator::{CallOutcome, FaultId, Simulator, SimulatorConfig, TlsFiles};
+use playback_grant_testbed::{ControlPlane, Gate, Launch, ManagedProcess, Tunnel, start_on_free_port, unix_millis};
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::cast::{Group, KEYS, Key};
 use crate::watch::{self, Held, Seen};
 
 const NAMESPACE: &str = "default";
 const ACCOUNT: (&str, &str) = ("playback-grant-system", "playback-grant-operator");
 
-/// The life of the grants, and how long it is from one refresh to the next at leisure.
-const TTL_SECONDS: u32 = 15;
-pub const INTERVAL_MILLIS: u64 = 10_000;
+/// The requests of a group are made over the time of one interval; it is the same for all that are there from the start.
+const SPREAD: Duration = Duration::from_secs(10);
+/// So many are made at once of those that come together.
+const AT_ONCE: usize = 8;
 
 /// How many calls the Media API has had.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,70 +40,101 @@ impl Calls {
     }
 }
 
+/// How the Media API is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Straight,
+    /// By TLS, through a proxy in a network namespace of its own.
+    Tunnel,
+}
+
 /// Everything that runs.
 pub struct Stage {
     pub plane: ControlPlane,
     pub gate: Gate,
     pub simulator: Simulator,
+    pub tunnel: Option<Tunnel>,
+    pub cast: Vec<Group>,
+    program: PathBuf,
     operator: Option<ManagedProcess>,
     kubeconfig: PathBuf,
     seen: Arc<Mutex<Seen>>,
-    requests: u32,
     _watching: AbortOnDropHandle<()>,
 }
 
 impl Stage {
-    /// Starts everything, with so many requests of one account.
-    pub async fn set(requests: u32) -> Result<Self> {
-        crate::measure::self_test();
+    /// Starts everything, with these requests and that operator.
+    pub async fn set(program: &Path, cast: Vec<Group>, way: Way) -> Result<Self> {
         let plane = ControlPlane::start().await?;
         let parts = ["crds/playbackgrantrequests.yaml", "deploy/manifests/base/account.yaml", "deploy/manifests/base/cluster-role.yaml"];
         let parts = parts.map(|part| Path::new(env!("CARGO_MANIFEST_DIR")).join(part));
         plane.install(&parts.each_ref().map(PathBuf::as_path)).await?;
         let gate = Gate::open(plane.url()).await?;
         let kubeconfig = plane.service_account_kubeconfig_at(&gate.url(), ACCOUNT.0, ACCOUNT.1).await?;
-        let simulator = Simulator::start(SimulatorConfig::default()).await?;
+        let (simulator, tunnel) = media_api(plane.folder(), way).await?;
         let seen = Arc::<Mutex<Seen>>::default();
         let watching = tokio::spawn(watch::follow(plane.admin(), NAMESPACE.to_owned(), seen.clone()));
-        let mut stage =
-            Self { plane, gate, simulator, operator: None, kubeconfig, seen, requests, _watching: AbortOnDropHandle::new(watching) };
+        let program = program.to_owned();
+        let mut stage = Self {
+            plane,
+            gate,
+            simulator,
+            tunnel,
+            cast,
+            program,
+            operator: None,
+            kubeconfig,
+            seen,
+            _watching: AbortOnDropHandle::new(watching),
+        };
         stage.start_operator().await?;
-        stage.furnish().await?;
+        let secrets: Api<Secret> = Api::namespaced(stage.plane.admin(), NAMESPACE);
+        for key in KEYS {
+            secrets.create(&PostParams::default(), &serde_json::from_value(key.secret())?).await?;
+        }
+        futures::future::try_join_all(stage.cast.iter().map(|group| stage.arrive(group, SPREAD))).await?;
         Ok(stage)
     }
 
-    /// Makes the requests over the time of one interval.
-    async fn furnish(&self) -> Result<()> {
-        let secrets: Api<Secret> = Api::namespaced(self.plane.admin(), NAMESPACE);
-        let credentials = json!({
-            "metadata": {"name": "media-api"}, "stringData": {"apiKeySid": format!("SK{:032x}", 1), "apiKeySecret": "made up for this"},
-        });
-        secrets.create(&PostParams::default(), &serde_json::from_value(credentials)?).await?;
-        let requests: Api<PlaybackGrantRequest> = Api::namespaced(self.plane.admin(), NAMESPACE);
-        let mut ticks = tokio::time::interval(Duration::from_millis(INTERVAL_MILLIS) / self.requests);
-        for n in 1..=self.requests {
+    /// Makes the requests of a group, spread over that time.
+    async fn arrive(&self, group: &Group, over: Duration) -> Result<()> {
+        let mut ticks = tokio::time::interval(over / group.count);
+        for n in 1..=group.count {
             ticks.tick().await;
-            let request = json!({
-                "apiVersion": "playbackgrant.dev/v1alpha1", "kind": "PlaybackGrantRequest", "metadata": {"name": format!("request-{n}")},
-                "spec": {
-                    "playerStreamerSid": format!("VJ{n:032x}"), "ttlSeconds": TTL_SECONDS, "credentialsSecretRef": {"name": "media-api"},
-                },
-            });
-            requests.create(&PostParams::default(), &serde_json::from_value(request)?).await?;
+            self.make(group, n).await?;
         }
         Ok(())
     }
 
+    /// Makes the requests of a group as fast as the API server takes them.
+    pub async fn rush_in(&self, group: &Group) -> Result<()> {
+        futures::stream::iter((1..=group.count).map(|n| self.make(group, n))).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    async fn make(&self, group: &Group, n: u32) -> Result<()> {
+        let requests: Api<PlaybackGrantRequest> = Api::namespaced(self.plane.admin(), NAMESPACE);
+        requests.create(&PostParams::default(), &serde_json::from_value(group.request(n))?).await?;
+        Ok(())
+    }
+
+    /// A client with the operator's rights.
+    pub async fn writer(&self) -> Result<Writer> {
+        let client = playback_grant_testbed::client_of(&self.kubeconfig).await?;
+        Ok(Writer { secrets: Api::namespaced(client, NAMESPACE), name: self.cast[0].request_name(1) })
+    }
+
     /// Starts the operator, and returns once it runs.
     pub async fn start_operator(&mut self) -> Result<()> {
-        let (program, url) = (program()?, self.simulator.base_url());
         let log = self.plane.folder().join("operator.log");
-        let launch = |port: u16| {
-            Launch::new(program.clone(), log.clone())
-                .args(["controller", "--media-api-url", &url, "--bind-address", &format!("127.0.0.1:{port}")])
-                .env("KUBECONFIG", &self.kubeconfig)
+        let launch = Launch::new(self.program.clone(), log).arg("controller").env("KUBECONFIG", &self.kubeconfig);
+        let launch = match &self.tunnel {
+            None => launch.args(["--media-api-url", &self.simulator.base_url()]),
+            Some(tunnel) => launch
+                .args(["--media-api-url", &format!("https://{}", tunnel.entrance())])
+                .arg("--media-api-ca-file")
+                .arg(self.plane.folder().join("media-api.crt")),
         };
-        let (operator, _) = start_on_free_port(launch).await?;
+        let (operator, _) = start_on_free_port(|port: u16| launch.clone().args(["--bind-address", &format!("127.0.0.1:{port}")])).await?;
         self.operator = Some(operator);
         Ok(())
     }
@@ -114,18 +149,20 @@ impl Stage {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until each request's Secret holds a grant that isn't expired.
+    /// Waits until the Secret of each that is given grants holds one that isn't expired.
     pub async fn all_fresh(&self, patience: Duration) -> Result<()> {
         let began = unix_millis();
+        let served: Vec<&Group> = self.cast.iter().filter(|group| group.is_served()).collect();
+        let expected: u32 = served.iter().map(|group| group.count).sum();
         loop {
             let (seen, now) = (self.seen(), unix_millis());
-            let is_fresh = |held: &Vec<Held>| held.last().is_some_and(|held| held.expires > now);
-            let fresh = seen.values().filter(|held| is_fresh(held)).count();
-            if fresh == self.requests as usize {
+            let is_fresh = |held: &[Held]| held.last().is_some_and(|held| held.expires > now);
+            let fresh = seen.iter().filter(|(name, held)| served.iter().any(|group| group.has(name)) && is_fresh(held)).count();
+            if fresh == expected as usize {
                 return Ok(());
             }
             let waited = Duration::from_millis(now.saturating_sub(began));
-            ensure!(waited < patience, "after {waited:?} {fresh} of {} Secrets hold an unexpired grant", self.requests);
+            ensure!(waited < patience, "after {waited:?} {fresh} of {expected} Secrets hold an unexpired grant");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -158,16 +195,42 @@ impl Stage {
     }
 }
 
-/// What the operator says that it is.
-pub fn version() -> Result<String> {
-    let said = std::process::Command::new(program()?).arg("--version").output()?.stdout;
-    Ok(String::from_utf8(said)?.trim().to_owned())
+/// Tries what the operator does.
+pub struct Writer {
+    secrets: Api<Secret>,
+    name: String,
 }
 
-/// The operator as it is shipped: beside the folder of this program.
-fn program() -> Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let program = this.ancestors().nth(2).context("this program is in no folder")?.join("playback-grant-operator");
-    ensure!(program.is_file(), "there is no {}: build it with cargo build --release --bins", program.display());
-    Ok(program)
+impl Writer {
+    /// Whether the API server would take a write of a Secret.
+    pub async fn takes_a_write(&self) -> bool {
+        let (try_out, nothing) = (PatchParams { dry_run: true, ..PatchParams::default() }, Patch::Merge(json!({})));
+        let write = self.secrets.patch(&self.name, &try_out, &nothing);
+        matches!(tokio::time::timeout(Duration::from_millis(500), write).await, Ok(Ok(_)))
+    }
+}
+
+/// Starts the Media API, and the way to it.
+async fn media_api(folder: &Path, way: Way) -> Result<(Simulator, Option<Tunnel>)> {
+    let config = SimulatorConfig { credentials: Key::known(), ..SimulatorConfig::default() };
+    if way == Way::Straight {
+        return Ok((Simulator::start(config).await?, None));
+    }
+    // The certificate is for where the tunnel is entered, which leads to where the simulator will listen.
+    let [port] = playback_grant_testbed::free_ports()?;
+    let listen = SocketAddr::from(([127, 0, 0, 1], port));
+    let tunnel = Tunnel::open(listen)?;
+    let identity = rcgen::generate_simple_self_signed([tunnel.entrance().ip().to_string()])?;
+    let [certificate, key] = ["media-api.crt", "media-api.key"].map(|name| folder.join(name));
+    std::fs::write(&certificate, identity.cert.pem())?;
+    std::fs::write(&key, identity.signing_key.serialize_pem())?;
+    let simulator = Simulator::start(SimulatorConfig { listen, tls: Some(TlsFiles { certificate, key }), ..config }).await?;
+    Ok((simulator, Some(tunnel)))
+}
+
+/// What the operator says that it is.
+pub fn version(program: &Path) -> Result<String> {
+    let output = std::process::Command::new(program).arg("--version").output();
+    let said = output.with_context(|| format!("running {}: build it first", program.display()))?.stdout;
+    Ok(String::from_utf8(said)?.trim().to_owned())
 }

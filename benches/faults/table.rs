@@ -7,24 +7,25 @@ use crate::measure::Measured;
 
 /// Its head.
 pub fn head(requests: u32, version: &str) -> String {
-    let titles = "| fault | expired, of so many | expired in all | forced of it | worst beyond | first fresh | last fresh | calls of needed | refused | kept |";
-    format!("{requests} requests with grants of 15 s; {version}\n\n{titles}\n|---|---|---|---|---|---|---|---|---|---|")
+    let titles = "| fault | expired, of so many | expired in all | forced of it | worst beyond | first fresh | last fresh | expired of others | calls of needed | refused | kept |";
+    format!("{requests} requests with grants of 15 s; {version}\n\n{titles}\n|---|---|---|---|---|---|---|---|---|---|---|")
 }
 
 /// A fault's row.
 pub fn row(case: &Case, measured: &Measured, broken: &[String]) -> String {
-    let Measured { secrets, affected, expired, forced, worst_excess, worst: _, first, last, calls, looked: _ } = measured;
+    let Measured { secrets, affected, expired, forced, worst_excess, worst: _, first, last, others_expired, calls, needed } = measured;
     let kept = if broken.is_empty() { "yes".to_owned() } else { format!("NO: {}", broken.join(", ")) };
     format!(
-        "| {} | {affected} of {secrets} | {:.1} s | {:.1} s | {:.2} s | {:.2} s | {:.2} s | {} of {} | {} | {kept} |",
+        "| {} | {affected} of {secrets} | {:.1} s | {:.1} s | {:.2} s | {:.2} s | {:.2} s | {:.1} s | {} of {} | {} | {kept} |",
         case.name,
         seconds(*expired),
         seconds(*forced),
         seconds(*worst_excess),
         seconds(*first),
         seconds(*last),
+        seconds(*others_expired),
         calls.made,
-        measured.needed(),
+        needed,
         calls.throttled,
     )
 }

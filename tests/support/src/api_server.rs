@@ -46,6 +46,8 @@ fn is_oldest() -> bool {
 /// The API server and what others need to reach it.
 pub(crate) struct ApiServer {
     pub(crate) process: ManagedProcess,
+    /// How it is started again, at the same port.
+    pub(crate) launch: Launch,
     pub(crate) url: String,
     pub(crate) audit_log: PathBuf,
 }
@@ -57,7 +59,7 @@ pub(crate) async fn start(tools: &Path, folder: &Path, etcd: &str, keys: &KeyFil
     let authentication = write(folder, "authentication.yaml", AUTHENTICATION)?;
     let audit_log = folder.join("audit.log");
     let option = |name: &str, path: &Path| format!("--{name}={}", path.display());
-    let process = Launch::new(tools.join("kube-apiserver"), folder.join("kube-apiserver.log"))
+    let launch = Launch::new(tools.join("kube-apiserver"), folder.join("kube-apiserver.log"))
         .arg(format!("--etcd-servers={etcd}"))
         .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
         .arg(format!("--secure-port={port}"))
@@ -77,10 +79,9 @@ pub(crate) async fn start(tools: &Path, folder: &Path, etcd: &str, keys: &KeyFil
         .args(if is_oldest() { OLDEST_EXTRAS } else { &[] })
         // A control plane for one machine and one hour: no compaction, no profiling.
         .args(["--etcd-compaction-interval=0", "--profiling=false"])
-        .args(arguments)
-        .start()
-        .await?;
-    Ok(ApiServer { process, url: format!("https://127.0.0.1:{port}"), audit_log })
+        .args(arguments);
+    let process = launch.clone().start().await?;
+    Ok(ApiServer { process, launch, url: format!("https://127.0.0.1:{port}"), audit_log })
 }
 
 fn write(folder: &Path, name: &str, content: &str) -> Result<PathBuf> {

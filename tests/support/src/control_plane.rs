@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::audit::AuditLog;
 use crate::certificates::{Authority, KeyFiles};
 use crate::kubeconfig::{self, Proof};
-use crate::process::ManagedProcess;
+use crate::process::{Launch, ManagedProcess};
 use crate::tools::tools;
 use crate::{api_server, controller_manager, etcd};
 
@@ -21,6 +21,7 @@ pub struct ControlPlane {
     // The processes come first: they are dropped, and so killed, before their folder goes.
     controller_manager: Option<ManagedProcess>,
     api_server: ManagedProcess,
+    api_server_launch: Launch,
     etcd: ManagedProcess,
     etcd_url: String,
     authority: Authority,
@@ -74,7 +75,7 @@ impl ControlPlane {
         let authority = Authority::new()?;
         let keys = KeyFiles::write(path, &authority)?;
         let (etcd, etcd_url) = etcd::start(tools, path).await?;
-        let api_server::ApiServer { process, url, audit_log } = api_server::start(tools, path, &etcd_url, &keys, arguments).await?;
+        let api_server::ApiServer { process, launch, url, audit_log } = api_server::start(tools, path, &etcd_url, &keys, arguments).await?;
         let admin_kubeconfig = path.join("admin.kubeconfig");
         let identity = authority.client("testbed-admin", Some("system:masters"))?;
         kubeconfig::write(&admin_kubeconfig, &url, &authority.certificate(), &Proof::Certificate(&identity), "default")?;
@@ -87,6 +88,7 @@ impl ControlPlane {
         Ok(Self {
             controller_manager,
             api_server: process,
+            api_server_launch: launch,
             etcd,
             etcd_url,
             authority,
@@ -109,6 +111,25 @@ impl ControlPlane {
         let tools = tools(&["kube-controller-manager"]).await?;
         self.controller_manager = Some(controller_manager::start(&tools, self.folder.path(), &self.url, &self.authority).await?);
         Ok(())
+    }
+
+    /// Kills the API server, starts it again `after` that, at the same port, and returns once `is_back` says so. It may serve some before it says
+    /// that it is ready, and not yet all.
+    ///
+    /// # Errors
+    /// When it isn't back in time.
+    pub async fn restart_api_server(&mut self, after: Duration, mut is_back: impl AsyncFnMut() -> bool) -> Result<()> {
+        self.api_server.kill9();
+        self.api_server.wait_exited(Duration::from_secs(10)).await?;
+        tokio::time::sleep(after).await;
+        self.api_server = self.api_server_launch.clone().start().await?;
+        let asking = async {
+            while !is_back().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let back = tokio::time::timeout(READY_WITHIN, asking).await;
+        back.map_err(|_| ended("kube-apiserver", &Err(anyhow!("it runs")))).with_context(|| self.api_server.last_lines(10))
     }
 
     /// A client that may do everything.

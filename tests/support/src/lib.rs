@@ -19,6 +19,7 @@ mod listen;
 mod ports;
 mod process;
 mod tools;
+mod tunnel;
 
 pub use access::service_account_user;
 pub use api_server::mutating_policies_version;
@@ -32,3 +33,4 @@ pub use kubeconfig::client as client_of;
 pub use listen::start_on_free_port;
 pub use ports::free_ports;
 pub use process::{Launch, ManagedProcess};
+pub use tunnel::Tunnel;
