@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::api::ListParams;
 use kube::{Resource as _, ResourceExt as _};
+use playback_grant_operator::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation, key};
 
 use crate::facts::conditions;
 use crate::live::{QUIET, Stage};
@@ -28,6 +29,7 @@ pub async fn look(stage: &Stage<'_>, before: &Figures) {
     haste(stage, &mut problems);
     for n in 0..stage.history.requests.len() {
         well(stage, n, &mut problems).await;
+        whole(stage, n, &mut problems).await;
     }
     left_behind(stage, &mut problems).await;
     for problem in problems {
@@ -85,6 +87,37 @@ async fn well(stage: &Stage<'_>, n: usize, problems: &mut Vec<String>) {
     let refresh = stage.cast().refreshes.get(&n).cloned();
     if refresh.is_some() && refresh != status.last_handled_refresh_request {
         problems.push(format!("{name} was to be refreshed, {refresh:?}, and handled {:?}", status.last_handled_refresh_request));
+    }
+}
+
+/// Whatever others did to it, the Secret says again whose it is and what is in it.
+async fn whole(stage: &Stage<'_>, n: usize, problems: &mut Vec<String>) {
+    let request = stage.world.requests().get(&name(n)).await.unwrap();
+    let target = stage.cast().target(n);
+    let Some(secret) = stage.world.secrets().get_opt(&target).await.unwrap() else {
+        return problems.push(format!("there is no Secret {target}"));
+    };
+    let owner = format!("{}/{}", request.name_any(), request.uid().unwrap());
+    let text = |key: &str| {
+        let value = secret.data.as_ref().and_then(|data| data.get(key));
+        value.map(|value| String::from_utf8_lossy(&value.0).into_owned())
+    };
+    let annotation = |key: &str| secret.annotations().get(key).cloned();
+    let owners: Vec<_> = secret.owner_references().iter().map(|owner| (owner.uid.clone(), owner.controller)).collect();
+    let retains = request.spec.secret.as_ref().is_some_and(|secret| secret.deletion_policy == "Retain");
+    let expected = if retains { vec![] } else { vec![(request.uid().unwrap(), Some(true))] };
+    let is_so = [
+        ("is managed", secret.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == MANAGED_BY)),
+        ("names its owner", annotation(annotation::OWNED_BY) == Some(owner)),
+        ("is owned", owners == expected),
+        ("holds a grant", text(key::GRANT).is_some_and(|grant| !grant.is_empty())),
+        ("names the streamer", text(key::PLAYER_STREAMER_SID).as_deref() == Some(&request.spec.player_streamer_sid)),
+        ("tells the issue", text(key::ISSUE_TIME).is_some() && text(key::ISSUE_TIME) == annotation(annotation::ISSUE_TIME)),
+        ("tells the expiry", text(key::EXPIRY_TIME).is_some() && text(key::EXPIRY_TIME) == annotation(annotation::EXPIRY_TIME)),
+    ];
+    let not_so: Vec<&str> = is_so.into_iter().filter(|(_, is_so)| !is_so).map(|(what, _)| what).collect();
+    if !not_so.is_empty() {
+        problems.push(format!("of Secret {target} it isn't so that it {}", not_so.join(", ")));
     }
 }
 

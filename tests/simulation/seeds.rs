@@ -171,13 +171,30 @@ pub fn told(seed: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// So many are lived through before it is told how far it is.
+const TOLD_EACH: usize = 500;
+
+fn told_on_the_way(seeds: std::ops::Range<u64>) -> Tally {
+    let mut all = Tally::default();
+    for first in seeds.clone().step_by(TOLD_EACH) {
+        let last = (first + TOLD_EACH as u64).min(seeds.end);
+        let some = run(first..last);
+        all.lived += some.lived;
+        all.calls = (all.calls.0 + some.calls.0, all.calls.1 + some.calls.1);
+        all.failed.extend(some.failed);
+        all.failed.sort();
+        eprintln!("seeds {} to {}: {} fail", seeds.start, last - 1, all.failed.len());
+    }
+    all
+}
+
 /// As many as asked.
 pub fn all(first: &str, count: &str) -> ExitCode {
     let (Ok(first), Ok(count)) = (first.parse::<u64>(), count.parse::<u64>()) else {
         eprintln!("error: seeds FIRST COUNT");
         return ExitCode::from(2);
     };
-    let Tally { lived, calls, failed } = run(first..first + count);
+    let Tally { lived, calls, failed } = told_on_the_way(first..first + count);
     println!(
         "{count} histories from seed {first} on: {:.1} hours with {} calls of the Media API and {} of the API server; {} fail",
         lived.as_secs_f64() / 3600.0,
