@@ -37,13 +37,20 @@ pub async fn look(stage: &Stage<'_>, before: &Figures) {
     }
 }
 
-/// In no second is more asked for than a start of all, each with all its steps.
+/// In no second is more asked of the API server than a start of all takes, each with all its steps.
 fn haste(stage: &Stage<'_>, problems: &mut Vec<String>) {
     let most = 40 + 30 * stage.history.requests.len();
     let asked = stage.world.server.asked();
     let in_a_second = |first: &playback_grant_testbed::Asked| {
         asked.iter().filter(|other| other.at >= first.at && other.at < first.at + Duration::from_secs(1)).count()
     };
+    // Of the Media API, than two operators may ask for when each call fails.
+    let most_calls = 8 + 3 * stage.history.requests.len();
+    let calls: Vec<Duration> = stage.world.media.told().into_iter().map(|(at, _)| at).collect();
+    let calls_from = |first: Duration| calls.iter().filter(|at| (first..first + Duration::from_secs(1)).contains(*at)).count();
+    if let Some(first) = calls.iter().find(|first| calls_from(**first) > most_calls) {
+        problems.push(format!("from {first:.1?} on the Media API was called {} times in a second", calls_from(*first)));
+    }
     if let Some(first) = asked.iter().find(|first| in_a_second(first) > most) {
         problems.push(format!("from {:.1?} on the API server was asked {} times in a second", first.at, in_a_second(first)));
     }

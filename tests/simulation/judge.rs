@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::facts::{RequestFacts, SecretFacts, conditions};
@@ -19,6 +20,21 @@ pub struct Judge {
     secrets: BTreeMap<String, SecretFacts>,
     problems: Vec<String>,
     settled: Duration,
+    share: Share,
+}
+
+/// For how long grants were asked for, all requests together, and for how long of it nothing stood in the way of a good one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    pub asked: Duration,
+    pub judged: Duration,
+}
+
+impl std::ops::AddAssign for Share {
+    fn add_assign(&mut self, other: Self) {
+        self.asked += other.asked;
+        self.judged += other.judged;
+    }
 }
 
 /// What is known of one request. Instants are told since the start.
@@ -64,9 +80,11 @@ impl Judge {
 
     /// Judges the time up to `now`.
     pub fn settle(&mut self, now: Duration) {
-        let Self { slack, requests, secrets, problems, settled, start: _ } = self;
+        let Self { slack, requests, secrets, problems, settled, share, start: _ } = self;
         for (name, request) in requests.iter_mut() {
             let Some(asked) = &request.asked else { continue };
+            share.asked += now.saturating_sub(*settled);
+            share.judged += request.grants.waits_since(*settled).map_or(Duration::ZERO, |since| now.saturating_sub(since));
             let grant = secrets.get(&asked.secret).and_then(|secret| secret.grant.as_ref()).filter(|grant| grant.is_for(asked));
             let good_until = grant.map_or(*settled, |grant| grant.expires.max(*settled));
             if good_until >= now {
@@ -168,6 +186,11 @@ impl Judge {
         self.requests.values().filter_map(|request| Some(request.asked.as_ref()?.interval())).collect()
     }
 
+    /// How much of the time was judged.
+    pub const fn share(&self) -> Share {
+        self.share
+    }
+
     /// What must not have been, in order.
     pub fn problems(&self) -> &[String] {
         &self.problems
@@ -200,6 +223,7 @@ pub fn self_test() {
         judge
     };
     assert_eq!((judged(true).problems().len(), judged(true).bad()), (0, seconds(7)));
+    assert_eq!(judged(true).share(), Share { asked: seconds(7), judged: seconds(2) });
     assert_eq!(judged(false).problems().len(), 1);
     let mut late = judged(true);
     late.settle(seconds(8));

@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::cast::Cast;
 use crate::history::{ACCOUNTS, EVENTFUL, History};
-use crate::judge::{Judge, What};
+use crate::judge::{Judge, Share, What};
 use crate::world::{self, World, name};
 use crate::{ending, facts, happenings};
 
@@ -35,6 +35,8 @@ pub struct Verdict {
     pub bad: Duration,
     /// How much time passed.
     pub lived: Duration,
+    /// How much of it was judged.
+    pub share: Share,
     /// The same for the same history.
     pub trace: u64,
 }
@@ -157,6 +159,7 @@ fn verdict(stage: &Stage<'_>) -> Verdict {
         calls: (world.media.calls(), asked.len()),
         bad: judge.bad(),
         lived: world.now(),
+        share: judge.share(),
         trace: trace.finish(),
     }
 }

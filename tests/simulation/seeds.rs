@@ -11,6 +11,7 @@ use proptest::strategy::{Strategy as _, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use crate::history::{History, any_history};
+use crate::judge::Share;
 use crate::live::{Verdict, live, lived};
 
 /// A history takes a second or so.
@@ -94,6 +95,7 @@ fn described(seed: u64) -> String {
 struct Tally {
     lived: Duration,
     calls: (usize, usize),
+    share: Share,
     /// Each with what was first wrong.
     failed: Vec<(u64, String)>,
 }
@@ -112,6 +114,7 @@ fn run(seeds: std::ops::Range<u64>) -> Tally {
                     let verdict = verdict(&history_of(seed).current());
                     let mut tally = tally.lock().unwrap();
                     tally.lived += verdict.lived;
+                    tally.share += verdict.share;
                     tally.calls = (tally.calls.0 + verdict.calls.0, tally.calls.1 + verdict.calls.1);
                     if let Some(problem) = verdict.problems.into_iter().next() {
                         tally.failed.push((seed, problem));
@@ -149,7 +152,7 @@ pub fn until_one_fails(most: &str) -> ExitCode {
         let mut failed = run(first..(first + AT_ONCE).min(most)).failed;
         failed.sort();
         if let Some((seed, problem)) = failed.first() {
-            println!("after {} histories: {problem}", seed + 1);
+            println!("seed {seed}, after {} histories: {problem}", seed + 1);
             return ExitCode::SUCCESS;
         }
     }
@@ -180,6 +183,7 @@ fn told_on_the_way(seeds: std::ops::Range<u64>) -> Tally {
         let last = (first + TOLD_EACH as u64).min(seeds.end);
         let some = run(first..last);
         all.lived += some.lived;
+        all.share += some.share;
         all.calls = (all.calls.0 + some.calls.0, all.calls.1 + some.calls.1);
         all.failed.extend(some.failed);
         all.failed.sort();
@@ -194,12 +198,14 @@ pub fn all(first: &str, count: &str) -> ExitCode {
         eprintln!("error: seeds FIRST COUNT");
         return ExitCode::from(2);
     };
-    let Tally { lived, calls, failed } = told_on_the_way(first..first + count);
+    let Tally { lived, calls, share, failed } = told_on_the_way(first..first + count);
     println!(
-        "{count} histories from seed {first} on: {:.1} hours with {} calls of the Media API and {} of the API server; {} fail",
+        "{count} histories from seed {first} on: {:.1} hours with {} calls of the Media API and {} of the API server, in which for {:.0} % of the time \
+         that grants were asked for nothing excused the lack of one; {} fail",
         lived.as_secs_f64() / 3600.0,
         calls.0,
         calls.1,
+        100.0 * share.judged.as_secs_f64() / share.asked.as_secs_f64(),
         failed.len()
     );
     for (seed, problem) in &failed {
