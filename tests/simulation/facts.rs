@@ -43,6 +43,8 @@ impl GrantFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretFacts {
     pub uid: String,
+    /// Whose it is, by its own word.
+    pub owned_by: Option<String>,
     /// `None` where there is no grant, or not one of this Media API.
     pub grant: Option<GrantFacts>,
     /// When the grant expires, by the Secret's own word.
@@ -55,7 +57,8 @@ impl SecretFacts {
         let grant = grant.and_then(|grant| serde_json::from_slice(&grant).ok()).and_then(|grant| GrantFacts::of(&grant));
         let metadata = &secret["metadata"];
         let claims = metadata["annotations"]["playbackgrant.dev/expiry-time"].as_str().and_then(|time| time.parse().ok());
-        Self { uid: metadata["uid"].as_str().unwrap_or_default().to_owned(), grant, claims }
+        let owned_by = metadata["annotations"]["playbackgrant.dev/owned-by"].as_str().map(str::to_owned);
+        Self { uid: metadata["uid"].as_str().unwrap_or_default().to_owned(), owned_by, grant, claims }
     }
 }
 
@@ -105,7 +108,7 @@ pub fn change(change: &Change) -> String {
     let (kind, name) = (change.kind(), change.name());
     let Some(after) = &change.after else { return format!("{kind} {name} is gone") };
     if kind == "Secret" {
-        let SecretFacts { grant, claims: _, uid: _ } = SecretFacts::of(after);
+        let SecretFacts { grant, .. } = SecretFacts::of(after);
         return format!("{kind} {name} holds a grant until {:?}", grant.map(|grant| grant.expires));
     }
     format!("{kind} {name} says {:?}", conditions(after))

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::facts::{RequestFacts, SecretFacts, conditions};
 
@@ -47,6 +49,8 @@ struct Request {
     statuses: Obstruction,
     /// Since when the Secret has held no good grant.
     bad_since: Option<Duration>,
+    /// Since when it has held one, and the status says otherwise.
+    unsaid_since: Option<Duration>,
     blamed: bool,
     bad: Duration,
 }
@@ -85,12 +89,22 @@ impl Judge {
             let Some(asked) = &request.asked else { continue };
             share.asked += now.saturating_sub(*settled);
             share.judged += request.grants.waits_since(*settled).map_or(Duration::ZERO, |since| now.saturating_sub(since));
-            let grant = secrets.get(&asked.secret).and_then(|secret| secret.grant.as_ref()).filter(|grant| grant.is_for(asked));
+            let secret = secrets.get(&asked.secret);
+            let grant = secret.and_then(|secret| secret.grant.as_ref()).filter(|grant| grant.is_for(asked));
             let good_until = grant.map_or(*settled, |grant| grant.expires.max(*settled));
             if good_until >= now {
-                (request.bad_since, request.blamed) = (None, false);
+                request.bad_since = None;
+                // What another has taken is another's, whatever is in it.
+                let is_own = secret.is_some_and(|secret| secret.owned_by.as_deref() == Some(&format!("{name}/{}", asked.uid)));
+                let since = (is_own && !request.says_ready).then(|| *request.unsaid_since.get_or_insert(*settled));
+                let waits = since.and_then(|since| request.statuses.waits_since(since)).filter(|waits| now > *waits + *slack);
+                if let (Some(waits), false) = (waits, request.blamed) {
+                    problems.push(format!("{now:.1?} {name} has a good grant and isn't Ready, and nothing excuses it since {waits:.1?}"));
+                }
+                request.blamed = waits.is_some();
                 continue;
             }
+            request.unsaid_since = None;
             let since = *request.bad_since.get_or_insert(good_until);
             request.bad += now.saturating_sub(good_until);
             let late = |obstruction: &Obstruction| obstruction.waits_since(since).filter(|waits| now > *waits + *slack);
@@ -135,6 +149,7 @@ impl Judge {
         self.settle(now);
         let request = self.requests.entry(name.to_owned()).or_default();
         request.grants.until = request.grants.until.max(until);
+        request.statuses.until = request.statuses.until.max(until);
     }
 
     /// A request has changed.
@@ -147,7 +162,10 @@ impl Judge {
             request.grants.until = request.grants.until.max(now);
             request.statuses.until = request.statuses.until.max(now);
         }
-        request.says_ready = after.is_some_and(|after| conditions(after).iter().any(|told| told.starts_with("Ready=True")));
+        let says_ready = after.is_some_and(|after| conditions(after).iter().any(|told| told.starts_with("Ready=True")));
+        if says_ready != request.says_ready {
+            (request.says_ready, request.unsaid_since) = (says_ready, None);
+        }
     }
 
     /// A Secret has changed.
@@ -205,7 +223,7 @@ impl Judge {
 /// What nothing excuses is blamed, once, and what something excuses is not.
 pub fn self_test() {
     let seconds = Duration::from_secs;
-    let request = serde_json::json!({"metadata": {"name": "lobby", "uid": "u"}, "spec": {"playerStreamerSid": "VJ", "ttlSeconds": 15}});
+    let request = json!({"metadata": {"name": "lobby", "uid": "u"}, "spec": {"playerStreamerSid": "VJ", "ttlSeconds": 15}});
     let everybody = ["lobby".to_owned()];
     let judged = |excused: bool| {
         let mut judge = Judge::new(seconds(1), Timestamp::UNIX_EPOCH);
@@ -228,4 +246,22 @@ pub fn self_test() {
     let mut late = judged(true);
     late.settle(seconds(8));
     assert_eq!(late.problems().len(), 1, "a second after the excuse is over");
+    assert_eq!(told_of(false), 1, "a good grant that is told of as none");
+    assert_eq!(told_of(true), 0, "another's");
+}
+
+/// What is blamed where the status says nothing of a good grant for two seconds.
+fn told_of(is_anothers: bool) -> usize {
+    let grant = STANDARD.encode(json!({"expires": 60_000, "streamer": "VJ", "ttl": 15}).to_string());
+    let owner = if is_anothers { "kiosk/u" } else { "lobby/u" };
+    let secret = json!({"metadata": {"uid": "s", "annotations": {"playbackgrant.dev/owned-by": owner}}, "data": {"grant": grant}});
+    let mut judge = Judge::new(Duration::from_secs(1), Timestamp::UNIX_EPOCH);
+    let request = json!({"metadata": {"name": "lobby", "uid": "u"}, "spec": {"playerStreamerSid": "VJ", "ttlSeconds": 15}});
+    judge.request_changed("lobby", Some(&request), Duration::ZERO);
+    judge.secret_changed("lobby", Some(&secret), Duration::ZERO);
+    judge.settle(Duration::from_millis(900));
+    assert_eq!(judge.problems().len(), 0, "it has its second");
+    judge.settle(Duration::from_secs(2));
+    judge.settle(Duration::from_secs(3));
+    judge.problems().len()
 }
