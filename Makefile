@@ -99,6 +99,8 @@ lint:
 	$(CARGO) run --quiet --example docs -- target/docs
 	@for name in reference.md configuration.md; do diff -u docs/$$name target/docs/$$name \
 	  || { echo "error: docs/$$name is not what the types say: run \`make docs\` and commit it" >&2; exit 1; }; done
+	@for fault in tests/simulation/planted/*.patch; do git apply --check "$$fault" \
+	  || { echo "error: $$fault doesn't fit the code any more: write it anew" >&2; exit 1; }; done
 	@tests/deploy/docs.sh
 	@tests/deploy/chart.sh
 	@tests/deploy/manifests.sh
