@@ -290,3 +290,7 @@ fn within(head: Option<&AnswerHead>) -> String {
 fn connect_problem(kind: Option<io::ErrorKind>) -> String {
     kind.map_or_else(|| "a proxy opened no tunnel".to_owned(), |kind| kind.to_string())
 }
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;
