@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backoff::{Backoff, Repairs, Restores};
-use super::hand::HeldGrant;
+use super::hand::{HeldGrant, Life};
 use super::order::Contents;
-use super::secret::SecretVersion;
+use super::secret::{Claim, SecretVersion};
 use super::token::TokenOrder;
 use super::told::Told;
 use crate::api::PlaybackGrantRequestStatus;
@@ -34,6 +34,8 @@ pub struct Memory {
     pub own_version: Option<SecretVersion>,
     /// When the grant that the Secret was last known to hold was asked for.
     pub landed: Option<Instant>,
+    /// What that says of itself, and its life on the operator's own clock: the wall clock may have been set since.
+    pub landed_life: Option<(Claim, Life)>,
     /// The hash of the token that an own write last put beside a grant, if it put one.
     pub landed_token: Option<String>,
     /// The version of the Secret whose data is known not to be what was written.
@@ -144,6 +146,7 @@ impl Memory {
             verified: None,
             own_version: None,
             landed: None,
+            landed_life: None,
             landed_token: None,
             damaged: None,
             damaged_token: None,
@@ -169,7 +172,7 @@ impl Memory {
     pub fn concerns(&mut self, secret: &str, generation: Option<i64>) {
         if self.secret.as_deref() != Some(secret) {
             self.secret = Some(secret.to_owned());
-            (self.landed, self.landed_token) = (None, None);
+            (self.landed, self.landed_life, self.landed_token) = (None, None, None);
             (self.repairs, self.restores) = (Repairs::default(), Restores::default());
         } else if self.generation == generation {
             return;
@@ -237,12 +240,23 @@ impl Memory {
             hand.request_hash != held.request_hash || !hand.is_later_than(&held) || hand.claim() == held.claim()
         });
         if newer {
-            self.landed = Some(held.issue);
+            self.landed(&held);
             self.hand = Some(Arc::new(held));
         }
         self.damaged = None;
         self.damaged_token = (!token).then(|| version.clone());
         self.verified = Some(version);
+    }
+
+    fn landed(&mut self, grant: &HeldGrant) {
+        self.landed = Some(grant.issue);
+        self.landed_life = Some((grant.claim(), Life::of(grant)));
+    }
+
+    /// The life of the grant that the Secret is known to hold, if it is the one that says so of itself.
+    #[must_use]
+    pub fn known_life(&self, claim: &Claim) -> Option<Life> {
+        self.landed_life.as_ref().filter(|(landed, _)| landed == claim).map(|(_, life)| *life)
     }
 
     /// The Secret's data was read and isn't what was written.
@@ -259,7 +273,7 @@ impl Memory {
             self.repairs = self.repairs.made(now);
         }
         if let Some(Contents { grant, token }) = contents {
-            self.landed = Some(grant.issue);
+            self.landed(grant);
             self.landed_token = token.as_ref().map(TokenOrder::hash);
         }
         self.trouble = None;

@@ -170,6 +170,25 @@ fn trouble_that_cost_no_grant_is_not_why_there_is_none() {
 }
 
 #[test]
+fn what_the_secret_was_given_lives_as_long_whatever_the_wall_clock_shows() {
+    for hours in [-1, 1] {
+        let mut scene = Scene::fresh();
+        scene.now = at(1011);
+        scene.wall_set = hours * 3600;
+        // The next is in hand, and isn't taken.
+        scene.memory.hand = Some(hand(1010));
+        let backoff = backoff(at(1018), true);
+        scene.memory.trouble =
+            Some(Trouble { message: "no changes".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff });
+        let failing = [(RefreshFailing, "True", "SecretWriteFailed"), (Stalled, "True", "SecretWriteFailed")];
+        let told = |ready| shown(&[ready, failing[0], failing[1]]);
+        assert_eq!(conditions(&rest(&scene).0), told((Ready, "True", "GrantIssued")), "{hours} hours");
+        scene.now = at(1015);
+        assert_eq!(conditions(&rest(&scene).0), told((Ready, "False", "SecretWriteFailed")), "{hours} hours, and it is over");
+    }
+}
+
+#[test]
 fn what_the_server_refused_stays_the_cause_while_the_next_call_is_under_way() {
     let mut scene = Scene::fresh();
     let backoff = backoff(at(1018), true);

@@ -117,7 +117,8 @@ impl<'a> Situation<'a> {
             let was_damaged = memory.damaged.as_ref().is_some_and(|version| version.uid == meta.version.uid);
             situation.holds_hand = in_hand.is_some() && memory.verified.as_ref() == Some(&meta.version);
             if !(was_damaged && situation.is_held()) {
-                situation.held_life = in_hand.map(Life::of).or_else(|| Life::claimed(&claim, spec.call.ttl, now));
+                let known = in_hand.map(Life::of).or_else(|| memory.known_life(&claim));
+                situation.held_life = known.or_else(|| Life::claimed(&claim, spec.call.ttl, now));
             }
         }
         situation

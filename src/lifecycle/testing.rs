@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::jiff::SignedDuration;
+
 use super::{
     Backoff, Contents, CredentialsView, Decision, Failure, HeldGrant, Identity, LaneClosed, Memory, Ordered, Report, SecretMeta,
     SecretOrder, SecretView, Seen, Signer, Step, Subject, TokenOrder, decide, request_hash,
@@ -32,6 +34,8 @@ pub(super) struct Scene {
     pub(super) lane_slow: bool,
     pub(super) memory: Memory,
     pub(super) now: Instant,
+    /// By how many seconds the wall clock was set forward.
+    pub(super) wall_set: i64,
 }
 
 impl Scene {
@@ -51,6 +55,7 @@ impl Scene {
             lane_slow: false,
             memory,
             now: at(1000),
+            wall_set: 0,
         }
     }
 
@@ -89,7 +94,8 @@ impl Scene {
             lane_closed: self.lane_closed.map(|class| LaneClosed { class, slow: self.lane_slow }),
             memory: &self.memory,
         };
-        decide(&seen, now(self.now))
+        let now = now(self.now);
+        decide(&seen, Now { wall: now.wall + SignedDuration::from_secs(self.wall_set), ..now })
     }
 }
 

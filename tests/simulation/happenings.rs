@@ -44,9 +44,9 @@ pub async fn all(stage: &Stage<'_>) {
         }
     }
     turns.sort_by_key(|(at, _)| *at);
-    let start = stage.world.now();
+    let start = stage.world.awake();
     for (at, turn) in turns {
-        tokio::time::sleep((start + at).saturating_sub(stage.world.now())).await;
+        tokio::time::sleep((start + at).saturating_sub(stage.world.awake())).await;
         match turn {
             Turn::Begins(number) => begin(stage, number, stage.history.events[number].1).await,
             Turn::Ends(number) => end(stage, number, stage.history.events[number].1).await,
@@ -89,6 +89,16 @@ async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
             stage.cast().operator = None;
         }),
         Happening::SecondOperator(_) => presence(stage, |stage| drop(stage.cast().others.insert(number, stage.world.operator()))),
+        Happening::SetWall(hours) => {
+            let seconds = i64::from(hours) * 3600;
+            stage.judge().wall_set(seconds, now);
+            stage.world.set_wall(seconds);
+        }
+        Happening::Sleep(seconds) => {
+            let until = now + Duration::from_secs(seconds.into()) + NOTICES;
+            stage.everybody().iter().for_each(|name| stage.judge().excuse(name, until, now));
+            stage.world.sleep(seconds);
+        }
         other => requests::begin(stage, number, other).await,
     }
 }

@@ -1,7 +1,7 @@
 //! What may happen, drawn at random.
 //!
 //! Left out so far: two requests that name one Secret, tokens, a request that a finalizer holds, a policy that changes, a namespace that
-//! terminates, clocks that jump. `lifecycle/simulation` has most of these, without the shells.
+//! terminates. `lifecycle/simulation` has most of these, without the shells.
 
 use std::time::Duration;
 
@@ -65,6 +65,10 @@ pub enum Happening {
     RotateKey(usize),
     /// The credentials are gone for that time.
     DropCredentials(usize, u32),
+    /// The wall clock is set forward by so many hours, or back. (What is less than a grant's life isn't told from the truth after a restart.)
+    SetWall(i8),
+    /// The machine sleeps so many seconds.
+    Sleep(u8),
 }
 
 /// What the API server suffers.
@@ -132,6 +136,8 @@ fn happening(requests: usize) -> impl Strategy<Value = Happening> {
         1 => (n, while_()).prop_map(|(n, millis)| Happening::TakeOver(n, millis)),
         1 => (0..ACCOUNTS).prop_map(Happening::RotateKey),
         1 => (0..ACCOUNTS, while_()).prop_map(|(account, millis)| Happening::DropCredentials(account, millis)),
+        1 => prop_oneof![Just(-1_i8), Just(1_i8)].prop_map(Happening::SetWall),
+        1 => (1..90_u8).prop_map(Happening::Sleep),
     ]
 }
 

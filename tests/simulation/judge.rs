@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,6 +23,9 @@ pub struct Judge {
     problems: Vec<String>,
     settled: Duration,
     share: Share,
+    /// By how many seconds the wall clock is ahead of what it showed, and by how many it has been at the most.
+    ahead: i64,
+    most_ahead: i64,
 }
 
 /// For how long grants were asked for, all requests together, and for how long of it nothing stood in the way of a good one.
@@ -84,7 +87,7 @@ impl Judge {
 
     /// Judges the time up to `now`.
     pub fn settle(&mut self, now: Duration) {
-        let Self { slack, requests, secrets, problems, settled, share, start: _ } = self;
+        let Self { slack, requests, secrets, problems, settled, share, .. } = self;
         for (name, request) in requests.iter_mut() {
             let Some(asked) = &request.asked else { continue };
             share.asked += now.saturating_sub(*settled);
@@ -94,8 +97,9 @@ impl Judge {
             let good_until = grant.map_or(*settled, |grant| grant.expires.max(*settled));
             if good_until >= now {
                 request.bad_since = None;
-                // What another has taken is another's, whatever is in it.
-                let is_own = secret.is_some_and(|secret| secret.owned_by.as_deref() == Some(&format!("{name}/{}", asked.uid)));
+                // What another has taken is another's; and of what others have altered the operator may know no more than that.
+                let owner = format!("{name}/{}", asked.uid);
+                let is_own = secret.is_some_and(|secret| secret.owned_by.as_ref() == Some(&owner) && secret.claims.is_some());
                 let since = (is_own && !request.says_ready).then(|| *request.unsaid_since.get_or_insert(*settled));
                 let waits = since.and_then(|since| request.statuses.waits_since(since)).filter(|waits| now > *waits + *slack);
                 if let (Some(waits), false) = (waits, request.blamed) {
@@ -152,6 +156,13 @@ impl Judge {
         request.statuses.until = request.statuses.until.max(until);
     }
 
+    /// The wall clock is set forward by so many seconds.
+    pub fn wall_set(&mut self, seconds: i64, now: Duration) {
+        self.settle(now);
+        self.ahead += seconds;
+        self.most_ahead = self.most_ahead.max(self.ahead);
+    }
+
     /// A request has changed.
     pub fn request_changed(&mut self, name: &str, after: Option<&Value>, now: Duration) {
         self.settle(now);
@@ -183,9 +194,10 @@ impl Judge {
         }
         if let Some(after) = &after
             && let (Some(holds), Some(claims)) = (&after.grant, after.claims)
-            && claims > self.start + holds.expires
+            && let truly = self.start + holds.expires + SignedDuration::from_secs(self.most_ahead)
+            && claims > truly
         {
-            let late = claims.duration_since(self.start + holds.expires);
+            let late = claims.duration_since(truly);
             self.problems.push(format!("{now:.1?} {name} claims that its grant lives {late:.1?} longer than it does"));
         }
         match after {
@@ -254,7 +266,9 @@ pub fn self_test() {
 fn told_of(is_anothers: bool) -> usize {
     let grant = STANDARD.encode(json!({"expires": 60_000, "streamer": "VJ", "ttl": 15}).to_string());
     let owner = if is_anothers { "kiosk/u" } else { "lobby/u" };
-    let secret = json!({"metadata": {"uid": "s", "annotations": {"playbackgrant.dev/owned-by": owner}}, "data": {"grant": grant}});
+    let secret = json!({"metadata": {"uid": "s", "annotations": {
+        "playbackgrant.dev/owned-by": owner, "playbackgrant.dev/expiry-time": "1970-01-01T00:01:00Z",
+    }}, "data": {"grant": grant}});
     let mut judge = Judge::new(Duration::from_secs(1), Timestamp::UNIX_EPOCH);
     let request = json!({"metadata": {"name": "lobby", "uid": "u"}, "spec": {"playerStreamerSid": "VJ", "ttlSeconds": 15}});
     judge.request_changed("lobby", Some(&request), Duration::ZERO);

@@ -94,7 +94,7 @@ pub fn lived(history: &History) -> (Verdict, Vec<String>) {
         let stage = Stage { world, history, judge, cast: Mutex::default() };
         furnish(&stage).await;
         happenings::all(&stage).await;
-        tokio::time::sleep((EVENTFUL + SETTLING).saturating_sub(world.now())).await;
+        tokio::time::sleep((EVENTFUL + SETTLING).saturating_sub(world.awake())).await;
         let before = ending::Figures::of(world);
         tokio::time::sleep(QUIET).await;
         ending::look(&stage, &before).await;

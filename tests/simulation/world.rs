@@ -1,5 +1,6 @@
 //! An API server, a Media API, credentials, requests, and operators, on time that passes when everybody waits.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ pub struct World {
     pub media: Arc<MediaApi>,
     pub clock: Clock,
     pub start: Instant,
+    shift: &'static Shift,
+    /// How long the machine has slept.
+    slept: Cell<Duration>,
     /// What others than the operator go through: it has no troubles.
     others: Client,
 }
@@ -40,7 +44,8 @@ pub fn live<T>(latency: Duration, story: impl AsyncFnOnce(&World) -> T) -> T {
         let shift: &'static Shift = Box::leak(Box::default());
         let (clock, server) = (Clock::simulated(shift), InProcessApiServer::default());
         let others = server.aside().client();
-        story(&World { media: MediaApi::new(clock, latency), others, server, clock, start: clock.instant() }).await
+        let media = MediaApi::new(clock, latency);
+        story(&World { media, others, server, clock, start: clock.instant(), shift, slept: Cell::default() }).await
     })
 }
 
@@ -73,6 +78,22 @@ impl World {
     /// How much time has passed.
     pub fn now(&self) -> Duration {
         self.clock.instant().since(self.start)
+    }
+
+    /// How much of it the machine was awake.
+    pub fn awake(&self) -> Duration {
+        self.now().saturating_sub(self.slept.get())
+    }
+
+    /// The wall clock is set forward by so many seconds, or back.
+    pub fn set_wall(&self, seconds: i64) {
+        self.shift.set_wall(seconds);
+    }
+
+    /// The machine sleeps so many seconds: time passes, and nothing goes on.
+    pub fn sleep(&self, seconds: u8) {
+        self.shift.sleep(seconds.into());
+        self.slept.set(self.slept.get() + Duration::from_secs(seconds.into()));
     }
 
     pub fn secrets(&self) -> Api<Secret> {
