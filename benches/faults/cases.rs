@@ -231,12 +231,13 @@ fn cluster(requests: u32) -> Vec<Case> {
 /// A few of them, short, with bars that a busy machine can't miss.
 pub fn quick(requests: u32) -> Vec<Case> {
     let media = |fault: &str, seconds, bars| media(requests, fault, seconds, bars);
-    let late = Bars { excess: Some(10_000), calls: Some(150), ..NOTHING };
+    let late = Bars { excess: Some(10_000), calls: Some(200), ..NOTHING };
     let limited = Bars { refused: Some(20), ..late };
     vec![
         media("500", 17, late),
         media("429", 17, late),
-        media("hang", 7, late),
+        // What hangs is tried twice a second, and called again when it is over.
+        media("hang", 7, Bars { calls: Some(300), ..late }),
         media("latency=4s", 17, Bars { excess: Some(5_000), calls: Some(200), ..NOTHING }),
         media(&format!("rate-limit={}", requests * 80 / 1000), 31, limited),
         case(requests, "operator killed, started 1 s later".to_owned(), Fault::Killed(1), late),
