@@ -21,11 +21,11 @@ const OUTAGE: u32 = 2;
 /// The longest time that a 429 may ask for.
 pub const LONGEST_THROTTLE: Duration = Duration::from_mins(1);
 
-/// What passed in so long a time before a 429 is what the account has;
-const MEASURE: Duration = Duration::from_secs(1);
-/// and where that was less than so many, the time that so many took, if it was no longer than this.
-const MEASURABLE: usize = 5;
+/// What passed in such a time before a 429 is what the account has: the most of these, where it was enough to measure by, or what so few took. A short
+/// time alone would count too coarsely where few calls pass, a long one alone wouldn't see that they began only lately, and what few took may have a pause in it.
+const MEASURES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), LONGEST_MEASURE];
 const LONGEST_MEASURE: Duration = Duration::from_secs(10);
+const MEASURABLE: u32 = 5;
 /// After a 429 the rate is so much of what was measured.
 const CUT: f64 = 0.9;
 /// It is back at what was measured after so many seconds, and from there on grows by a tenth each second.
@@ -237,17 +237,22 @@ impl Pace {
     }
 
     fn forget(&mut self, now: Instant) {
-        let keeps = |passed: Instant, count| now < passed + if count > MEASURABLE { MEASURE } else { LONGEST_MEASURE };
-        while self.passed.front().is_some_and(|passed| !keeps(*passed, self.passed.len())) {
+        while self.passed.front().is_some_and(|passed| *passed + LONGEST_MEASURE <= now) {
             self.passed.pop_front();
         }
     }
 
     /// How many calls a second passed lately, if enough did.
     fn measured(&self, now: Instant) -> Option<f64> {
-        let first = self.passed.front().filter(|_| self.passed.len() >= MEASURABLE)?;
-        let took = now.since(*first).max(MEASURE).as_secs_f64();
-        u32::try_from(self.passed.len()).ok().map(|count| f64::from(count) / took)
+        let rate = |count: u32, time: Duration| f64::from(count) / time.as_secs_f64();
+        let within = |time: Duration| {
+            let count = self.passed.iter().rev().take_while(|passed| now < **passed + time).count();
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            (count >= MEASURABLE).then(|| rate(count, time))
+        };
+        let first_of_few = self.passed.iter().rev().nth(MEASURABLE as usize - 1);
+        let few = first_of_few.map(|first| rate(MEASURABLE, now.since(*first).max(MEASURES[0])));
+        MEASURES.into_iter().filter_map(within).chain(few).max_by(f64::total_cmp)
     }
 
     /// Of a newcomer and the first of so many refreshes, with that deadline, who goes first. They take turns; but where all those refreshes would take

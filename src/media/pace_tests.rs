@@ -184,20 +184,31 @@ fn nothing_is_measured_where_little_is_called() {
 }
 
 #[test]
-fn where_few_are_called_the_last_five_tell_the_rate() {
+fn where_few_are_called_a_longer_time_tells_the_rate() {
     let measured = |interval: u64, calls: u64| {
         let mut pace = Pace::default();
         (0..calls).for_each(|n| assert!(!pace.let_through(&who("a"), at(n * interval))));
         pace.throttled(&who("a"), throttled(None), at(calls * interval));
         pace.limit.map(|limit| format!("{:.2}", limit.measured))
     };
-    assert_eq!(measured(500, 4), None, "too few");
-    assert_eq!(measured(500, 5).as_deref(), Some("2.00"));
-    assert_eq!(measured(500, 50).as_deref(), Some("2.00"), "those before are over");
+    assert_eq!(measured(2000, 4), None, "too few");
     assert_eq!(measured(1999, 50).as_deref(), Some("0.50"));
-    assert_eq!(measured(2000, 50), None, "too long ago");
-    assert_eq!(measured(100, 50).as_deref(), Some("9.00"), "those of the last second");
-    assert_eq!(measured(10, 5).as_deref(), Some("5.00"), "a burst is what a second gave");
+    assert_eq!(measured(500, 50).as_deref(), Some("2.00"), "the last five took 2.5 s");
+    assert_eq!(measured(300, 50).as_deref(), Some("3.33"));
+    assert_eq!(measured(100, 50).as_deref(), Some("9.67"), "29 in 3 s");
+    assert_eq!(measured(10, 5).as_deref(), Some("5.00"), "they began only lately");
+    assert_eq!(measured(10, 4), None);
+}
+
+#[test]
+fn a_pause_before_the_429_is_no_limit() {
+    let mut pace = Pace::default();
+    // Five a second, ten at a time, and none for two seconds.
+    for burst in 0..5 {
+        (0..10).for_each(|_| assert!(!pace.let_through(&who("a"), at(burst * 2000))));
+    }
+    pace.throttled(&who("a"), throttled(None), at(9999));
+    assert!(pace.limit.is_some_and(|limit| (limit.measured - 5.0).abs() < 0.1), "{:?}", pace.limit);
 }
 
 #[test]
