@@ -123,6 +123,8 @@ mod tests {
         assert_eq!(Credentials::new(KEY, "p".into(), None).unwrap().account_sid(), None);
         assert_eq!(Credentials::new(KEY, "p".into(), Some(ACCOUNT)).unwrap().account_sid(), Some(ACCOUNT));
         assert_eq!(Credentials::new(KEY, "p".into(), Some(KEY)).unwrap_err(), CredentialsError::MalformedAccountSid);
+        let key_of = |user: &str| Credentials::new(user, "p".into(), None).unwrap().api_key_sid().map(str::to_owned);
+        assert_eq!((key_of(KEY).as_deref(), key_of(ACCOUNT), key_of("SK1")), (Some(KEY), None, None));
     }
 
     #[test]
