@@ -124,20 +124,19 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// What two lanes that turn out to be of one account know of it: where they differ, what is stricter or newer.
+    /// What two lanes that turn out to be of one account know of it: what is held back most goes for both, and where nothing is, what went best.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
+        let window = match (self.is_limited(), other.is_limited()) {
+            (false, false) => self.window.max(other.window),
+            (true, false) => self.window,
+            (false, true) => other.window,
+            (true, true) => self.window.min(other.window),
+        };
         let (closed, open) = if self.closed_until() >= other.closed_until() { (self, other) } else { (other, self) };
         let limit = closed.limit.into_iter().chain(open.limit).max_by_key(|limit| limit.since);
         let passed = closed.passed.into_iter().chain(open.passed).collect::<BinaryHeap<_>>().into_sorted_vec().into();
-        Self {
-            window: closed.window.min(open.window),
-            limit,
-            closed: closed.closed,
-            passed,
-            next: closed.next.max(open.next),
-            last: closed.last,
-        }
+        Self { window, limit, closed: closed.closed, passed, next: closed.next.max(open.next), last: closed.last }
     }
 
     /// Whether a call may be made now, whatever the pace: no 429 asks to wait.

@@ -212,6 +212,39 @@ fn a_pause_before_the_429_is_no_limit() {
 }
 
 #[test]
+fn of_two_that_are_one_what_is_held_back_goes_for_both() {
+    let free = |granted: u64| {
+        let mut pace = Pace::default();
+        (0..granted).for_each(|n| assert!(!pace.let_through(&who("a"), at(n))));
+        pace
+    };
+    let closed = |asked| {
+        let mut pace = free(0);
+        pace.throttled(&who("a"), throttled(Some(asked)), at(0));
+        pace
+    };
+    let limited = |granted, since: u64| {
+        let mut pace = free(granted);
+        pace.throttled(&who("a"), throttled(None), at(since));
+        pace.let_through(&who("b"), at(since + 200));
+        pace
+    };
+    // A key that is new finds what the account has been given.
+    for merged in [free(1).merged(free(90)), free(90).merged(free(1))] {
+        assert!(!merged.is_limited() && merged.allows(99, at(0)) && !merged.allows(100, at(0)));
+        assert_eq!(merged.passed.len(), 91);
+        assert!(merged.passed.iter().is_sorted());
+    }
+    for merged in [closed(7).merged(free(90)), free(90).merged(closed(7)), closed(3).merged(closed(7)), closed(7).merged(closed(3))] {
+        assert_eq!((merged.next(), merged.window), (Some(at(7000)), 1));
+    }
+    for merged in [limited(20, 500).merged(limited(40, 900)), limited(40, 900).merged(limited(20, 500))] {
+        assert!(merged.limit.is_some_and(|limit| limit.since == at(900)), "{:?}", merged.limit);
+        assert_eq!(merged.next(), Some(at(900)));
+    }
+}
+
+#[test]
 fn refreshes_and_newcomers_take_turns_and_what_is_urgent_goes_first() {
     for (deadline, expected) in [(60_000, 50), (2000, 100)] {
         let mut pace = Pace::default();
