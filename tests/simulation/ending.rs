@@ -6,7 +6,7 @@ use kube::api::ListParams;
 use kube::{Resource as _, ResourceExt as _};
 use playback_grant_operator::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation, key};
 
-use crate::facts::conditions;
+use crate::facts::{SecretFacts, conditions};
 use crate::live::{QUIET, Stage};
 use crate::world::{World, name};
 
@@ -113,6 +113,9 @@ async fn whole(stage: &Stage<'_>, n: usize, problems: &mut Vec<String>) {
     let owners: Vec<_> = secret.owner_references().iter().map(|owner| (owner.uid.clone(), owner.controller)).collect();
     let retains = request.spec.secret.as_ref().is_some_and(|secret| secret.deletion_policy == "Retain");
     let expected = if retains { vec![] } else { vec![(request.uid().unwrap(), Some(true))] };
+    let signed = SecretFacts::of(&serde_json::to_value(&secret).unwrap());
+    let carries_it = signed.token.is_some_and(|(_, carried)| carried.is_some() && carried == signed.grant);
+    let wants_token = stage.history.requests[n].token;
     let is_so = [
         ("is managed", secret.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == MANAGED_BY)),
         ("names its owner", annotation(annotation::OWNED_BY) == Some(owner)),
@@ -120,6 +123,8 @@ async fn whole(stage: &Stage<'_>, n: usize, problems: &mut Vec<String>) {
         ("holds a grant", text(key::GRANT).is_some_and(|grant| !grant.is_empty())),
         ("names the streamer", text(key::PLAYER_STREAMER_SID).as_deref() == Some(&request.spec.player_streamer_sid)),
         ("tells the issue", text(key::ISSUE_TIME).is_some() && text(key::ISSUE_TIME) == annotation(annotation::ISSUE_TIME)),
+        ("holds a token, or none, as it is asked for", text(key::ACCESS_TOKEN).is_some() == wants_token),
+        ("holds a token that carries the grant", !wants_token || carries_it),
         ("tells the expiry", text(key::EXPIRY_TIME).is_some() && text(key::EXPIRY_TIME) == annotation(annotation::EXPIRY_TIME)),
     ];
     let not_so: Vec<&str> = is_so.into_iter().filter(|(_, is_so)| !is_so).map(|(what, _)| what).collect();
@@ -132,7 +137,9 @@ async fn left_behind(stage: &Stage<'_>, problems: &mut Vec<String>) {
     let Stage { world, history, .. } = stage;
     let targets: Vec<String> = (0..history.requests.len()).map(|n| stage.cast().target(n)).collect();
     for secret in world.secrets().list(&ListParams::default()).await.unwrap() {
-        let owned_by = secret.annotations().get("playbackgrant.dev/owned-by").cloned();
+        // One that lost its label while nobody was there, and its name in the spec, too, is in no watch; it goes with its request.
+        let is_watched = secret.labels().contains_key(MANAGED_BY_LABEL);
+        let owned_by = secret.annotations().get("playbackgrant.dev/owned-by").cloned().filter(|_| is_watched);
         if let Some(owner) = owned_by.filter(|_| !targets.contains(&secret.name_any())) {
             // A predecessor's that was retained under another name than the heir's stays.
             let mut alive = world.requests().list(&ListParams::default()).await.unwrap().items.into_iter();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use k8s_openapi::jiff::Timestamp;
 use playback_grant_testbed::Change;
 use serde_json::Value;
@@ -47,6 +47,8 @@ pub struct SecretFacts {
     pub owned_by: Option<String>,
     /// `None` where there is no grant, or not one of this Media API.
     pub grant: Option<GrantFacts>,
+    /// The Access Token, and the grant that it carries.
+    pub token: Option<(String, Option<GrantFacts>)>,
     /// When the grant expires, by the Secret's own word.
     pub claims: Option<Timestamp>,
 }
@@ -57,9 +59,18 @@ impl SecretFacts {
         let grant = grant.and_then(|grant| serde_json::from_slice(&grant).ok()).and_then(|grant| GrantFacts::of(&grant));
         let metadata = &secret["metadata"];
         let claims = metadata["annotations"]["playbackgrant.dev/expiry-time"].as_str().and_then(|time| time.parse().ok());
+        let token = secret["data"]["accessToken"].as_str().map(|token| (token.to_owned(), carried(token)));
         let owned_by = metadata["annotations"]["playbackgrant.dev/owned-by"].as_str().map(str::to_owned);
-        Self { uid: metadata["uid"].as_str().unwrap_or_default().to_owned(), owned_by, grant, claims }
+        Self { uid: metadata["uid"].as_str().unwrap_or_default().to_owned(), owned_by, grant, token, claims }
     }
+}
+
+/// The grant in an Access Token, as it stands in a Secret's data.
+fn carried(data: &str) -> Option<GrantFacts> {
+    let token = String::from_utf8(STANDARD.decode(data).ok()?).ok()?;
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Value = serde_json::from_slice(&claims).ok()?;
+    GrantFacts::of(&claims["grants"]["player"])
 }
 
 /// What a request asks for.

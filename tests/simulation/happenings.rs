@@ -26,6 +26,7 @@ pub fn spec(wish: &Wish) -> Value {
         "ttlSeconds": wish.ttl,
         "credentialsSecretRef": {"name": credentials_name(wish.account)},
         "secret": {"deletionPolicy": if wish.retain { "Retain" } else { "Delete" }},
+        "accessToken": wish.token.then(|| json!({"identity": "kiosk"})),
     })
 }
 

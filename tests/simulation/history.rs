@@ -1,6 +1,6 @@
 //! What may happen, drawn at random.
 //!
-//! Left out so far: two requests that name one Secret, tokens, a request that a finalizer holds, a policy that changes, a namespace that
+//! Left out so far: two requests that name one Secret, a request that a finalizer holds, a policy that changes, a namespace that
 //! terminates. `lifecycle/simulation` has most of these, without the shells.
 
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub struct Wish {
     pub ttl: u8,
     pub account: usize,
     pub retain: bool,
+    /// Whether an Access Token is to be beside the grant.
+    pub token: bool,
 }
 
 /// What happens. The number is a request's or an account's; what lasts, lasts so many milliseconds.
@@ -94,7 +96,8 @@ pub enum Tamper {
 
 /// Any history.
 pub fn any_history() -> impl Strategy<Value = History> {
-    let wish = (5..=60_u8, 0..ACCOUNTS, any::<bool>()).prop_map(|(ttl, account, retain)| Wish { ttl, account, retain });
+    let wish = (5..=60_u8, 0..ACCOUNTS, any::<bool>(), any::<bool>());
+    let wish = wish.prop_map(|(ttl, account, retain, token)| Wish { ttl, account, retain, token });
     let latency = (
         prop_oneof![3 => Just(1_u16), 1 => 1..100_u16],
         prop_oneof![3 => Just(20_u16), 1 => 1..300_u16],

@@ -192,6 +192,16 @@ impl Judge {
             let (held, holds) = (held.expires, holds.expires);
             self.problems.push(format!("{now:.1?} {name} held a grant until {held:.1?}, and then an older one, until {holds:.1?}"));
         }
+        // Others may spoil the one or the other; both together only an operator brings.
+        if let Some(after) = &after
+            && let (Some(grant), Some((token, carried))) = (&after.grant, &after.token)
+            && let before = self.secrets.get(name)
+            && before.is_none_or(|before| before.grant.as_ref() != Some(grant))
+            && before.and_then(|before| before.token.as_ref()).is_none_or(|(before, _)| before != token)
+            && carried.as_ref() != Some(grant)
+        {
+            self.problems.push(format!("{now:.1?} {name} was given an Access Token that carries {carried:?} beside {grant:?}"));
+        }
         if let Some(after) = &after
             && let (Some(holds), Some(claims)) = (&after.grant, after.claims)
             && let truly = self.start + holds.expires + SignedDuration::from_secs(self.most_ahead)

@@ -181,7 +181,7 @@ impl MediaApi {
         });
         tokio::time::sleep(self.latency / 2).await;
         self.state().given.insert(streamer_sid.to_owned(), self.now());
-        Ok(Grant::from_stored(&grant.to_string(), None).unwrap())
+        Ok(Grant::from_stored(&grant.to_string(), key.map(|(account, _)| format!("AC{account:032x}"))).unwrap())
     }
 }
 
