@@ -65,4 +65,14 @@ mod tests {
         }
         assert_eq!(body.as_slice(), [b"abc".as_slice(), &[b'd'; 5000], b"e"].concat());
     }
+    #[test]
+    fn it_grows_only_into_memory_that_is_chosen_here() {
+        let mut body = Zeroizing::new(Vec::with_capacity(4096));
+        append(&mut body, &[b'a'; 4000]);
+        let before = body.as_ptr();
+        append(&mut body, &[b'a'; 96]);
+        assert_eq!((body.as_ptr(), body.capacity()), (before, 4096), "it just fits");
+        append(&mut body, &[b'a'; 5000]);
+        assert_eq!(body.capacity(), 16_384, "a vector that grows by itself takes what it needs");
+    }
 }

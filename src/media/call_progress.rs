@@ -113,3 +113,37 @@ impl fmt::Display for ConnectLimitPassed {
 }
 
 impl std::error::Error for ConnectLimitPassed {}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// A connector that is never ready.
+    struct Busy;
+
+    impl Service<()> for Busy {
+        type Response = ();
+        type Error = BoxError;
+        type Future = std::future::Ready<Result<(), BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Pending
+        }
+
+        fn call(&mut self, (): ()) -> Self::Future {
+            std::future::ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn it_is_ready_when_what_connects_is() {
+        assert!(ConnectLimitLayer.layer(Busy).poll_ready(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+
+    #[test]
+    fn the_limit_is_named() {
+        assert_eq!(ConnectLimitPassed(Duration::from_secs(3)).to_string(), "no connection within 3s");
+    }
+}

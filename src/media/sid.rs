@@ -19,7 +19,13 @@ pub fn is_api_key_sid(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_sid;
+    use super::{is_account_sid, is_api_key_sid, is_sid};
+
+    #[test]
+    fn an_accounts_is_no_keys() {
+        let [account, key] = ["AC", "SK"].map(|kind| format!("{kind}{}", "0".repeat(32)));
+        assert!(is_account_sid(&account) && is_api_key_sid(&key) && !is_account_sid(&key) && !is_api_key_sid(&account));
+    }
 
     #[test]
     fn only_the_named_kind_with_32_hexadecimal_digits_is_a_sid() {
