@@ -92,6 +92,10 @@ mod tests {
             assert_ne!(meaning_of_status(status), meaning_of_status(599), "{status}");
         }
         assert_ne!(remedy(418), remedy(599));
+        for status in 300..600 {
+            assert_ne!(meaning_of_status(status), meaning_of_status(999), "{status}: HTTP defines its kind");
+        }
+        assert_ne!(meaning_of_status(418), meaning_of_status(599));
     }
 
     #[test]
