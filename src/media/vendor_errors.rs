@@ -87,6 +87,7 @@ mod tests {
         assert!(describe(599, Some(20_002)).contains(meaning_of_status(599)));
         for status in [302, 400, 401, 403, 404, 405, 407, 409, 410, 422, 426, 429] {
             assert!(meaning_of_status(status) != meaning_of_status(418) && remedy(status) != remedy(418), "{status}");
+            assert_ne!(remedy(status), remedy(599), "{status}: to call again mends nothing");
         }
         for status in [500, 502, 503, 504] {
             assert_ne!(meaning_of_status(status), meaning_of_status(599), "{status}");
