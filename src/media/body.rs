@@ -65,6 +65,7 @@ mod tests {
         }
         assert_eq!(body.as_slice(), [b"abc".as_slice(), &[b'd'; 5000], b"e"].concat());
     }
+
     #[test]
     fn it_grows_only_into_memory_that_is_chosen_here() {
         let mut body = Zeroizing::new(Vec::with_capacity(4096));

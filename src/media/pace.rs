@@ -1,8 +1,8 @@
 //! How fast the calls of one account may follow each other, and whether any may be made.
 //!
 //! As long as no 429 has come, as many may be out as have been answered well, and a few more: a start in the dark doubles with each round trip. A 429
-//! closes the account for the time that it asks for; then one call at a time goes out, until one is granted. It also shows what the account was given
-//! in the second before it: that is the rate to stay just below, to come back to within seconds, and, where nothing stops it there, to leave behind
+//! closes the account for the time that it asks for; then one call at a time goes out, until one passes: is granted, or refused for its own reason. It
+//! also shows what has passed lately: that is the rate to stay just below, to come back to within seconds, and, where nothing stops it there, to leave behind
 //! ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are refused the
 //! rate says nothing: then the end is felt as a start in the dark.
 
