@@ -28,6 +28,10 @@ pub struct Measured {
     pub calls: Calls,
     /// How many calls were needed at leisure: one for each request that was there from the start, and interval.
     pub needed: u64,
+    /// How long the grants still had to live that were replaced by others, in the median; 0 for one that had expired.
+    pub left: u64,
+    /// How many writes of Secrets and requests there were for a hundred grants that came into a Secret.
+    pub writes: u64,
 }
 
 /// What it cost from its beginning until `now`, those whom it struck of those who were there from the start. `fault`: from when until when nothing
@@ -35,9 +39,19 @@ pub struct Measured {
 pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), fault: Range<u64>, now: u64, calls: Calls) -> Measured {
     let looked = now - fault.start;
     let needed = |group: &Group| u64::from(group.count) * looked / group.interval_millis();
-    let mut measured = Measured { calls, needed: cast.iter().map(needed).sum(), ..Measured::default() };
+    let looked_at = fault.start..now;
+    let grants = seen.held.values().flatten().filter(|held| looked_at.contains(&held.seen)).count();
+    let writes = seen.written.iter().filter(|at| looked_at.contains(at)).count();
+    let left = seen.held.values().flat_map(|held| held.windows(2)).filter(|pair| looked_at.contains(&pair[1].seen));
+    let mut measured = Measured {
+        calls,
+        needed: cast.iter().map(needed).sum(),
+        left: middle(left.map(|pair| pair[0].expires.saturating_sub(pair[1].seen)).collect()),
+        writes: (100 * writes / grants.max(1)) as u64,
+        ..Measured::default()
+    };
     measured.first = u64::MAX;
-    for (name, held) in seen {
+    for (name, held) in &seen.held {
         let expired = expired(held, fault.start..now);
         if !struck.has(name) {
             let is_there = cast.iter().any(|group| group.has(name));
@@ -83,11 +97,7 @@ fn forced(held: &[Held], fault: &Range<u64>) -> u64 {
 impl Measured {
     /// The median of each figure.
     pub fn median(runs: &[Self]) -> Self {
-        let median = |of: &dyn Fn(&Self) -> u64| {
-            let mut all: Vec<u64> = runs.iter().map(of).collect();
-            all.sort_unstable();
-            all.get(all.len() / 2).copied().unwrap_or_default()
-        };
+        let median = |of: &dyn Fn(&Self) -> u64| middle(runs.iter().map(of).collect());
         Self {
             secrets: median(&|run| run.secrets),
             affected: median(&|run| run.affected),
@@ -100,8 +110,15 @@ impl Measured {
             others_expired: median(&|run| run.others_expired),
             calls: Calls { made: median(&|run| run.calls.made), throttled: median(&|run| run.calls.throttled) },
             needed: median(&|run| run.needed),
+            left: median(&|run| run.left),
+            writes: median(&|run| run.writes),
         }
     }
+}
+
+fn middle(mut all: Vec<u64>) -> u64 {
+    all.sort_unstable();
+    all.get(all.len() / 2).copied().unwrap_or_default()
 }
 
 /// A Secret that held an expired grant for 7 s, of which a fault forced 5, reads so.
@@ -109,7 +126,8 @@ pub fn self_test() {
     let held = vec![Held { seen: 0, expires: 15_000 }, Held { seen: 22_000, expires: 37_000 }];
     let other = vec![Held { seen: 0, expires: 15_000 }, Held { seen: 16_500, expires: 60_000 }];
     let nobodys = vec![Held { seen: 0, expires: 1 }];
-    let seen = Seen::from([("live-1".to_owned(), held), ("other-1".to_owned(), other), ("newcomer-1".to_owned(), nobodys)]);
+    let held = [("live-1".to_owned(), held), ("other-1".to_owned(), other), ("newcomer-1".to_owned(), nobodys)].into();
+    let seen = Seen { held, written: vec![8_999, 16_500, 16_501, 22_000, 29_999, 30_000] };
     let cast = [live(1), Group { name: "other", ..live(2) }];
     let measure = |now| measure(&seen, (&cast, &cast[0]), 9_000..20_000, now, Calls::default());
     let measured = measure(40_000);
@@ -118,4 +136,5 @@ pub fn self_test() {
     assert_eq!((measured.expired, measured.forced, measured.worst_excess), (7_000, 5_000, 2_000));
     assert_eq!((measured.first, measured.last, measured.affected, measured.secrets), (2_000, 2_000, 1, 1));
     assert_eq!((measured.others_expired, measured.needed), (1500, 6), "of those who were there");
+    assert_eq!((measured.writes, measured.left), (200, 0), "four for two grants, which both came too late");
 }

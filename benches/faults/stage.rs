@@ -19,7 +19,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::cast::{Group, KEYS, Key};
 use crate::watch::{self, Held, Seen};
 
-const NAMESPACE: &str = "default";
+/// Where the requests are.
+pub const NAMESPACE: &str = "default";
 const ACCOUNT: (&str, &str) = ("playback-grant-system", "playback-grant-operator");
 
 /// The requests of a group are made over the time of one interval; it is the same for all that are there from the start.
@@ -157,7 +158,7 @@ impl Stage {
         loop {
             let (seen, now) = (self.seen(), unix_millis());
             let is_fresh = |held: &[Held]| held.last().is_some_and(|held| held.expires > now);
-            let fresh = seen.iter().filter(|(name, held)| served.iter().any(|group| group.has(name)) && is_fresh(held)).count();
+            let fresh = seen.held.iter().filter(|(name, held)| served.iter().any(|group| group.has(name)) && is_fresh(held)).count();
             if fresh == expected as usize {
                 return Ok(());
             }

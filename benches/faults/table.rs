@@ -7,16 +7,17 @@ use crate::measure::Measured;
 
 /// Its head.
 pub fn head(requests: u32, version: &str) -> String {
-    let titles = "| fault | expired, of so many | expired in all | forced of it | worst beyond | first fresh | last fresh | expired of others | calls of needed | refused | kept |";
-    format!("{requests} requests with grants of 15 s; {version}\n\n{titles}\n|---|---|---|---|---|---|---|---|---|---|---|")
+    let titles = "| fault | expired, of so many | expired in all | forced of it | worst beyond | first fresh | last fresh | expired of others | calls of needed | refused | left at refresh | writes a refresh | kept |";
+    format!("{requests} requests with grants of 15 s; {version}\n\n{titles}\n|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 }
 
 /// A fault's row.
 pub fn row(case: &Case, measured: &Measured, broken: &[String]) -> String {
-    let Measured { secrets, affected, expired, forced, worst_excess, worst: _, first, last, others_expired, calls, needed } = measured;
+    let Measured { secrets, affected, expired, forced, worst_excess, worst: _, first, last, others_expired, calls, needed, left, writes } =
+        measured;
     let kept = if broken.is_empty() { "yes".to_owned() } else { format!("NO: {}", broken.join(", ")) };
     format!(
-        "| {} | {affected} of {secrets} | {:.1} s | {:.1} s | {:.2} s | {:.2} s | {:.2} s | {:.1} s | {} of {} | {} | {kept} |",
+        "| {} | {affected} of {secrets} | {:.1} s | {:.1} s | {:.2} s | {:.2} s | {:.2} s | {:.1} s | {} of {} | {} | {:.1} s | {}.{:02} | {kept} |",
         case.name,
         seconds(*expired),
         seconds(*forced),
@@ -27,5 +28,8 @@ pub fn row(case: &Case, measured: &Measured, broken: &[String]) -> String {
         calls.made,
         needed,
         calls.throttled,
+        seconds(*left),
+        writes / 100,
+        writes % 100,
     )
 }

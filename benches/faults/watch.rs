@@ -1,13 +1,15 @@
-//! Which grants each Secret has held, by what the simulator wrote into them: an observer that trusts nobody.
+//! Which grants each Secret has held, by what the simulator wrote into them, and how often anything was written: an observer that trusts nobody.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use playback_grant_operator::api::PlaybackGrantRequest;
 use playback_grant_operator::api::names::key::PLAYBACK_URL;
 use playback_grant_operator::simulator::PlaybackToken;
 use playback_grant_testbed::unix_millis;
@@ -19,21 +21,45 @@ pub struct Held {
     pub expires: u64,
 }
 
-/// What each Secret has held, in the order in which it was seen.
-pub type Seen = BTreeMap<String, Vec<Held>>;
+/// What has been seen of the Secrets and requests of a namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// What each Secret has held, in the order in which it was seen.
+    pub held: BTreeMap<String, Vec<Held>>,
+    /// When a version of a Secret or of a request was seen that came by a write. What is written while a watch is down isn't among them.
+    pub written: Vec<u64>,
+}
 
-/// Follows the Secrets of a namespace for as long as it is polled.
+/// Follows the Secrets and the requests of a namespace for as long as it is polled.
 pub async fn follow(client: Client, namespace: String, seen: Arc<Mutex<Seen>>) {
-    let mut events = watcher(Api::<Secret>::namespaced(client, &namespace), watcher::Config::default()).default_backoff().boxed();
+    let seen = || seen.lock().unwrap_or_else(PoisonError::into_inner);
+    tokio::join!(secrets(Api::namespaced(client.clone(), &namespace), &seen), requests(Api::namespaced(client, &namespace), &seen));
+}
+
+async fn secrets<'a>(secrets: Api<Secret>, seen: &impl Fn() -> MutexGuard<'a, Seen>) {
+    let mut events = watcher(secrets, watcher::Config::default()).default_backoff().boxed();
     while let Some(event) = events.next().await {
+        let now = unix_millis();
+        if matches!(event, Ok(Event::Apply(_))) {
+            seen().written.push(now);
+        }
         let Ok(Event::Apply(secret) | Event::InitApply(secret)) = event else { continue };
         let url = secret.data.as_ref().and_then(|data| data.get(PLAYBACK_URL));
         let token = url.and_then(|url| PlaybackToken::decode(std::str::from_utf8(&url.0).ok()?));
         let Some(expires) = token.map(|token| token.expires_at_unix_ms()) else { continue };
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = seen.entry(secret.name_any()).or_default();
+        let mut seen = seen();
+        let held = seen.held.entry(secret.name_any()).or_default();
         if held.last().is_none_or(|last| last.expires != expires) {
-            held.push(Held { seen: unix_millis(), expires });
+            held.push(Held { seen: now, expires });
+        }
+    }
+}
+
+async fn requests<'a>(requests: Api<PartialObjectMeta<PlaybackGrantRequest>>, seen: &impl Fn() -> MutexGuard<'a, Seen>) {
+    let mut events = watcher(requests, watcher::Config::default()).default_backoff().boxed();
+    while let Some(event) = events.next().await {
+        if matches!(event, Ok(Event::Apply(_))) {
+            seen().written.push(unix_millis());
         }
     }
 }

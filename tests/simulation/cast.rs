@@ -35,6 +35,10 @@ pub struct Cast {
     pub unproven_since: BTreeMap<usize, Duration>,
     /// The value of each request's refresh annotation.
     pub refreshes: BTreeMap<usize, String>,
+    /// Who has named another's Secret since it was made.
+    pub rivals: BTreeSet<usize>,
+    /// The requests that are held by a finalizer, by the number of what made them so: the uid, and since when.
+    pub lingering: BTreeMap<usize, (String, Duration)>,
     tampered: BTreeMap<usize, Vec<Duration>>,
 }
 
@@ -46,6 +50,19 @@ impl Cast {
     /// The name of the Secret that the request names.
     pub fn target(&self, n: usize) -> String {
         self.targets.get(&n).cloned().unwrap_or_else(|| name(n))
+    }
+
+    /// Whether several requests name the Secret.
+    pub fn is_contested(&self, secret: &str, requests: usize) -> bool {
+        (0..requests).filter(|n| self.target(*n) == secret).count() > 1
+    }
+
+    /// The request is another from now on, as it was at first.
+    pub fn is_renewed(&mut self, n: usize, now: Duration) {
+        self.targets.remove(&n);
+        self.rivals.remove(&n);
+        self.refreshes.remove(&n);
+        self.unproven_since.insert(n, now);
     }
 
     /// Whether the Secret is held, or another's.

@@ -65,6 +65,13 @@ impl SecretFacts {
     }
 }
 
+impl SecretFacts {
+    /// The name of the request whose it is, by its own word.
+    pub fn owner(&self) -> Option<&str> {
+        self.owned_by.as_deref()?.split_once('/').map(|(name, _)| name)
+    }
+}
+
 /// The grant in an Access Token, as it stands in a Secret's data.
 fn carried(data: &str) -> Option<GrantFacts> {
     let token = String::from_utf8(STANDARD.decode(data).ok()?).ok()?;

@@ -39,7 +39,7 @@ pub async fn all(stage: &Stage<'_>) {
         if let Some(lasts) = lasts(*happening) {
             turns.push(((at + Duration::from_millis(lasts.into())).min(EVENTFUL), Turn::Ends(number)));
         }
-        if let Happening::Recreate(_, lasts) = *happening {
+        if let Happening::Recreate(_, lasts) | Happening::Linger(_, lasts) = *happening {
             turns.push((at + requests::COLLECTED_AFTER, Turn::Collects));
             turns.push((at + Duration::from_millis(lasts.into()) + requests::COLLECTED_AFTER, Turn::Collects));
         }
@@ -65,6 +65,8 @@ fn lasts(happening: Happening) -> Option<u32> {
         | Happening::SecondOperator(millis)
         | Happening::Suspend(_, millis)
         | Happening::Recreate(_, millis)
+        | Happening::Linger(_, millis)
+        | Happening::Rival(_, _, millis)
         | Happening::Hold(_, millis)
         | Happening::TakeOver(_, millis)
         | Happening::DropCredentials(_, millis) => Some(millis),

@@ -1,7 +1,6 @@
 //! What may happen, drawn at random.
 //!
-//! Left out so far: two requests that name one Secret, a request that a finalizer holds, a policy that changes, a namespace that
-//! terminates. `lifecycle/simulation` has most of these, without the shells.
+//! Left out: a namespace that terminates, for which there is a test on a real API server.
 
 use std::time::Duration;
 
@@ -55,10 +54,16 @@ pub enum Happening {
     SetLabel(usize, u8),
     /// The Secret has the request's name, or another.
     Rename(usize, bool),
+    /// The request names the other's Secret for that time.
+    Rival(usize, usize, u32),
+    /// The Secret is to stay when the request goes, or not.
+    SetPolicy(usize, bool),
     RefreshNow(usize),
     Suspend(usize, u32),
     /// The request is deleted, and made again after that time.
     Recreate(usize, u32),
+    /// The request is deleted, held by a finalizer for that time, and then made again.
+    Linger(usize, u32),
     Tamper(usize, Tamper),
     /// The Secret is made immutable, and held by a finalizer for that time.
     Hold(usize, u32),
@@ -131,6 +136,9 @@ fn happening(requests: usize) -> impl Strategy<Value = Happening> {
         1 => (n.clone(), 0..3_u8).prop_map(|(n, origin)| Happening::SetOrigin(n, origin)),
         1 => (n.clone(), 0..3_u8).prop_map(|(n, label)| Happening::SetLabel(n, label)),
         1 => (n.clone(), any::<bool>()).prop_map(|(n, other)| Happening::Rename(n, other)),
+        1 => (n.clone(), n.clone(), while_()).prop_map(|(n, other, millis)| Happening::Rival(n, other, millis)),
+        1 => (n.clone(), any::<bool>()).prop_map(|(n, retain)| Happening::SetPolicy(n, retain)),
+        1 => (n.clone(), while_()).prop_map(|(n, millis)| Happening::Linger(n, millis)),
         1 => n.clone().prop_map(Happening::RefreshNow),
         1 => (n.clone(), while_()).prop_map(|(n, millis)| Happening::Suspend(n, millis)),
         2 => (n.clone(), 1..10_000_u32).prop_map(|(n, millis)| Happening::Recreate(n, millis)),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::facts::{RequestFacts, SecretFacts, conditions};
+use crate::others::LOOK;
 
 /// Judges the time that passes, and each change.
 #[derive(Debug, Default)]
@@ -109,6 +110,10 @@ impl Judge {
                 continue;
             }
             request.unsaid_since = None;
+            // Another's is looked at again now and then.
+            if secret.and_then(|secret| secret.owner()).is_some_and(|owner| owner != name) {
+                request.grants.until = request.grants.until.max(now + LOOK);
+            }
             let since = *request.bad_since.get_or_insert(good_until);
             request.bad += now.saturating_sub(good_until);
             let late = |obstruction: &Obstruction| obstruction.waits_since(since).filter(|waits| now > *waits + *slack);
@@ -146,6 +151,11 @@ impl Judge {
                 request.statuses.until = request.statuses.until.max(until);
             }
         }
+    }
+
+    /// Since when an operator could see what has been so since `then`; `None` while none can.
+    pub fn tells_since(&self, name: &str, then: Duration) -> Option<Duration> {
+        self.requests.get(name).and_then(|request| request.statuses.waits_since(then))
     }
 
     /// Nothing is expected of the operator for this one until then.

@@ -66,6 +66,11 @@ impl Stage<'_> {
         (0..self.history.requests.len()).map(name).collect()
     }
 
+    /// Whether several requests name the Secret.
+    pub fn is_contested(&self, secret: &str) -> bool {
+        self.cast().is_contested(secret, self.history.requests.len())
+    }
+
     /// The names of an account's requests.
     pub fn of_account(&self, account: usize) -> Vec<String> {
         let requests = self.history.requests.iter().enumerate();

@@ -14,7 +14,7 @@ use crate::happenings;
 use crate::history::{Happening, Tamper};
 use crate::judge::What;
 use crate::live::Stage;
-use crate::requests::{change, unproven};
+use crate::requests::{self, change, unproven};
 use crate::world::name;
 
 const OWNED_BY: &str = "playbackgrant.dev/owned-by";
@@ -23,7 +23,7 @@ const OWNED_BY: &str = "playbackgrant.dev/owned-by";
 const FIGHT: Duration = Duration::from_mins(1);
 
 /// A Secret that is another's, or of which the watch doesn't tell, is looked at again after this.
-const LOOK: Duration = Duration::from_secs(10);
+pub const LOOK: Duration = Duration::from_secs(10);
 
 pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
     match happening {
@@ -40,7 +40,7 @@ pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
 
 async fn tamper(stage: &Stage<'_>, n: usize, how: Tamper) {
     let target = stage.cast().target(n);
-    if stage.cast().is_seized(&target) {
+    if stage.cast().is_seized(&target) || stage.is_contested(&target) {
         return;
     }
     let now = stage.world.now();
@@ -66,7 +66,7 @@ async fn tamper(stage: &Stage<'_>, n: usize, how: Tamper) {
 /// The request's Secret can't be written from here on.
 async fn seize(stage: &Stage<'_>, number: usize, n: usize, patch: &Value) {
     let target = stage.cast().target(n);
-    if stage.cast().is_seized(&target) || !stage.world.change_secret(&target, patch).await {
+    if stage.cast().is_seized(&target) || stage.is_contested(&target) || !stage.world.change_secret(&target, patch).await {
         return;
     }
     let secret = stage.world.secrets().get(&target).await.unwrap();
@@ -79,6 +79,12 @@ async fn seize(stage: &Stage<'_>, number: usize, n: usize, patch: &Value) {
 pub async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
     let Stage { world, .. } = stage;
     match happening {
+        Happening::Linger(n, _) => requests::has_lingered(stage, number, n).await,
+        Happening::Rival(n, ..) => {
+            if stage.cast().rivals.contains(&n) && change(stage, n, &json!({"secret": {"name": name(n)}})).await {
+                stage.cast().targets.insert(n, name(n));
+            }
+        }
         Happening::Suspend(n, _) => drop(change(stage, n, &json!({"suspend": false})).await),
         Happening::Recreate(n, _) => {
             if world.requests().get_opt(&name(n)).await.unwrap().is_none() {

@@ -8,10 +8,13 @@ use serde_json::json;
 
 use crate::history::Happening;
 use crate::judge::What;
-use crate::live::Stage;
-use crate::media_api::key_sid;
-use crate::others;
+use crate::live::{NOTICES, Stage};
+use crate::media_api::{key_sid, streamer};
 use crate::world::{credentials_name, name};
+use crate::{happenings, others};
+
+/// The finalizer of others.
+const LINGERS: &str = "example.com/lingers";
 
 /// The garbage collector looks so long after an owner went.
 pub const COLLECTED_AFTER: Duration = Duration::from_millis(300);
@@ -43,10 +46,22 @@ pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
         Happening::Suspend(n, _) => drop(change(stage, n, &json!({"suspend": true})).await),
         Happening::Recreate(n, _) => {
             let _gone = world.requests().delete(&name(n), &DeleteParams::default()).await;
-            let mut cast = stage.cast();
-            cast.targets.remove(&n);
-            cast.refreshes.remove(&n);
-            cast.unproven_since.insert(n, now);
+            stage.cast().is_renewed(n, now);
+        }
+        Happening::Linger(n, _) => linger(stage, number, n).await,
+        Happening::Rival(n, other, _) => {
+            // What a rival wins would be in the other's way for ever if it stayed when the rival went.
+            let target = stage.cast().target(other);
+            if n != other && change(stage, n, &json!({"secret": {"name": target, "deletionPolicy": "Delete"}})).await {
+                let mut cast = stage.cast();
+                cast.targets.insert(n, target);
+                cast.rivals.insert(n);
+            }
+        }
+        Happening::SetPolicy(n, retain) => {
+            if !stage.cast().rivals.contains(&n) {
+                change(stage, n, &json!({"secret": {"deletionPolicy": if retain { "Retain" } else { "Delete" }}})).await;
+            }
         }
         Happening::RotateKey(account) => {
             let key = stage.cast().keys[account] + 1;
@@ -64,6 +79,38 @@ pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
         }
         other => others::begin(stage, number, other).await,
     }
+}
+
+/// The request is deleted, and stays.
+async fn linger(stage: &Stage<'_>, number: usize, n: usize) {
+    let Stage { world, .. } = stage;
+    if !world.change_request(n, &json!({"metadata": {"finalizers": [LINGERS]}})).await {
+        return;
+    }
+    let _going = world.requests().delete(&name(n), &DeleteParams::default()).await;
+    let uid = world.requests().get(&name(n)).await.unwrap().uid().unwrap();
+    let now = world.now();
+    let mut cast = stage.cast();
+    cast.is_renewed(n, now);
+    cast.lingering.insert(number, (uid, now));
+}
+
+/// It is gone, unless it has gone before, and nothing was asked of the Media API for it; it is made again.
+pub async fn has_lingered(stage: &Stage<'_>, number: usize, n: usize) {
+    let Stage { world, .. } = stage;
+    let Some((uid, since)) = stage.cast().lingering.remove(&number) else { return };
+    if world.requests().get_opt(&name(n)).await.unwrap().and_then(|found| found.uid()) != Some(uid) {
+        return;
+    }
+    // Only what was seen can be heeded, and a call that was sent before comes in after.
+    let seen_since = stage.judge().tells_since(&name(n), since).map(|since| since + NOTICES);
+    let mut called = world.media.told().into_iter().filter(|(at, call)| call.starts_with(&streamer(n)) && Some(*at) > seen_since);
+    if let (Some(_), Some((at, _))) = (seen_since, called.next_back()) {
+        stage.judge().complain(format!("{at:.1?} a grant was asked for for {}, which is being deleted since {since:.1?}", name(n)));
+    }
+    world.change_request(n, &json!({"metadata": {"finalizers": null}})).await;
+    stage.cast().is_renewed(n, world.now());
+    world.make_request(n, &happenings::spec(&stage.history.requests[n])).await;
 }
 
 async fn ask(stage: &Stage<'_>, n: usize, spec: &serde_json::Value) {

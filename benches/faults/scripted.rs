@@ -1,0 +1,74 @@
+//! The observer held to what is known: a Secret that is made to hold an expired grant for seven seconds, on a real API server.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use playback_grant_operator::api::names::key::PLAYBACK_URL;
+use playback_grant_operator::simulator::PlaybackToken;
+use playback_grant_testbed::{ControlPlane, unix_millis};
+use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::cast::live;
+use crate::measure::{Measured, measure};
+use crate::stage::{Calls, NAMESPACE};
+use crate::watch::{self, Seen};
+
+const EXPIRED_MILLIS: u64 = 7_000;
+const LIFE_MILLIS: u64 = 15_000;
+/// So much of the first grant's life is left when it comes into the Secret.
+const LEFT_MILLIS: u64 = 1_500;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Gives what the observer reads; an error where it is off by more than `tolerance`, in milliseconds.
+pub async fn seven_seconds(tolerance: u64) -> Result<u64> {
+    let plane = ControlPlane::start().await?;
+    let read = observed(&plane, tolerance).await;
+    plane.stop().await?;
+    read
+}
+
+async fn observed(plane: &ControlPlane, tolerance: u64) -> Result<u64> {
+    let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/playbackgrantrequests.yaml");
+    plane.install(&[&definition]).await?;
+    let seen = Arc::<Mutex<Seen>>::default();
+    let watching = tokio::spawn(watch::follow(plane.admin(), NAMESPACE.to_owned(), seen.clone()));
+    let _watching = AbortOnDropHandle::new(watching);
+    let (cast, began) = ([live(1)], unix_millis());
+    let secrets: Api<Secret> = Api::namespaced(plane.admin(), NAMESPACE);
+    let name = cast[0].request_name(1);
+    let read = |now| measure(&seen.lock().unwrap_or_else(PoisonError::into_inner), (&cast, &cast[0]), began..began, now, Calls::default());
+
+    let first = PlaybackToken { issued_at_unix_ms: began + LEFT_MILLIS - LIFE_MILLIS, ttl_ms: LIFE_MILLIS, nonce: 1 };
+    let secret = json!({"metadata": {"name": name}, "stringData": grant(first)});
+    secrets.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
+    let expires = first.expires_at_unix_ms();
+    tokio::time::sleep(Duration::from_millis((expires + EXPIRED_MILLIS).saturating_sub(unix_millis()))).await;
+    let sent = unix_millis();
+    let second = PlaybackToken { issued_at_unix_ms: sent, ttl_ms: LIFE_MILLIS, nonce: 2 };
+    secrets.patch(&name, &PatchParams::default(), &Patch::Merge(json!({"stringData": grant(second)}))).await?;
+    let answered = unix_millis();
+
+    // One version each: the Secret was made, and written once.
+    let all_seen = async {
+        while seen.lock().unwrap_or_else(PoisonError::into_inner).written.len() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_seen).await.context("the observer has not seen the two versions of a Secret")?;
+    let Measured { expired, writes, .. } = read(unix_millis());
+    // What is true lies between when the write was sent and when it was answered.
+    let (least, most) = ((sent - expires).saturating_sub(tolerance), answered - expires + tolerance);
+    ensure!((least..=most).contains(&expired), "the observer reads {expired} ms of a Secret that was expired for {least} to {most} ms");
+    ensure!(writes == 100, "the observer reads {writes} writes for a hundred grants, each of which was written once");
+    Ok(expired)
+}
+
+fn grant(token: PlaybackToken) -> Value {
+    json!({PLAYBACK_URL: token.playback_url()})
+}
