@@ -223,11 +223,11 @@ impl Lanes {
     }
 
     fn look_at_lane(&self, Member { lane, pace }: &Member, now: Instant) -> Option<Instant> {
-        let paced = self.paces.get(pace).filter(|pace| pace.is_limited());
+        let pace = self.paces.get(pace);
         let waits = [Kind::Refresh, Kind::Newcomer].into_iter().any(|kind| lane.first(kind).is_some());
         let call_at = lane.call_at(now).into_iter().chain(waits.then_some(now)).min();
         // Probes go at their own pace, unless a 429 asks to wait.
-        let next = paced.and_then(|pace| if lane.closure().is_some() { pace.closed_until() } else { pace.next() });
+        let next = pace.and_then(|pace| if lane.closure().is_some() { pace.closed_until() } else { pace.next(now) });
         let call_at = call_at.map(|call_at| next.map_or(call_at, |next| call_at.max(next)));
         let has_room = share::leaves_room(lane.out(), self.out, self.most);
         let call_at = call_at.filter(|call_at| has_room && now < *call_at);

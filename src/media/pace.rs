@@ -1,6 +1,7 @@
 //! How fast the calls of one account may follow each other, and whether any may be made.
 //!
-//! As long as no 429 has come, as many may be out as have been answered well, and a few more: a start in the dark doubles with each round trip. A 429
+//! As long as no 429 has come, as many may be out as have been answered well, and a few more: a start in the dark doubles with each round trip, and with
+//! each quarter of a second, too, so that an API which takes its time is asked for what is due. A 429
 //! closes the account for the time that it asks for; then one call at a time goes out, until one passes: is granted, or refused for its own reason. It
 //! also shows what has passed lately: that is the rate to stay just below, to come back to within seconds, and, where nothing stops it there, to leave behind
 //! ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are refused the
@@ -16,6 +17,10 @@ use crate::time::Instant;
 
 /// So many calls may be out at first.
 const FIRST_WINDOW: usize = 10;
+/// A start in the dark doubles in so long, whether answers come or not.
+const DOUBLES_IN: Duration = Duration::from_millis(250);
+/// After so many doublings it is as wide as anybody asks for.
+const MOST_DOUBLINGS: u32 = 12;
 /// So many single calls that are refused in a row: it isn't the rate.
 const OUTAGE: u32 = 2;
 /// The longest time that a 429 may ask for.
@@ -50,6 +55,8 @@ pub type Who = (LaneKey, Caller);
 #[derive(Debug)]
 pub struct Pace {
     window: usize,
+    /// When the first call was made into the dark; `None`: none has been since the start or a 429.
+    in_the_dark_since: Option<Instant>,
     limit: Option<Limit>,
     closed: Option<Closed>,
     passed: VecDeque<Instant>,
@@ -119,7 +126,15 @@ impl Throttled {
 impl Default for Pace {
     fn default() -> Self {
         let next = Instant::after_start(Duration::ZERO);
-        Self { window: FIRST_WINDOW, limit: None, closed: None, passed: VecDeque::new(), next, last: Kind::Newcomer }
+        Self {
+            window: FIRST_WINDOW,
+            in_the_dark_since: None,
+            limit: None,
+            closed: None,
+            passed: VecDeque::new(),
+            next,
+            last: Kind::Newcomer,
+        }
     }
 }
 
@@ -133,10 +148,12 @@ impl Pace {
             (false, true) => other.window,
             (true, true) => self.window.min(other.window),
         };
+        let in_the_dark_since = self.in_the_dark_since.into_iter().chain(other.in_the_dark_since).min();
         let (closed, open) = if self.closed_until() >= other.closed_until() { (self, other) } else { (other, self) };
         let limit = closed.limit.into_iter().chain(open.limit).max_by_key(|limit| limit.since);
         let passed = closed.passed.into_iter().chain(open.passed).collect::<BinaryHeap<_>>().into_sorted_vec().into();
-        Self { window, limit, closed: closed.closed, passed, next: closed.next.max(open.next), last: closed.last }
+        let next = closed.next.max(open.next);
+        Self { window, in_the_dark_since, limit, closed: closed.closed, passed, next, last: closed.last }
     }
 
     /// Whether a call may be made now, whatever the pace: no 429 asks to wait.
@@ -157,16 +174,26 @@ impl Pace {
         match (&self.closed, &self.limit) {
             (Some(closed), _) => closed.next() <= now,
             (None, Some(_)) => self.next <= now,
-            (None, None) => out < self.window,
+            (None, None) => out < self.window.saturating_mul(1 << self.doublings(now)),
         }
     }
 
-    /// When it next may, if that is a matter of time.
+    fn doublings(&self, now: Instant) -> u32 {
+        let past = self.in_the_dark_since.map_or(0, |since| now.since(since).as_millis() / DOUBLES_IN.as_millis());
+        u32::try_from(past).map_or(MOST_DOUBLINGS, |past| past.min(MOST_DOUBLINGS))
+    }
+
+    /// When it next may, if that is a matter of time. To be asked when it may not now.
     #[must_use]
-    pub fn next(&self) -> Option<Instant> {
-        match &self.closed {
-            Some(closed) => Some(closed.next()),
-            None => self.limit.map(|_| self.next),
+    pub fn next(&self, now: Instant) -> Option<Instant> {
+        match (&self.closed, &self.limit) {
+            (Some(closed), _) => Some(closed.next()),
+            (None, Some(_)) => Some(self.next),
+            (None, None) => {
+                let doublings = self.doublings(now);
+                let since = self.in_the_dark_since.filter(|_| doublings < MOST_DOUBLINGS)?;
+                Some(since + DOUBLES_IN * (doublings + 1))
+            }
         }
     }
 
@@ -176,6 +203,8 @@ impl Pace {
         if let Some(limit) = &self.limit {
             let interval = Duration::from_secs_f64(limit.rate(now).recip());
             self.next = self.next.max(now.before(CATCHING_UP)) + interval;
+        } else if self.closed.is_none() {
+            self.in_the_dark_since.get_or_insert(now);
         }
     }
 
@@ -219,6 +248,7 @@ impl Pace {
             return false;
         }
         self.forget(now);
+        self.in_the_dark_since = None;
         self.limit = self.measured(now).map(|measured| Limit { measured, since: now });
         if self.limit.is_none() {
             self.window = 1;

@@ -78,7 +78,26 @@ fn without_a_429_it_doubles_with_each_round_trip() {
         (0..size).for_each(|_| assert!(!pace.let_through(&who("a"), at(0))));
     }
     assert_eq!(sizes, [10, 20, 40, 80, 160]);
-    assert!(!pace.is_limited() && pace.next().is_none());
+    assert!(!pace.is_limited() && pace.next(at(0)).is_none());
+}
+
+#[test]
+fn a_start_in_the_dark_doubles_with_time_too_and_begins_anew_after_a_429() {
+    let mut pace = Pace::default();
+    let size = |pace: &Pace, now| (0..100_000).find(|out| !pace.allows(*out, at(now))).unwrap();
+    assert_eq!((size(&pace, 9000), pace.next(at(9000))), (10, None), "nothing has begun");
+    pace.calls(|| who("a"), at(9000));
+    pace.calls(|| who("b"), at(9200));
+    assert_eq!([9000, 9249, 9250, 9499, 9500, 12_000, 60_000].map(|now| size(&pace, now)), [10, 10, 20, 20, 40, 40_960, 40_960]);
+    assert_eq!([9100, 9250, 11_999, 12_000].map(|now| pace.next(at(now))), [Some(at(9250)), Some(at(9500)), Some(at(12_000)), None]);
+    pace.let_through(&who("a"), at(9500));
+    assert_eq!(size(&pace, 9500), 44);
+    pace.throttled(&who("b"), throttled(None), at(60_000));
+    pace.calls(|| who("c"), pace.next(at(60_000)).unwrap());
+    pace.let_through(&who("c"), at(61_000));
+    assert_eq!(size(&pace, 70_000), 2, "the one that was made alone has begun nothing");
+    pace.calls(|| who("a"), at(70_000));
+    assert_eq!(size(&pace, 70_250), 4);
 }
 
 #[test]
@@ -97,7 +116,7 @@ fn a_429_sets_the_rate_just_below_what_was_granted_and_it_comes_back() {
     pace.calls(|| who("a"), at(2200));
     pace.calls(|| who("a"), at(2200));
     pace.calls(|| who("a"), at(2200));
-    assert!(!pace.allows(0, at(2200)) && pace.allows(0, pace.next().unwrap()));
+    assert!(!pace.allows(0, at(2200)) && pace.allows(0, pace.next(at(0)).unwrap()));
     // What the timer was late by is made up for, but not an idle while.
     let due = std::iter::from_fn(|| pace.allows(0, at(9000)).then(|| pace.calls(|| who("a"), at(9000)))).count();
     assert_eq!(due, 2, "in 100 ms at 18 a second");
@@ -115,7 +134,7 @@ fn a_429_closes_for_the_time_asked_for_but_no_longer_than_a_minute() {
         assert!(pace.throttled(&who("a"), throttled(asked), at(0)));
         let before = at(closed_for - 1);
         assert!(!pace.allows(0, before) && !pace.may_probe(before), "{asked:?}");
-        assert_eq!(pace.next(), Some(at(closed_for)));
+        assert_eq!(pace.next(at(0)), Some(at(closed_for)));
         assert!(pace.allows(99, at(closed_for)) && pace.may_probe(at(closed_for)));
     }
 }
@@ -127,16 +146,16 @@ fn after_a_429_one_calls_at_a_time_until_one_is_granted() {
     let mut waits = Vec::new();
     let mut now = at(0);
     for _ in 0..4 {
-        let next = pace.next().unwrap();
+        let next = pace.next(at(0)).unwrap();
         waits.push(u64::try_from(next.since(now).as_millis()).unwrap());
         now = next;
         pace.calls(|| who("b"), now);
-        assert_eq!(pace.next(), Some(now + PROBE_PATIENCE), "one at a time");
+        assert_eq!(pace.next(at(0)), Some(now + PROBE_PATIENCE), "one at a time");
         assert!(!pace.allows(0, now + PROBE_PATIENCE / 2) && pace.allows(0, now + PROBE_PATIENCE), "unless it isn't answered");
         assert!(!pace.throttled(&who("b"), throttled(None), now), "it is closed already");
     }
     assert_eq!(waits, [200, 300, 300, 300]);
-    now = pace.next().unwrap();
+    now = pace.next(at(0)).unwrap();
     pace.calls(|| who("b"), now);
     pace.ended(&who("c"));
     assert!(!pace.allows(0, now), "that was another");
@@ -155,7 +174,7 @@ fn what_was_under_way_says_nothing_of_the_time_that_was_asked_for() {
     pace.throttled(&who("a"), throttled(None), at(31_000));
     assert!(!pace.throttled(&who("b"), throttled(Some(7)), at(31_010)), "it asks for more");
     assert!(!pace.throttled(&who("c"), throttled(None), at(31_020)), "it asks for nothing");
-    assert_eq!(pace.next(), Some(at(38_010)));
+    assert_eq!(pace.next(at(0)), Some(at(38_010)));
 }
 
 #[test]
@@ -164,7 +183,7 @@ fn where_single_calls_are_refused_too_the_rate_says_nothing() {
     (0..20).for_each(|n| assert!(!pace.let_through(&who("a"), at(n * 50))));
     pace.throttled(&who("a"), throttled(None), at(1000));
     for (refused, is_limited) in [(2, true), (3, false)] {
-        let now = pace.next().unwrap();
+        let now = pace.next(at(0)).unwrap();
         pace.calls(|| who("b"), now);
         pace.throttled(&who("b"), throttled(None), now);
         assert_eq!(pace.limit.is_some(), is_limited, "{refused} in a row");
@@ -236,11 +255,19 @@ fn of_two_that_are_one_what_is_held_back_goes_for_both() {
         assert!(merged.passed.iter().is_sorted());
     }
     for merged in [closed(7).merged(free(90)), free(90).merged(closed(7)), closed(3).merged(closed(7)), closed(7).merged(closed(3))] {
-        assert_eq!((merged.next(), merged.window), (Some(at(7000)), 1));
+        assert_eq!((merged.next(at(0)), merged.window), (Some(at(7000)), 1));
+    }
+    let begun = |at: Instant| {
+        let mut pace = free(0);
+        pace.calls(|| who("a"), at);
+        pace
+    };
+    for merged in [begun(at(7)).merged(begun(at(500))), begun(at(500)).merged(begun(at(7))), begun(at(7)).merged(free(1))] {
+        assert_eq!(merged.in_the_dark_since, Some(at(7)));
     }
     for merged in [limited(20, 500).merged(limited(40, 900)), limited(40, 900).merged(limited(20, 500))] {
         assert!(merged.limit.is_some_and(|limit| limit.since == at(900)), "{:?}", merged.limit);
-        assert_eq!(merged.next(), Some(at(900)));
+        assert_eq!(merged.next(at(0)), Some(at(900)));
     }
 }
 

@@ -274,10 +274,10 @@ impl Lane {
         self.in_flight.out()
     }
 
-    /// How many attempts are out that may be answered: of a silent lane none, and of another those that were sent since it was last opened.
+    /// How many attempts are out that were sent since the lane was last opened.
     #[must_use]
     pub fn out_since_opened(&self) -> usize {
-        if self.hearing.is_silent() { 0 } else { self.in_flight.out_since(self.opened) }
+        self.in_flight.out_since(self.opened)
     }
 
     /// Whether the lane's credentials succeeded so recently that a refusal looks like a passing fault.

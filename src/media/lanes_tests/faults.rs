@@ -76,6 +76,16 @@ fn what_takes_four_seconds_still_serves() {
 }
 
 #[test]
+fn an_operator_that_starts_while_it_takes_four_seconds_still_serves() {
+    for millis in [20, 500, 1500, 2500, 4000] {
+        let mut model = Model::with_live(200, "key", "AC");
+        model.pass(33_000, |_, _| (millis, Outcome::Granted));
+        let expired = model.expired(ALL);
+        assert_eq!(expired.iter().filter(|expired| **expired > 0).count(), 0, "{millis} ms: for {:?} ms at the most", expired.iter().max());
+    }
+}
+
+#[test]
 fn one_that_always_fails_or_hangs_harms_nobody_else() {
     for fault in [(USUAL, DOWN), HANGS] {
         let mut model = two_hundred();
@@ -108,5 +118,7 @@ fn what_waits_for_an_answer_is_not_looked_at_again_and_again() {
     model.add_newcomers(11, "key", "AC");
     // The model itself fails where it would be.
     model.pass(1900, |_, _| HANGS);
-    assert_eq!(model.calls.len(), 10, "no more may be out before the first is answered");
+    let called: Vec<u64> = model.calls.iter().map(|(_, at)| *at).collect();
+    assert_eq!(called[..11], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 250], "no more may be out at first");
+    assert_eq!(called.len(), 13, "and two calls are joined");
 }
