@@ -4,8 +4,8 @@
 //! each quarter of a second, too, so that an API which takes its time is asked for what is due. A 429
 //! closes the account for the time that it asks for; then one call at a time goes out, until one passes: is granted, or refused for its own reason. It
 //! also shows what has passed lately: that is the rate to stay just below, to come back to within seconds, and, where nothing stops it there, to leave behind
-//! ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are refused the
-//! rate says nothing: then the end is felt as a start in the dark.
+//! ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are refused, or a
+//! 429 asks to wait for longer than a rate is measured over, the rate says nothing: then the end is felt as a start in the dark.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -115,6 +115,11 @@ pub struct Throttled {
 }
 
 impl Throttled {
+    /// Whether it asks to wait for so long that it can't be a matter of how many calls there were in a second, or in ten.
+    fn is_no_rate(&self) -> bool {
+        self.retry_after.is_some_and(|asked| asked >= LONGEST_MEASURE)
+    }
+
     /// When to call next, after so many refusals in a row.
     fn until(&self, streak: u32, now: Instant) -> Instant {
         let Self { retry_after, pressing, draw } = *self;
@@ -239,17 +244,18 @@ impl Pace {
             if closed.takes(who) {
                 closed.streak = closed.streak.saturating_add(1);
                 closed.until = closed.until.max(throttled.until(closed.streak, now));
-                if closed.streak > OUTAGE {
-                    (self.limit, self.window) = (None, 1);
-                }
             } else if throttled.retry_after.is_some() {
                 closed.until = closed.until.max(throttled.until(closed.streak, now));
+            }
+            if closed.streak > OUTAGE || throttled.is_no_rate() {
+                (self.limit, self.window) = (None, 1);
             }
             return false;
         }
         self.forget(now);
         self.in_the_dark_since = None;
-        self.limit = self.measured(now).map(|measured| Limit { measured, since: now });
+        let measured = self.measured(now).filter(|_| !throttled.is_no_rate());
+        self.limit = measured.map(|measured| Limit { measured, since: now });
         if self.limit.is_none() {
             self.window = 1;
         }

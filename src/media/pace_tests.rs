@@ -193,6 +193,22 @@ fn where_single_calls_are_refused_too_the_rate_says_nothing() {
 }
 
 #[test]
+fn where_a_429_asks_for_a_long_time_the_rate_says_nothing_either() {
+    for (first, second, is_limited) in
+        [(None, None, true), (Some(9), None, true), (Some(10), None, false), (Some(1), Some(9), true), (Some(1), Some(10), false)]
+    {
+        let mut pace = Pace::default();
+        (0..20).for_each(|n| assert!(!pace.let_through(&who("a"), at(n * 50))));
+        pace.throttled(&who("a"), throttled(first), at(1000));
+        if second.is_some() {
+            assert!(!pace.throttled(&who("b"), throttled(second), at(1001)), "it was under way");
+        }
+        assert_eq!(pace.limit.is_some(), is_limited, "{first:?}, {second:?}");
+        assert!(is_limited || pace.window == 1);
+    }
+}
+
+#[test]
 fn nothing_is_measured_where_little_is_called() {
     let mut pace = Pace::default();
     pace.let_through(&who("a"), at(0));

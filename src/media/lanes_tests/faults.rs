@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::model::{DOWN, Fate, GOOD, HANGS, Model, THROTTLED, USUAL};
 use crate::media::FailureClass;
 use crate::media::lane::Outcome;
@@ -44,6 +46,25 @@ fn what_refuses_costs_what_it_must_and_half_a_second() {
         let is_own = matches!(fault.1, Outcome::Failed(FailureClass::InvalidResponse | FailureClass::NotFound));
         let most = if is_own { 250 * seconds } else { 20 + 5 * seconds };
         assert!(calls as u64 <= most, "{fault:?}: {calls} calls in {seconds} s");
+    }
+}
+
+#[test]
+fn where_a_429_asks_to_wait_all_is_well_soon_after_that() {
+    for (asked, waited) in [(1, 1000), (5, 5000), (9, 9000), (15, 15_000), (300, 60_000)] {
+        let mut model = two_hundred();
+        let (ends, mut refused) = (model.now + 21_000, 0);
+        let class = FailureClass::Throttled { retry_after: Some(Duration::from_secs(asked)) };
+        model.pass(ends, |_, now| {
+            refused = now;
+            (USUAL, Outcome::Failed(class))
+        });
+        let held: Vec<u64> = model.requests.iter().map(|request| request.expiry.unwrap()).collect();
+        let over = ends.max(refused + USUAL + waited);
+        model.pass(over + 60_000, |_, _| GOOD);
+        let late = model.expired(ALL).into_iter().zip(held).map(|(expired, held)| expired.saturating_sub(over.saturating_sub(held)));
+        let worst = late.max().unwrap();
+        assert!(worst <= 1500, "{asked} s: {worst} ms late");
     }
 }
 
