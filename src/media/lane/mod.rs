@@ -181,8 +181,9 @@ impl Lane {
         };
         let recently_succeeded = self.recently_succeeded(now);
         let mut change = self.gate.failed(caller, &gate::Failed { class, recently_succeeded, pressing, now, draw });
-        // Another that is out for the same call may still bring a grant; but what has gone unanswered for as long as an attempt may is told.
-        if outcome == Outcome::Failed(FailureClass::Unavailable) && ended.others > 0 {
+        // Another that is out for the same call may still bring a grant; but what has gone unanswered for as long as an attempt may is told, and those
+        // that a silence has swallowed are waited for no more once it is broken: nobody else might call.
+        if outcome == Outcome::Failed(FailureClass::Unavailable) && ended.others > 0 && !self.unopened {
             return Some(Answered { ends_call: false, change });
         }
         self.end_call(caller);

@@ -1,4 +1,4 @@
-use super::tests::{at, caller, lane_of, start};
+use super::tests::{at, caller, lane_of, requeue, start};
 use super::*;
 
 /// A lane of three, of which `a` and `b` have called at once and heard nothing, at the instant from which on it is silent.
@@ -112,6 +112,31 @@ fn a_probe_that_is_not_answered_is_waited_for_no_longer_than_for_a_silence() {
     assert_ne!(hangs.caller, next.caller);
     assert_eq!(lane.answered(&next, Outcome::Granted, at(2203), 0.0).unwrap().change, GateChange::Opened);
     assert_eq!(lane.first(Kind::Refresh), Some(at(102_000)), "the one that hangs is called again");
+}
+
+#[test]
+fn a_failure_that_breaks_a_silence_ends_its_call_whatever_else_is_out_for_it() {
+    let mut lane = lane_of(&["a"]);
+    lane.start(Kind::Refresh, at(0)).unwrap();
+    lane.allowance.throttled(at(0));
+    assert!(lane.listen(at(2000)));
+    let tried = [lane.probe(at(2000)).unwrap(), lane.probe(at(2500)).unwrap()];
+    let down = lane.answered(&tried[1], Outcome::Failed(FailureClass::Unavailable), at(2510), 0.0);
+    assert_eq!(down, Some(Answered { ends_call: true, change: GateChange::Unchanged }));
+    assert_eq!((lane.out(), lane.closure()), (0, None));
+    requeue(&mut lane, "a");
+    lane.listen(at(2510));
+    assert_eq!(lane.answered(&tried[0], Outcome::Granted, at(2511), 0.0), None);
+    lane.queue.release_lane_holds();
+    let next = lane.start(Kind::Refresh, at(2710)).unwrap();
+    assert_eq!(lane.answered(&next, Outcome::Granted, at(2711), 0.0).unwrap().change, GateChange::Opened);
+    // From then on a call is joined as ever.
+    requeue(&mut lane, "a");
+    lane.queue.release_lane_holds();
+    let first = lane.start(Kind::Refresh, at(3000)).unwrap();
+    lane.allowance = Allowance::default();
+    lane.join(at(5000)).unwrap();
+    assert!(!lane.answered(&first, Outcome::Failed(FailureClass::Unavailable), at(5001), 0.0).unwrap().ends_call);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn look_at(lane: &Lane) -> Option<Instant> {
     lane.listen_at().into_iter().chain(lane.call_at(at(0))).min()
 }
 
-fn requeue(lane: &mut Lane, name: &str) {
+pub(super) fn requeue(lane: &mut Lane, name: &str) {
     lane.enqueue(
         &caller(name),
         Waiting { kind: Kind::Refresh, deadline: at(100_000), hold: Hold::WithLane(at(u64::MAX / 2)), urgent: false },
