@@ -156,6 +156,11 @@ impl Dispatcher {
         let silent = state.lanes.listen(now);
         while let Some((lane, attempt)) = state.lanes.next(now) {
             if let Some(call) = state.placed.get_mut(&attempt.caller) {
+                if attempt.instead {
+                    for task in std::mem::take(&mut call.tasks).into_values() {
+                        task.abort();
+                    }
+                }
                 let number = attempt.number;
                 let sending = self.clone().send(call.order.clone(), (lane, call.ticket), attempt);
                 call.tasks.insert(number, tokio::spawn(sending).abort_handle());

@@ -79,7 +79,7 @@ impl Lanes {
 
     /// The next attempt to make now.
     pub fn next(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
-        let attempt = self.probe(now).or_else(|| self.in_turn(now)).or_else(|| self.join(now))?;
+        let attempt = self.probe(now).or_else(|| self.in_turn(now)).or_else(|| self.start_over(now)).or_else(|| self.join(now))?;
         self.out += 1;
         Some(attempt)
     }
@@ -87,15 +87,23 @@ impl Lanes {
     /// What a closed or silent lane lets through. Whoever has least out goes first.
     fn probe(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
         let Self { members, paces, out, most } = self;
-        let may = |member: &Member| {
-            let may_probe = paces.get(&member.pace).is_none_or(|pace| pace.may_probe(now));
-            may_probe && share::leaves_room(member.lane.out(), *out, *most)
+        if *out >= *most {
+            return None;
+        }
+        let may = |member: &Member| match paces.get(&member.pace) {
+            Some(pace) if member.lane.is_silent() => pace.asked_until().is_none_or(|until| until <= now),
+            Some(pace) => pace.may_probe(now),
+            None => true,
         };
-        let mut with_room: Vec<_> = members.iter_mut().filter(|(_, member)| may(member)).collect();
-        with_room.sort_by_key(|(_, member)| member.lane.out());
-        let (key, pace, attempt) =
-            with_room.into_iter().find_map(|(key, member)| Some((*key, member.pace.clone(), member.lane.probe(now)?)))?;
-        if let Some(pace) = paces.get_mut(&pace) {
+        let mut candidates: Vec<_> = members.iter_mut().filter(|(_, member)| may(member)).collect();
+        candidates.sort_by_key(|(_, member)| member.lane.out());
+        let (key, is_silent, pace, attempt) = candidates.into_iter().find_map(|(key, Member { lane, pace })| {
+            let is_closed = paces.get(pace).is_some_and(|pace| pace.closed_until().is_some());
+            let has_room = !is_closed && share::leaves_room(lane.out(), *out, *most);
+            Some((*key, lane.is_silent(), pace.clone(), lane.probe(now, has_room)?))
+        })?;
+        // Of a silent lane none is waited for: it says nothing of the account.
+        if let Some(pace) = paces.get_mut(&pace).filter(|_| !is_silent) {
             pace.probes(|| (key, attempt.caller.clone()), now);
         }
         Some((key, attempt))
@@ -136,6 +144,23 @@ impl Lanes {
             }
         }
         None
+    }
+
+    /// Where what went unanswered has taken all room, it is called again in its own place.
+    fn start_over(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
+        let Self { members, paces, out, most } = self;
+        members.iter_mut().find_map(|(key, Member { lane, pace })| {
+            if !lane.has_lost() || share::leaves_room(lane.out(), *out, *most) {
+                return None;
+            }
+            let pace = paces.entry(pace.clone()).or_default();
+            let before = lane.out();
+            let attempt = pace.allows(lane.out_since_opened(), now).then(|| lane.start_over(now)).flatten()?;
+            // The new one is counted by who asked for it.
+            *out = *out + lane.out() - before - 1;
+            pace.calls(|| (*key, attempt.caller.clone()), now);
+            Some((*key, attempt))
+        })
     }
 
     /// What joins a call that isn't answered.
@@ -224,14 +249,21 @@ impl Lanes {
 
     fn look_at_lane(&self, Member { lane, pace }: &Member, now: Instant) -> Option<Instant> {
         let pace = self.paces.get(pace);
-        let waits = [Kind::Refresh, Kind::Newcomer].into_iter().any(|kind| lane.first(kind).is_some());
-        let call_at = lane.call_at(now).into_iter().chain(waits.then_some(now)).min();
-        // Probes go at their own pace, unless a 429 asks to wait.
-        let next = pace.and_then(|pace| if lane.closure().is_some() { pace.closed_until() } else { pace.next(now) });
-        let call_at = call_at.map(|call_at| next.map_or(call_at, |next| call_at.max(next)));
         let has_room = share::leaves_room(lane.out(), self.out, self.most);
-        let call_at = call_at.filter(|call_at| has_room && now < *call_at);
-        lane.listen_at().into_iter().chain(call_at).min()
+        let (has_place, is_closed) = (self.out < self.most, pace.is_some_and(|pace| pace.closed_until().is_some()));
+        let waits = [Kind::Refresh, Kind::Newcomer].into_iter().any(|kind| lane.first(kind).is_some());
+        let turn_at = pace.filter(|_| if has_room { waits } else { lane.has_lost() }).and_then(|pace| pace.next(now));
+        // Probes go at their own pace, unless a 429 asks to wait.
+        let (at, next) = if lane.is_silent() {
+            (lane.call_at(now, has_room && !is_closed).filter(|_| has_place), pace.and_then(Pace::asked_until))
+        } else if lane.closure().is_some() {
+            (lane.call_at(now, has_room).filter(|_| has_place), pace.and_then(Pace::closed_until))
+        } else {
+            let held = pace.filter(|pace| !pace.allows(lane.out_since_opened(), now)).and_then(|pace| pace.next(now));
+            (lane.call_at(now, has_room).filter(|_| has_room), held)
+        };
+        let call_at = at.map(|at| next.map_or(at, |next| at.max(next)));
+        lane.listen_at().into_iter().chain(call_at.into_iter().chain(turn_at).filter(|at| now < *at)).min()
     }
 }
 

@@ -4,8 +4,8 @@
 //! each quarter of a second, too, so that an API which takes its time is asked for what is due. A 429
 //! closes the account for the time that it asks for; then one call at a time goes out, until one passes: is granted, or refused for its own reason. It
 //! also shows what has passed lately: that is the rate to stay just below, to come back to within seconds, and, where nothing stops it there, to leave behind
-//! ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are refused, or a
-//! 429 asks to wait for longer than a rate is measured over, the rate says nothing: then the end is felt as a start in the dark.
+//! ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are refused, or
+//! the first 429 in a while asks to wait for longer than a rate is measured over, the rate says nothing: then the end is felt as a start in the dark.
 
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
@@ -33,7 +33,8 @@ const LONGEST_MEASURE: Duration = Duration::from_secs(10);
 const MEASURABLE: u32 = 5;
 /// After a 429 the rate is so much of what was measured.
 const CUT: f64 = 0.9;
-/// It is back at what was measured after so many seconds, and from there on grows by a tenth each second.
+/// It is back at what was measured after so many seconds, and twice as many as the 429 asked to wait, since it costs as many to meet the limit again; from
+/// there on it grows by a tenth each second.
 const RECOVERY: f64 = 15.0;
 const GROWTH: f64 = 1.1;
 /// A limit that has been exceeded so many times is none.
@@ -59,6 +60,8 @@ pub struct Pace {
     in_the_dark_since: Option<Instant>,
     limit: Option<Limit>,
     closed: Option<Closed>,
+    /// When a 429 was last over.
+    reopened: Option<Instant>,
     passed: VecDeque<Instant>,
     next: Instant,
     /// Who went last.
@@ -71,14 +74,17 @@ struct Limit {
     /// Calls a second that passed.
     measured: f64,
     since: Instant,
+    /// After so many seconds it is back at what was measured.
+    recovery: f64,
 }
 
 impl Limit {
     /// Calls a second.
     fn rate(&self, now: Instant) -> f64 {
         let age = now.since(self.since).as_secs_f64();
-        let share = if age < RECOVERY { CUT + (1.0 - CUT) * age / RECOVERY } else { GROWTH.powf(age - RECOVERY) };
-        self.measured * share
+        let Self { measured, recovery, .. } = *self;
+        let share = if age < recovery { CUT + (1.0 - CUT) * age / recovery } else { GROWTH.powf(age - recovery) };
+        measured * share
     }
 }
 
@@ -88,6 +94,8 @@ struct Closed {
     until: Instant,
     /// How many calls in a row have been refused, of those that were made alone.
     streak: u32,
+    /// Whether no other 429 came lately: then one that asks for a long time says nothing of a rate.
+    is_first: bool,
     /// The one that is out, and when it was sent.
     probe: Option<(Who, Instant)>,
 }
@@ -115,8 +123,8 @@ pub struct Throttled {
 }
 
 impl Throttled {
-    /// Whether it asks to wait for so long that it can't be a matter of how many calls there were in a second, or in ten.
-    fn is_no_rate(&self) -> bool {
+    /// Whether it asks to wait for longer than a rate is measured over: where none came lately, that isn't a matter of how many calls there were.
+    fn asks_for_long(&self) -> bool {
         self.retry_after.is_some_and(|asked| asked >= LONGEST_MEASURE)
     }
 
@@ -136,6 +144,7 @@ impl Default for Pace {
             in_the_dark_since: None,
             limit: None,
             closed: None,
+            reopened: None,
             passed: VecDeque::new(),
             next,
             last: Kind::Newcomer,
@@ -147,18 +156,18 @@ impl Pace {
     /// What two lanes that turn out to be of one account know of it: what is held back most goes for both, and where nothing is, what went best.
     #[must_use]
     pub fn merged(self, other: Self) -> Self {
-        let window = match (self.is_limited(), other.is_limited()) {
-            (false, false) => self.window.max(other.window),
-            (true, false) => self.window,
-            (false, true) => other.window,
-            (true, true) => self.window.min(other.window),
+        let (window, in_the_dark_since) = match (self.is_limited(), other.is_limited()) {
+            (false, false) => (self.window.max(other.window), self.in_the_dark_since.into_iter().chain(other.in_the_dark_since).min()),
+            (true, false) => (self.window, self.in_the_dark_since),
+            (false, true) => (other.window, other.in_the_dark_since),
+            (true, true) => (self.window.min(other.window), None),
         };
-        let in_the_dark_since = self.in_the_dark_since.into_iter().chain(other.in_the_dark_since).min();
+        let reopened = self.reopened.max(other.reopened);
         let (closed, open) = if self.closed_until() >= other.closed_until() { (self, other) } else { (other, self) };
         let limit = closed.limit.into_iter().chain(open.limit).max_by_key(|limit| limit.since);
         let passed = closed.passed.into_iter().chain(open.passed).collect::<BinaryHeap<_>>().into_sorted_vec().into();
         let next = closed.next.max(open.next);
-        Self { window, in_the_dark_since, limit, closed: closed.closed, passed, next, last: closed.last }
+        Self { window, in_the_dark_since, limit, closed: closed.closed, reopened, passed, next, last: closed.last }
     }
 
     /// Whether a call may be made now, whatever the pace: no 429 asks to wait.
@@ -171,6 +180,12 @@ impl Pace {
     #[must_use]
     pub fn closed_until(&self) -> Option<Instant> {
         self.closed.as_ref().map(Closed::next)
+    }
+
+    /// Until when a 429 asks to wait, if one does, whatever call is made alone after that.
+    #[must_use]
+    pub fn asked_until(&self) -> Option<Instant> {
+        self.closed.as_ref().map(|closed| closed.until)
     }
 
     /// Whether another call may be made now, while so many are out.
@@ -233,9 +248,13 @@ impl Pace {
         self.passed.push_back(now);
         self.forget(now);
         if self.limit.is_some_and(|limit| limit.rate(now) > FORGOTTEN * limit.measured) {
-            self.limit = None;
+            (self.limit, self.in_the_dark_since) = (None, Some(now));
         }
-        self.closed.take_if(|closed| closed.until <= now || closed.takes(who)).is_some()
+        let opens = self.closed.take_if(|closed| closed.until <= now || closed.takes(who)).is_some();
+        if opens {
+            self.reopened = Some(now);
+        }
+        opens
     }
 
     /// A 429 came. Returns whether that closes the account.
@@ -247,20 +266,22 @@ impl Pace {
             } else if throttled.retry_after.is_some() {
                 closed.until = closed.until.max(throttled.until(closed.streak, now));
             }
-            if closed.streak > OUTAGE || throttled.is_no_rate() {
+            if closed.streak > OUTAGE || closed.is_first && throttled.asks_for_long() {
                 (self.limit, self.window) = (None, 1);
             }
             return false;
         }
         self.forget(now);
         self.in_the_dark_since = None;
-        let measured = self.measured(now).filter(|_| !throttled.is_no_rate());
-        self.limit = measured.map(|measured| Limit { measured, since: now });
+        let is_first = self.limit.is_none() && self.reopened.is_none_or(|reopened| now.since(reopened) > LONGEST_THROTTLE);
+        let measured = self.measured(now).filter(|_| !(is_first && throttled.asks_for_long()));
+        let asked = throttled.retry_after.unwrap_or_default().min(LONGEST_THROTTLE).as_secs_f64();
+        self.limit = measured.map(|measured| Limit { measured, since: now, recovery: RECOVERY + 2.0 * asked });
         if self.limit.is_none() {
             self.window = 1;
         }
         self.next = now;
-        self.closed = Some(Closed { until: throttled.until(1, now), streak: 1, probe: None });
+        self.closed = Some(Closed { until: throttled.until(1, now), streak: 1, is_first, probe: None });
         true
     }
 

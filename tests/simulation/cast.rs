@@ -43,8 +43,9 @@ pub struct Cast {
 }
 
 impl Cast {
-    pub fn is_anybody_there(&self) -> bool {
-        self.operator.is_some() || !self.others.is_empty()
+    /// How many operators there are.
+    pub fn operators(&self) -> usize {
+        usize::from(self.operator.is_some()) + self.others.len()
     }
 
     /// The name of the Secret that the request names.

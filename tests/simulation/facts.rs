@@ -28,6 +28,11 @@ impl GrantFacts {
         })
     }
 
+    /// When its call came in at the Media API, since the start.
+    pub fn issue(&self) -> Duration {
+        self.expires.saturating_sub(Duration::from_secs(self.ttl))
+    }
+
     /// Whether it is what the request asks for.
     pub fn is_for(&self, asked: &RequestFacts) -> bool {
         (&self.streamer, self.ttl, &self.origin) == (&asked.streamer, asked.ttl, &asked.origin)

@@ -143,9 +143,14 @@ pub fn start_operator(stage: &Stage<'_>) {
 /// Lets operators come or go.
 fn presence(stage: &Stage<'_>, change: impl FnOnce(&Stage<'_>)) {
     let (now, everybody) = (stage.world.now(), stage.everybody());
-    let before = stage.cast().is_anybody_there();
+    let operators = stage.cast().operators();
+    let before = operators > 0;
     change(stage);
-    let after = stage.cast().is_anybody_there();
+    let now_there = stage.cast().operators();
+    let after = now_there > 0;
+    if now_there > operators {
+        stage.judge().operator_comes(now);
+    }
     let mut judge = stage.judge();
     match (before, after) {
         (true, false) => judge.obstruct(What::GrantsAndStatuses, &everybody, now),

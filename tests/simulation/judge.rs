@@ -27,6 +27,9 @@ pub struct Judge {
     /// By how many seconds the wall clock is ahead of what it showed, and by how many it has been at the most.
     ahead: i64,
     most_ahead: i64,
+    /// When the wall clock last jumped, and when an operator last came.
+    jumped: Duration,
+    came: Duration,
 }
 
 /// For how long grants were asked for, all requests together, and for how long of it nothing stood in the way of a good one.
@@ -88,7 +91,7 @@ impl Judge {
 
     /// Judges the time up to `now`.
     pub fn settle(&mut self, now: Duration) {
-        let Self { slack, requests, secrets, problems, settled, share, .. } = self;
+        let Self { slack, requests, secrets, problems, settled, share, jumped, came, .. } = self;
         for (name, request) in requests.iter_mut() {
             let Some(asked) = &request.asked else { continue };
             share.asked += now.saturating_sub(*settled);
@@ -101,7 +104,9 @@ impl Judge {
                 // What another has taken is another's; and of what others have altered the operator may know no more than that.
                 let owner = format!("{name}/{}", asked.uid);
                 let is_own = secret.is_some_and(|secret| secret.owned_by.as_ref() == Some(&owner) && secret.claims.is_some());
-                let since = (is_own && !request.says_ready).then(|| *request.unsaid_since.get_or_insert(*settled));
+                // Who came after the wall clock had jumped can't believe what times before the jump say.
+                let is_told = grant.is_some_and(|grant| grant.issue() >= *jumped || *came < *jumped);
+                let since = (is_own && is_told && !request.says_ready).then(|| *request.unsaid_since.get_or_insert(*settled));
                 let waits = since.and_then(|since| request.statuses.waits_since(since)).filter(|waits| now > *waits + *slack);
                 if let (Some(waits), false) = (waits, request.blamed) {
                     problems.push(format!("{now:.1?} {name} has a good grant and isn't Ready, and nothing excuses it since {waits:.1?}"));
@@ -169,8 +174,15 @@ impl Judge {
     /// The wall clock is set forward by so many seconds.
     pub fn wall_set(&mut self, seconds: i64, now: Duration) {
         self.settle(now);
+        self.jumped = now;
         self.ahead += seconds;
         self.most_ahead = self.most_ahead.max(self.ahead);
+    }
+
+    /// An operator starts.
+    pub fn operator_comes(&mut self, now: Duration) {
+        self.settle(now);
+        self.came = now;
     }
 
     /// A request has changed.

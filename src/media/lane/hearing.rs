@@ -9,6 +9,8 @@ use crate::time::Instant;
 pub(super) const SILENCE: Duration = Duration::from_secs(2);
 /// A call that an answer may still come to isn't given up for silent later than this: it ends by itself soon.
 const LONGEST_SILENCE: Duration = Duration::from_secs(9);
+/// What is known of how long answers take is forgotten so fast: one slow answer must not make a lane patient that is seldom called.
+const HALF_FORGOTTEN: Duration = Duration::from_secs(10);
 /// A silent lane is tried this often.
 pub(super) const TRY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -16,7 +18,7 @@ pub(super) const TRY_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     last_answer: Option<Instant>,
-    /// How long answers take, lately: the longest, forgotten as others come.
+    /// How long answers took when the last came: the longest, forgotten as others come.
     latency: Duration,
     silent: bool,
 }
@@ -26,8 +28,10 @@ impl Hearing {
         self.last_answer
     }
 
-    pub(super) const fn latency(&self) -> Duration {
-        self.latency
+    /// How long answers take, by what is known of it at that instant: half of it is forgotten each [`HALF_FORGOTTEN`] in which none comes.
+    pub(super) fn latency(&self, at: Instant) -> Duration {
+        let since = self.last_answer.map_or(Duration::ZERO, |last| at.since(last));
+        self.latency.mul_f64(0.5_f64.powf(since.as_secs_f64() / HALF_FORGOTTEN.as_secs_f64()))
     }
 
     pub(super) const fn is_silent(&self) -> bool {
@@ -36,16 +40,16 @@ impl Hearing {
 
     /// An attempt that was sent at `sent` is answered, well or not. Returns whether that broke a silence.
     pub(super) fn answered(&mut self, sent: Instant, now: Instant) -> bool {
-        self.last_answer = Some(now);
         let took = now.since(sent).min(LONGEST_SILENCE);
-        self.latency = took.max((self.latency * 7 + took) / 8);
+        self.latency = took.max((self.latency(now) * 7 + took) / 8);
+        self.last_answer = Some(now);
         std::mem::take(&mut self.silent)
     }
 
     /// When it becomes silent, if nothing is heard until then.
     pub(super) fn silent_at(&self, in_flight: &InFlight) -> Option<Instant> {
-        let patience = (self.latency * 2).clamp(SILENCE, LONGEST_SILENCE);
-        in_flight.earliest_after(self.last_answer).filter(|_| !self.silent).map(|sent| sent + patience)
+        let sent = in_flight.earliest_after(self.last_answer).filter(|_| !self.silent)?;
+        Some(sent + (self.latency(sent) * 2).clamp(SILENCE, LONGEST_SILENCE))
     }
 
     /// Listens; returns whether it has just become silent.
@@ -96,13 +100,15 @@ mod tests {
     fn an_api_that_takes_its_time_is_given_it() {
         let mut hearing = Hearing::default();
         hearing.answered(at(0), at(4000));
-        assert_eq!((hearing.latency(), hearing.silent_at(&one_sent(4001))), (Duration::from_secs(4), Some(at(12_001))));
+        assert_eq!(hearing.latency(at(4000)), Duration::from_secs(4));
+        assert!(hearing.silent_at(&one_sent(4001)).is_some_and(|silent| (at(12_000)..at(12_001)).contains(&silent)));
+        assert_eq!([14_000, 24_000].map(|later| hearing.latency(at(later))), [Duration::from_secs(2), Duration::from_secs(1)]);
         hearing.answered(at(0), at(8000));
         assert_eq!(hearing.silent_at(&one_sent(8001)), Some(at(17_001)));
         for _ in 0..40 {
             hearing.answered(at(8000), at(8010));
         }
-        assert!(hearing.latency() < Duration::from_millis(60), "{:?}", hearing.latency());
+        assert!(hearing.latency(at(8010)) < Duration::from_millis(60), "{:?}", hearing.latency(at(8010)));
         assert_eq!(hearing.silent_at(&one_sent(8011)), Some(at(10_011)));
     }
 }

@@ -62,6 +62,15 @@ impl InFlight {
         self.numbers
     }
 
+    /// An attempt is sent in place of all that are out for a call. Returns its number.
+    pub(super) fn replace(&mut self, caller: &Caller, now: Instant) -> u64 {
+        if let Some(call) = self.calls.get_mut(caller) {
+            self.out -= call.attempts.len();
+            call.attempts.clear();
+        }
+        self.add(caller, now)
+    }
+
     /// An attempt has ended. `None`: it is of no call in flight.
     pub(super) fn end(&mut self, caller: &Caller, number: u64) -> Option<Ended> {
         let call = self.calls.get_mut(caller)?;
@@ -116,9 +125,10 @@ impl InFlight {
         self.calls.values().map(|call| call.deadline).min()
     }
 
-    /// The call with the fewest attempts, and of those the one with the earliest deadline.
-    pub(super) fn least_tried(&self) -> Option<&Caller> {
-        self.calls.iter().min_by_key(|(caller, call)| (call.attempts(), call.deadline, *caller)).map(|(caller, _)| caller)
+    /// Of those calls the one with the fewest attempts, and of these the one with the earliest deadline.
+    pub(super) fn least_tried(&self, of: impl Fn(&Call) -> bool) -> Option<&Caller> {
+        let calls = self.calls.iter().filter(|(_, call)| of(call));
+        calls.min_by_key(|(caller, call)| (call.attempts(), call.deadline, *caller)).map(|(caller, _)| caller)
     }
 
     /// Of the calls with fewer than `most` attempts, the one that has waited for too long first, and since when: `patience` after its last attempt.
@@ -146,18 +156,22 @@ mod tests {
         assert!(first < second && second < other);
         assert_eq!((calls.out(), calls.out_since(Some(at(2))), calls.out_since(None)), (3, 2, 3));
         assert_eq!(calls.earliest_deadline(), Some(at(8000)));
-        assert_eq!(calls.least_tried(), Some(&b));
+        assert_eq!(calls.least_tried(|_| true), Some(&b));
+        assert_eq!(calls.least_tried(|call| call.attempts() > 1), Some(&a));
         assert_eq!([None, Some(at(1)), Some(at(3))].map(|answer| calls.earliest_after(answer)), [Some(at(1)), Some(at(2)), None]);
         assert_eq!(calls.end(&a, other), None, "of another call");
         assert_eq!(calls.end(&a, first), Some(Ended { sent: at(1), others: 1 }));
         assert_eq!(calls.end(&a, first), None, "it has ended");
         assert!(calls.contains(&a));
-        assert_eq!(calls.end(&a, second), Some(Ended { sent: at(2), others: 0 }));
+        calls.add(&a, at(3));
+        let instead = calls.replace(&a, at(4));
+        assert_eq!((calls.out(), calls.end(&a, second)), (2, None));
+        assert_eq!(calls.end(&a, instead), Some(Ended { sent: at(4), others: 0 }));
         assert!(!calls.contains(&a));
         calls.remove(&b);
         calls.remove(&b);
         assert_eq!((calls.out(), calls.calls().count()), (0, 0));
-        assert_eq!((calls.least_tried(), calls.earliest_deadline(), calls.earliest_after(None)), (None, None, None));
+        assert_eq!((calls.least_tried(|_| true), calls.earliest_deadline(), calls.earliest_after(None)), (None, None, None));
     }
 
     #[test]

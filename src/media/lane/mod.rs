@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use gate::Closure;
 use gate::Gate;
-use hearing::{Hearing, TRY_INTERVAL};
+use hearing::{Hearing, SILENCE, TRY_INTERVAL};
 use in_flight::{Call, InFlight};
 use joining::Allowance;
 use queue::Queue;
@@ -44,6 +44,8 @@ pub struct Lane {
     /// Whether a silence was broken by what opened nothing.
     unopened: bool,
     last_attempt: Option<Instant>,
+    /// When a lost call was last tried again.
+    tried: Option<Instant>,
     last_success: Option<Instant>,
 }
 
@@ -68,18 +70,23 @@ impl Lane {
         self.hearing.listen(&self.in_flight, now)
     }
 
-    /// The attempt to make now, in a lane that is closed or silent.
-    pub fn probe(&mut self, now: Instant) -> Option<Attempt> {
+    /// The attempt to make now, in a lane that is closed or silent. `has_room`: whether there may be more than one at a time.
+    pub fn probe(&mut self, now: Instant, has_room: bool) -> Option<Attempt> {
         if self.hearing.is_silent() {
-            return self.try_silent(now);
+            return self.try_silent(now, has_room);
         }
         let Gate::Closed(closure) = &mut self.gate else { return None };
+        if self.queue.probe_candidates().next().is_none() {
+            // The only ones that could be sent are out, and may be lost.
+            return self.try_again(now);
+        }
         let caller = closure.probe(now, self.queue.probe_candidates())?;
         self.call(&caller, now)
     }
 
-    fn try_silent(&mut self, now: Instant) -> Option<Attempt> {
+    fn try_silent(&mut self, now: Instant, has_room: bool) -> Option<Attempt> {
         if let Some((deadline, caller)) = self.queue.first_ready(Kind::Refresh)
+            && has_room
             && deadline <= now + PRESSING
         {
             let caller = caller.clone();
@@ -89,7 +96,7 @@ impl Lane {
             return None;
         }
         let waits = self.queue.probe_candidates().min_by_key(|(caller, waiting)| (waiting.kind, waiting.deadline, *caller));
-        let caller = waits.map(|(caller, _)| caller).or_else(|| self.in_flight.least_tried())?.clone();
+        let caller = waits.map(|(caller, _)| caller).or_else(|| self.in_flight.least_tried(|_| true))?.clone();
         self.call(&caller, now)
     }
 
@@ -119,24 +126,66 @@ impl Lane {
         self.call(&caller, now)
     }
 
-    /// In an open lane, the attempt that is to join one that hasn't been answered soon.
-    pub fn join(&mut self, now: Instant) -> Option<Attempt> {
-        let (at, caller) = self.joins()?;
-        if now < at || self.allowance.from(now).is_none_or(|from| now < from) {
+    /// Whether there is anything for [`Self::start_over`].
+    #[must_use]
+    pub fn has_lost(&self) -> bool {
+        self.is_open() && !self.again.is_empty()
+    }
+
+    /// In an open lane that has no room, the next of those whose calls went unanswered is called in place of what is out for it.
+    pub fn start_over(&mut self, now: Instant) -> Option<Attempt> {
+        if !self.is_open() {
             return None;
         }
-        let caller = caller.clone();
-        self.allowance.spend();
+        let (.., caller) = self.again.pop_first()?;
+        self.last_attempt = Some(now);
+        Some(Attempt { number: self.in_flight.replace(&caller, now), caller, instead: true })
+    }
+
+    /// In an open lane, the attempt that is to join one that hasn't been answered soon.
+    pub fn join(&mut self, now: Instant) -> Option<Attempt> {
+        if let Some((_, caller)) = self.joins(now).filter(|(at, _)| *at <= now) {
+            let caller = caller.clone();
+            self.allowance.spend();
+            return Some(self.attempt(&caller, now));
+        }
+        if self.is_open() { self.try_again(now) } else { None }
+    }
+
+    /// When whose call is joined by another, as far as that may be spent.
+    fn joins(&self, now: Instant) -> Option<(Instant, &Caller)> {
+        let patience = |call: &Call| {
+            let left = call.first_sent().map_or(Duration::ZERO, |sent| call.deadline.since(sent));
+            joining::patience(left, self.latency_of(call))
+        };
+        let (at, caller) = self.in_flight.impatient(MOST_ATTEMPTS, patience).filter(|_| self.is_open())?;
+        Some((at.max(self.allowance.from(now)?), caller))
+    }
+
+    /// When a call is tried again, as in a silent lane: what has gone unanswered for as long counts for lost, though others are answered.
+    fn tries_at(&self) -> Option<Instant> {
+        let first = self.in_flight.calls().filter_map(|(_, call)| self.try_at(call)).min()?;
+        let spaced = self.tried.map_or(first, |tried| first.max(tried + TRY_INTERVAL));
+        Some(self.allowance.after_throttle().map_or(spaced, |after| spaced.max(after)))
+    }
+
+    fn try_at(&self, call: &Call) -> Option<Instant> {
+        Some(self.lost_at(call)?.max(call.last_sent()? + TRY_INTERVAL))
+    }
+
+    fn lost_at(&self, call: &Call) -> Option<Instant> {
+        Some(call.first_sent()? + (self.latency_of(call) * 2).max(SILENCE))
+    }
+
+    fn try_again(&mut self, now: Instant) -> Option<Attempt> {
+        self.tries_at().filter(|at| *at <= now)?;
+        let caller = self.in_flight.least_tried(|call| self.try_at(call).is_some_and(|at| at <= now))?.clone();
+        self.tried = Some(now);
         Some(self.attempt(&caller, now))
     }
 
-    fn joins(&self) -> Option<(Instant, &Caller)> {
-        let latency = self.hearing.latency();
-        let patience = |call: &Call| {
-            let left = call.first_sent().map_or(Duration::ZERO, |sent| call.deadline.since(sent));
-            joining::patience(left, latency)
-        };
-        if self.is_open() { self.in_flight.impatient(MOST_ATTEMPTS, patience) } else { None }
+    fn latency_of(&self, call: &Call) -> Duration {
+        call.first_sent().map_or(Duration::ZERO, |sent| self.hearing.latency(sent))
     }
 
     /// Calls whoever waits, or once more whoever's call is in flight.
@@ -146,18 +195,18 @@ impl Lane {
         };
         self.allowance.earn();
         self.last_attempt = Some(now);
-        Some(Attempt { caller: caller.clone(), number: self.in_flight.begin(caller, kind, deadline, now) })
+        Some(Attempt { caller: caller.clone(), number: self.in_flight.begin(caller, kind, deadline, now), instead: false })
     }
 
     fn attempt(&mut self, caller: &Caller, now: Instant) -> Attempt {
         self.again.retain(|(.., other)| other != caller);
         self.last_attempt = Some(now);
-        Attempt { caller: caller.clone(), number: self.in_flight.add(caller, now) }
+        Attempt { caller: caller.clone(), number: self.in_flight.add(caller, now), instead: false }
     }
 
     /// Takes in how an attempt ended; `None`: it is of no call in flight. `draw`, from 0 to 1, spreads the next probe.
     pub fn answered(&mut self, attempt: &Attempt, outcome: Outcome, now: Instant, draw: f64) -> Option<Answered> {
-        let Attempt { caller, number } = attempt;
+        let Attempt { caller, number, .. } = attempt;
         // What has just ended still counts as pressing if it was.
         let pressing = self.pressing(now);
         let ended = self.in_flight.end(caller, *number)?;
@@ -173,6 +222,11 @@ impl Lane {
                 }
                 if change == GateChange::Opened {
                     self.open(now);
+                } else if ended.others > 0 {
+                    // What has swallowed one call may have swallowed others, and is over.
+                    let lost = self.in_flight.calls().filter(|(_, call)| self.lost_at(call).is_some_and(|at| at <= now));
+                    let lost: Vec<_> = lost.map(|(caller, call)| (call.kind, call.deadline, caller.clone())).collect();
+                    self.again.extend(lost);
                 }
                 return Some(Answered { ends_call: true, change });
             }
@@ -220,16 +274,16 @@ impl Lane {
 
     /// When [`Self::probe`] or [`Self::join`] may next have something to do, if nothing else happens.
     #[must_use]
-    pub fn call_at(&self, now: Instant) -> Option<Instant> {
+    pub fn call_at(&self, now: Instant, has_room: bool) -> Option<Instant> {
         if self.hearing.is_silent() {
-            let pressing = self.queue.first_ready(Kind::Refresh).map(|(deadline, _)| deadline.before(PRESSING));
+            let pressing = self.queue.first_ready(Kind::Refresh).filter(|_| has_room).map(|(deadline, _)| deadline.before(PRESSING));
             let anybody = self.in_flight.out() > 0 || self.queue.probe_candidates().next().is_some();
             let tried = anybody.then(|| self.last_attempt.map_or(now, |last| last + TRY_INTERVAL));
             return pressing.into_iter().chain(tried).min();
         }
         match &self.gate {
-            Gate::Open { .. } => self.joins().and_then(|(at, _)| Some(at.max(self.allowance.from(now)?))),
-            Gate::Closed(closure) => closure.next_probe(now, self.queue.probe_candidates()),
+            Gate::Open { .. } => self.joins(now).map(|(at, _)| at).into_iter().chain(self.tries_at()).min(),
+            Gate::Closed(closure) => closure.next_probe(now, self.queue.probe_candidates()).or_else(|| self.tries_at()),
         }
     }
 
@@ -242,6 +296,12 @@ impl Lane {
     pub fn release(&mut self, now: Instant) {
         self.opened = Some(now);
         self.queue.release_lane_holds();
+    }
+
+    /// Whether what was called isn't answered.
+    #[must_use]
+    pub const fn is_silent(&self) -> bool {
+        self.hearing.is_silent()
     }
 
     /// Why the lane lets only probes through, if it does, and whether it is looked at slowly.

@@ -23,10 +23,10 @@ fn a_silent_lane_is_tried_every_half_second_first_by_those_who_wait() {
     let mut tried = Vec::new();
     let mut when = now;
     for _ in 0..5 {
-        let attempt = lane.probe(when).unwrap();
-        assert_eq!(lane.probe(when), None, "one at a time");
+        let attempt = lane.probe(when, true).unwrap();
+        assert_eq!(lane.probe(when, true), None, "one at a time");
         tried.push(attempt.caller);
-        assert_eq!(lane.call_at(when), Some(when + TRY_INTERVAL));
+        assert_eq!(lane.call_at(when, true), Some(when + TRY_INTERVAL));
         when = when + TRY_INTERVAL;
     }
     assert_eq!(
@@ -44,15 +44,15 @@ fn in_a_silent_lane_whose_grant_is_about_to_expire_is_tried_once_at_once() {
         lane.enqueue(&caller(name), Waiting { kind: Kind::Refresh, deadline: now + PRESSING, hold: Hold::Nothing, urgent: false });
     }
     lane.enqueue(&caller("later"), Waiting { kind: Kind::Refresh, deadline: now + PRESSING * 2, hold: Hold::Nothing, urgent: false });
-    let tried: Vec<_> = std::iter::from_fn(|| lane.probe(now)).map(|attempt| attempt.caller).collect();
+    let tried: Vec<_> = std::iter::from_fn(|| lane.probe(now, true)).map(|attempt| attempt.caller).collect();
     assert_eq!(tried, ["d", "e"].map(caller));
-    assert_eq!(lane.call_at(now), Some(now + TRY_INTERVAL));
+    assert_eq!(lane.call_at(now, true), Some(now + TRY_INTERVAL));
 }
 
 #[test]
 fn the_first_grant_ends_a_silence_and_what_went_unanswered_is_called_again() {
     let (mut lane, now) = silent();
-    let attempt = lane.probe(now).unwrap();
+    let attempt = lane.probe(now, true).unwrap();
     let answered = lane.answered(&attempt, Outcome::Granted, now, 0.0);
     assert_eq!(answered, Some(Answered { ends_call: true, change: GateChange::Opened }));
     assert_eq!((lane.closure(), lane.out_since_opened()), (None, 0));
@@ -65,7 +65,7 @@ fn the_first_grant_ends_a_silence_and_what_went_unanswered_is_called_again() {
 #[test]
 fn what_runs_into_its_limit_doesnt_end_a_silence_and_a_refusal_does() {
     let (mut lane, now) = silent();
-    let (tried, other) = (lane.probe(now).unwrap(), lane.probe(now + TRY_INTERVAL).unwrap());
+    let (tried, other) = (lane.probe(now, true).unwrap(), lane.probe(now + TRY_INTERVAL, true).unwrap());
     assert_eq!(lane.answered(&tried, Outcome::Unanswered, now, 0.0).unwrap().change, GateChange::Unchanged);
     assert!(lane.closure().is_some());
     let refused = lane.answered(&other, Outcome::Failed(FailureClass::NotFound), now, 0.0).unwrap();
@@ -78,10 +78,10 @@ fn a_call_fails_with_the_last_of_its_attempts_or_with_an_answer() {
     let mut lane = lane_of(&["a"]);
     let first = lane.start(Kind::Refresh, at(0)).unwrap();
     assert_eq!(lane.join(at(1999)), None);
-    assert_eq!(lane.call_at(at(0)), Some(at(2000)), "a third of what is left, at most 2 s");
+    assert_eq!(lane.call_at(at(0), true), Some(at(2000)), "a third of what is left, at most 2 s");
     let second = lane.join(at(2000)).unwrap();
     assert_eq!((&second.caller, lane.out()), (&first.caller, 2));
-    assert_eq!(lane.join(at(60_000)), None, "the allowance is spent");
+    assert_eq!(lane.join(at(2499)), None, "the allowance is spent");
     let down = lane.answered(&first, Outcome::Failed(FailureClass::Unavailable), at(2001), 0.0);
     assert_eq!(down, Some(Answered { ends_call: false, change: GateChange::Unchanged }));
     assert!(lane.answered(&second, Outcome::Unanswered, at(2002), 0.0).unwrap().ends_call);
@@ -104,11 +104,11 @@ fn a_probe_that_is_not_answered_is_waited_for_no_longer_than_for_a_silence() {
         lane.enqueue(&Caller::from(caller), Waiting { kind: Kind::Refresh, deadline: at(deadline), hold: Hold::Nothing, urgent: false });
     }
     assert_eq!(lane.answered(&first[1], down, at(2), 0.0).unwrap().change, GateChange::Closed);
-    let hangs = lane.probe(at(202)).unwrap();
+    let hangs = lane.probe(at(202), true).unwrap();
     // Another's answer comes after it was sent: the lane isn't silent.
     lane.hearing.answered(at(203), at(204));
-    assert_eq!((lane.probe(at(2201)), lane.call_at(at(300))), (None, Some(at(2202))));
-    let next = lane.probe(at(2202)).unwrap();
+    assert_eq!((lane.probe(at(2201), true), lane.call_at(at(300), true)), (None, Some(at(2202))));
+    let next = lane.probe(at(2202), true).unwrap();
     assert_ne!(hangs.caller, next.caller);
     assert_eq!(lane.answered(&next, Outcome::Granted, at(2203), 0.0).unwrap().change, GateChange::Opened);
     assert_eq!(lane.first(Kind::Refresh), Some(at(102_000)), "the one that hangs is called again");
@@ -120,7 +120,7 @@ fn a_failure_that_breaks_a_silence_ends_its_call_whatever_else_is_out_for_it() {
     lane.start(Kind::Refresh, at(0)).unwrap();
     lane.allowance.throttled(at(0));
     assert!(lane.listen(at(2000)));
-    let tried = [lane.probe(at(2000)).unwrap(), lane.probe(at(2500)).unwrap()];
+    let tried = [lane.probe(at(2000), true).unwrap(), lane.probe(at(2500), true).unwrap()];
     let down = lane.answered(&tried[1], Outcome::Failed(FailureClass::Unavailable), at(2510), 0.0);
     assert_eq!(down, Some(Answered { ends_call: true, change: GateChange::Unchanged }));
     assert_eq!((lane.out(), lane.closure()), (0, None));
@@ -142,7 +142,7 @@ fn a_failure_that_breaks_a_silence_ends_its_call_whatever_else_is_out_for_it() {
 #[test]
 fn a_silence_that_a_failure_breaks_is_over_with_the_next_grant() {
     let (mut lane, now) = silent();
-    let refused = lane.probe(now).unwrap();
+    let refused = lane.probe(now, true).unwrap();
     lane.answered(&refused, Outcome::Failed(FailureClass::Unavailable), now, 0.0);
     assert_eq!(lane.closure(), None, "one failure closes no lane");
     let next = lane.start(Kind::Newcomer, now).unwrap();

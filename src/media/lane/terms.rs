@@ -59,6 +59,8 @@ pub struct Attempt {
     pub caller: Caller,
     /// Its number; the lane gives no other the same.
     pub number: u64,
+    /// Whether it is in place of all others that are out for the call: they are given up.
+    pub instead: bool,
 }
 
 /// How an attempt ended.

@@ -24,18 +24,18 @@ pub(super) fn lane_of(names: &[&str]) -> Lane {
 pub(super) fn start(lane: &mut Lane, now: Instant) -> Option<Caller> {
     lane.listen(now);
     let in_turn = |lane: &mut Lane| lane.start(Kind::Refresh, now).or_else(|| lane.start(Kind::Newcomer, now));
-    Some(lane.probe(now).or_else(|| in_turn(lane))?.caller)
+    Some(lane.probe(now, true).or_else(|| in_turn(lane))?.caller)
 }
 
 /// The newest attempt for that caller ends.
 fn answer(lane: &mut Lane, caller: &Caller, outcome: Result<(), FailureClass>, now: Instant, draw: f64) -> GateChange {
     let Some(number) = lane.in_flight.newest(caller) else { return GateChange::Unchanged };
     let outcome = outcome.map_or_else(Outcome::Failed, |()| Outcome::Granted);
-    lane.answered(&Attempt { caller: caller.clone(), number }, outcome, now, draw).unwrap().change
+    lane.answered(&Attempt { caller: caller.clone(), number, instead: false }, outcome, now, draw).unwrap().change
 }
 
 fn look_at(lane: &Lane) -> Option<Instant> {
-    lane.listen_at().into_iter().chain(lane.call_at(at(0))).min()
+    lane.listen_at().into_iter().chain(lane.call_at(at(0), true)).min()
 }
 
 pub(super) fn requeue(lane: &mut Lane, name: &str) {

@@ -3,7 +3,7 @@ use crate::media::FailureClass;
 use crate::media::lane::Outcome;
 
 /// A Media API that grants so many calls a second, with a burst of a second's.
-fn limited(rate: f64) -> impl FnMut(usize, u64) -> Fate {
+pub fn limited(rate: f64) -> impl FnMut(usize, u64) -> Fate {
     let (mut tokens, mut filled) = (rate, 0);
     move |_, now| {
         tokens = (tokens + (now - filled) as f64 / 1000.0 * rate).min(rate);
