@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use playback_grant_operator::simulator::CallRecord;
+
+use crate::calls::{Calls, early};
 use crate::cast::{Group, live};
-use crate::stage::Calls;
 use crate::watch::{Held, Seen};
 
 /// What a fault has cost. Milliseconds.
@@ -16,6 +18,8 @@ pub struct Measured {
     /// For how long they did, all together, and for how long of it the fault alone is to blame: from the expiry of what each held to its end.
     pub expired: u64,
     pub forced: u64,
+    /// The same of the worst run.
+    pub worst_expired: u64,
     /// The longest that one did beyond that.
     pub worst_excess: u64,
     /// The longest that one did at all.
@@ -23,20 +27,37 @@ pub struct Measured {
     /// From the fault's end until the first and the last of those whose grants had expired held another.
     pub first: u64,
     pub last: u64,
-    /// For how long those did whom it doesn't strike.
+    /// For how long those did whom it doesn't strike, and the least that one of their grants had left when it was replaced.
     pub others_expired: u64,
+    pub others_left: u64,
     pub calls: Calls,
     /// How many calls were needed at leisure: one for each request that was there from the start, and interval.
     pub needed: u64,
+    /// How many calls were made for grants that weren't due, and how many while a 429 asked to wait.
+    pub early: u64,
+    pub hasty: u64,
     /// How long the grants still had to live that were replaced by others, in the median; 0 for one that had expired.
     pub left: u64,
     /// How many writes of Secrets and requests there were for a hundred grants that came into a Secret.
     pub writes: u64,
 }
 
-/// What it cost from its beginning until `now`, those whom it struck of those who were there from the start. `fault`: from when until when nothing
-/// could be done.
-pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), fault: Range<u64>, now: u64, calls: Calls) -> Measured {
+/// What is looked at.
+pub struct Looked {
+    /// From the fault's beginning until when nothing could be done.
+    pub forced: Range<u64>,
+    /// Until now.
+    pub now: u64,
+    /// The calls in that time.
+    pub calls: Vec<CallRecord>,
+    /// How many of them were made while a 429 asked to wait.
+    pub hasty: u64,
+}
+
+/// What it cost those whom it struck of those who were there from the start.
+pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), looked: &Looked) -> Measured {
+    let Looked { forced: fault, now, calls, hasty } = looked;
+    let now = *now;
     let looked = now - fault.start;
     let needed = |group: &Group| u64::from(group.count) * looked / group.interval_millis();
     let looked_at = fault.start..now;
@@ -44,9 +65,12 @@ pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), fault: Range<u64
     let writes = seen.written.iter().filter(|at| looked_at.contains(at)).count();
     let left = seen.held.values().flat_map(|held| held.windows(2)).filter(|pair| looked_at.contains(&pair[1].seen));
     let mut measured = Measured {
-        calls,
+        calls: Calls::of(calls),
+        early: early(calls, seen, cast),
+        hasty: *hasty,
+        others_left: u64::MAX,
         needed: cast.iter().map(needed).sum(),
-        left: middle(left.map(|pair| pair[0].expires.saturating_sub(pair[1].seen)).collect()),
+        left: middle(left.map(life_left).collect()),
         writes: (100 * writes / grants.max(1)) as u64,
         ..Measured::default()
     };
@@ -54,19 +78,22 @@ pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), fault: Range<u64
     for (name, held) in &seen.held {
         let expired = expired(held, fault.start..now);
         if !struck.has(name) {
-            let is_there = cast.iter().any(|group| group.has(name));
-            measured.others_expired += if is_there { expired } else { 0 };
+            if cast.iter().any(|group| group.has(name)) {
+                measured.others_expired += expired;
+                let left = held.windows(2).filter(|pair| looked_at.contains(&pair[1].seen)).map(life_left);
+                measured.others_left = left.chain([measured.others_left]).min().unwrap_or_default();
+            }
             continue;
         }
         measured.secrets += 1;
-        let forced = forced(held, &fault);
+        let forced = forced(held, fault);
         measured.affected += u64::from(expired > 0);
         measured.expired += expired;
         measured.forced += forced.min(expired);
         measured.worst = measured.worst.max(expired);
         measured.worst_excess = measured.worst_excess.max(expired.saturating_sub(forced));
         if forced > 0
-            && let Some(next) = held.iter().find(|held| held.seen >= fault.end)
+            && let Some(next) = held.iter().find(|held| held.seen >= fault.end && held.expires > held.seen)
         {
             measured.first = measured.first.min(next.seen - fault.end);
             measured.last = measured.last.max(next.seen - fault.end);
@@ -76,6 +103,11 @@ pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), fault: Range<u64
         measured.first = 0;
     }
     measured
+}
+
+/// How long the one still had to live when the other came.
+fn life_left(pair: &[Held]) -> u64 {
+    pair[0].expires.saturating_sub(pair[1].seen)
 }
 
 /// For how long of that time an expired grant was held.
@@ -95,8 +127,9 @@ fn forced(held: &[Held], fault: &Range<u64>) -> u64 {
 }
 
 impl Measured {
-    /// The median of each figure.
+    /// The median of each figure; the worst of what must never be.
     pub fn median(runs: &[Self]) -> Self {
+        let most = |of: &dyn Fn(&Self) -> u64| runs.iter().map(of).max().unwrap_or_default();
         let median = |of: &dyn Fn(&Self) -> u64| middle(runs.iter().map(of).collect());
         Self {
             secrets: median(&|run| run.secrets),
@@ -107,7 +140,11 @@ impl Measured {
             worst: median(&|run| run.worst),
             first: median(&|run| run.first),
             last: median(&|run| run.last),
-            others_expired: median(&|run| run.others_expired),
+            worst_expired: most(&|run| run.expired),
+            others_expired: most(&|run| run.others_expired),
+            others_left: runs.iter().map(|run| run.others_left).min().unwrap_or_default(),
+            early: most(&|run| run.early),
+            hasty: most(&|run| run.hasty),
             calls: Calls { made: median(&|run| run.calls.made), throttled: median(&|run| run.calls.throttled) },
             needed: median(&|run| run.needed),
             left: median(&|run| run.left),
@@ -129,7 +166,7 @@ pub fn self_test() {
     let held = [("live-1".to_owned(), held), ("other-1".to_owned(), other), ("newcomer-1".to_owned(), nobodys)].into();
     let seen = Seen { held, written: vec![8_999, 16_500, 16_501, 22_000, 29_999, 30_000] };
     let cast = [live(1), Group { name: "other", ..live(2) }];
-    let measure = |now| measure(&seen, (&cast, &cast[0]), 9_000..20_000, now, Calls::default());
+    let measure = |now| measure(&seen, (&cast, &cast[0]), &Looked { forced: 9_000..20_000, now, calls: Vec::new(), hasty: 0 });
     let measured = measure(40_000);
     assert_eq!((measured.expired, measured.forced, measured.worst_excess), (10_000, 5_000, 5_000));
     let measured = measure(30_000);

@@ -8,15 +8,15 @@ use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
-use playback_grant_operator::api::names::key::PLAYBACK_URL;
+use playback_grant_operator::api::names::key::{GRANT, PLAYBACK_URL};
 use playback_grant_operator::simulator::PlaybackToken;
 use playback_grant_testbed::{ControlPlane, unix_millis};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cast::live;
-use crate::measure::{Measured, measure};
-use crate::stage::{Calls, NAMESPACE};
+use crate::measure::{Looked, Measured, measure};
+use crate::stage::NAMESPACE;
 use crate::watch::{self, Seen};
 
 const EXPIRED_MILLIS: u64 = 7_000;
@@ -42,7 +42,10 @@ async fn observed(plane: &ControlPlane, tolerance: u64) -> Result<u64> {
     let (cast, began) = ([live(1)], unix_millis());
     let secrets: Api<Secret> = Api::namespaced(plane.admin(), NAMESPACE);
     let name = cast[0].request_name(1);
-    let read = |now| measure(&seen.lock().unwrap_or_else(PoisonError::into_inner), (&cast, &cast[0]), began..began, now, Calls::default());
+    let read = |now| {
+        let looked = Looked { forced: began..began, now, calls: Vec::new(), hasty: 0 };
+        measure(&seen.lock().unwrap_or_else(PoisonError::into_inner), (&cast, &cast[0]), &looked)
+    };
 
     let first = PlaybackToken { issued_at_unix_ms: began + LEFT_MILLIS - LIFE_MILLIS, ttl_ms: LIFE_MILLIS, nonce: 1 };
     let secret = json!({"metadata": {"name": name}, "stringData": grant(first)});
@@ -70,5 +73,6 @@ async fn observed(plane: &ControlPlane, tolerance: u64) -> Result<u64> {
 }
 
 fn grant(token: PlaybackToken) -> Value {
-    json!({PLAYBACK_URL: token.playback_url()})
+    let url = token.playback_url();
+    json!({GRANT: json!({"playbackUrl": url}).to_string(), PLAYBACK_URL: url})
 }

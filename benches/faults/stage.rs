@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};
 use playback_grant_operator::api::PlaybackGrantRequest;
-use playback_grant_operator::simulator::{CallOutcome, FaultId, Simulator, SimulatorConfig, TlsFiles};
+use playback_grant_operator::simulator::{CallRecord, FaultId, Simulator, SimulatorConfig, TlsFiles};
 use playback_grant_testbed::{ControlPlane, Gate, Launch, ManagedProcess, Tunnel, start_on_free_port, unix_millis};
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
@@ -27,19 +27,6 @@ const ACCOUNT: (&str, &str) = ("playback-grant-system", "playback-grant-operator
 const SPREAD: Duration = Duration::from_secs(10);
 /// So many are made at once of those that come together.
 const AT_ONCE: usize = 8;
-
-/// How many calls the Media API has had.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Calls {
-    pub made: u64,
-    pub throttled: u64,
-}
-
-impl Calls {
-    pub const fn since(&self, before: &Self) -> Self {
-        Self { made: self.made - before.made, throttled: self.throttled - before.throttled }
-    }
-}
 
 /// How the Media API is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +105,18 @@ impl Stage {
         Ok(())
     }
 
+    /// Waits until each of a group that has come just now holds a grant; fails where one doesn't within `patience`.
+    pub async fn all_served(&self, group: &Group, patience: Duration) -> Result<()> {
+        let served = || self.seen().held.keys().filter(|name| group.has(name)).count();
+        let all = async {
+            while served() < group.count as usize {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let within = tokio::time::timeout(patience, all).await;
+        within.map_err(|_| anyhow!("{} of {} newcomers are served within {patience:?}", served(), group.count))
+    }
+
     /// A client with the operator's rights.
     pub async fn writer(&self) -> Result<Writer> {
         let client = playback_grant_testbed::client_of(&self.kubeconfig).await?;
@@ -150,40 +149,42 @@ impl Stage {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until the Secret of each that is given grants holds one that isn't expired.
-    pub async fn all_fresh(&self, patience: Duration) -> Result<()> {
+    /// Waits until the Secret of each that is given grants has been given one since then, and holds one that isn't expired.
+    pub async fn all_fresh(&self, since: u64, patience: Duration) -> Result<()> {
         let began = unix_millis();
         let served: Vec<&Group> = self.cast.iter().filter(|group| group.is_served()).collect();
         let expected: u32 = served.iter().map(|group| group.count).sum();
         loop {
             let (seen, now) = (self.seen(), unix_millis());
-            let is_fresh = |held: &[Held]| held.last().is_some_and(|held| held.expires > now);
+            let is_fresh = |held: &[Held]| held.last().is_some_and(|held| held.seen >= since && held.expires > now);
             let fresh = seen.held.iter().filter(|(name, held)| served.iter().any(|group| group.has(name)) && is_fresh(held)).count();
             if fresh == expected as usize {
                 return Ok(());
             }
             let waited = Duration::from_millis(now.saturating_sub(began));
-            ensure!(waited < patience, "after {waited:?} {fresh} of {expected} Secrets hold an unexpired grant");
+            ensure!(waited < patience, "after {waited:?} {fresh} of {expected} Secrets hold an unexpired grant that came since");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// How many calls there have been.
-    pub fn calls(&self) -> Calls {
-        let total = self.simulator.counters().total;
-        Calls { made: total.received, throttled: total.rejected.get(&429).copied().unwrap_or_default() }
-    }
-
-    /// When the last call since then was answered by 429.
-    pub fn last_throttled(&self, since: u64) -> Option<u64> {
-        let calls = self.simulator.calls();
-        let refused = calls.iter().filter(|call| call.at_unix_ms >= since && call.outcome == CallOutcome::Answered(429));
-        refused.map(|call| call.at_unix_ms).max()
+    /// The calls since then.
+    pub fn calls_since(&self, since: u64) -> Vec<CallRecord> {
+        let mut calls = self.simulator.calls();
+        calls.retain(|call| call.at_unix_ms >= since);
+        calls
     }
 
     /// Switches a fault of the Media API on.
     pub fn switch_on(&self, fault: &str) -> Result<FaultId> {
         Ok(self.simulator.add_fault(fault.parse()?))
+    }
+
+    /// Switches it off again. One that has struck no call shows nothing.
+    pub fn switch_off(&self, fault: FaultId) -> Result<()> {
+        let hits = self.simulator.faults().iter().find(|report| report.id == fault).map_or(0, |report| report.hits);
+        self.simulator.remove_fault(fault);
+        ensure!(hits > 0, "the fault has struck no call");
+        Ok(())
     }
 
     /// Stops everything, the operator first.
@@ -207,13 +208,13 @@ impl Writer {
     pub async fn takes_a_write(&self) -> bool {
         let (try_out, nothing) = (PatchParams { dry_run: true, ..PatchParams::default() }, Patch::Merge(json!({})));
         let write = self.secrets.patch(&self.name, &try_out, &nothing);
-        matches!(tokio::time::timeout(Duration::from_millis(500), write).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(Duration::from_millis(100), write).await, Ok(Ok(_)))
     }
 }
 
 /// Starts the Media API, and the way to it.
 async fn media_api(folder: &Path, way: Way) -> Result<(Simulator, Option<Tunnel>)> {
-    let config = SimulatorConfig { credentials: Key::known(), ..SimulatorConfig::default() };
+    let config = SimulatorConfig { credentials: Key::known(), remembered_calls: 100_000, ..SimulatorConfig::default() };
     if way == Way::Straight {
         return Ok((Simulator::start(config).await?, None));
     }

@@ -11,19 +11,39 @@ pub fn head(requests: u32, version: &str) -> String {
     format!("{requests} requests with grants of 15 s; {version}\n\n{titles}\n|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 }
 
+/// The row of one that could not be measured, or after which all wasn't well again.
+pub fn failed(case: &Case, error: &anyhow::Error) -> String {
+    format!("| {} | | | | | | | | | | | | NO: {error:#} |", case.name)
+}
+
 /// A fault's row.
 pub fn row(case: &Case, measured: &Measured, broken: &[String]) -> String {
-    let Measured { secrets, affected, expired, forced, worst_excess, worst: _, first, last, others_expired, calls, needed, left, writes } =
-        measured;
+    let Measured {
+        secrets,
+        affected,
+        expired,
+        forced,
+        worst_excess,
+        worst: _,
+        first,
+        last,
+        others_expired,
+        calls,
+        needed,
+        left,
+        writes,
+        ..
+    } = measured;
+    let since = |time: u64| if *forced > 0 { format!("{:.2} s", seconds(time)) } else { String::new() };
     let kept = if broken.is_empty() { "yes".to_owned() } else { format!("NO: {}", broken.join(", ")) };
     format!(
-        "| {} | {affected} of {secrets} | {:.1} s | {:.1} s | {:.2} s | {:.2} s | {:.2} s | {:.1} s | {} of {} | {} | {:.1} s | {}.{:02} | {kept} |",
+        "| {} | {affected} of {secrets} | {:.1} s | {:.1} s | {:.2} s | {} | {} | {:.1} s | {} of {} | {} | {:.1} s | {}.{:02} | {kept} |",
         case.name,
         seconds(*expired),
         seconds(*forced),
         seconds(*worst_excess),
-        seconds(*first),
-        seconds(*last),
+        since(*first),
+        since(*last),
         seconds(*others_expired),
         calls.made,
         needed,

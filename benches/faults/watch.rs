@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use playback_grant_operator::api::PlaybackGrantRequest;
-use playback_grant_operator::api::names::key::PLAYBACK_URL;
+use playback_grant_operator::api::names::key::{GRANT, PLAYBACK_URL};
 use playback_grant_operator::simulator::PlaybackToken;
 use playback_grant_testbed::unix_millis;
 
@@ -30,6 +32,21 @@ pub struct Seen {
     pub written: Vec<u64>,
 }
 
+/// It looks again so soon after its watch broke, however often: what it sees late counts against the operator.
+struct AtOnce;
+
+impl Iterator for AtOnce {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::from_millis(50))
+    }
+}
+
+impl Backoff for AtOnce {
+    fn reset(&mut self) {}
+}
+
 /// Follows the Secrets and the requests of a namespace for as long as it is polled.
 pub async fn follow(client: Client, namespace: String, seen: Arc<Mutex<Seen>>) {
     let seen = || seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,26 +54,44 @@ pub async fn follow(client: Client, namespace: String, seen: Arc<Mutex<Seen>>) {
 }
 
 async fn secrets<'a>(secrets: Api<Secret>, seen: &impl Fn() -> MutexGuard<'a, Seen>) {
-    let mut events = watcher(secrets, watcher::Config::default()).default_backoff().boxed();
+    let mut events = watcher(secrets, watcher::Config::default()).backoff(AtOnce).boxed();
     while let Some(event) = events.next().await {
         let now = unix_millis();
         if matches!(event, Ok(Event::Apply(_))) {
             seen().written.push(now);
         }
-        let Ok(Event::Apply(secret) | Event::InitApply(secret)) = event else { continue };
-        let url = secret.data.as_ref().and_then(|data| data.get(PLAYBACK_URL));
-        let token = url.and_then(|url| PlaybackToken::decode(std::str::from_utf8(&url.0).ok()?));
-        let Some(expires) = token.map(|token| token.expires_at_unix_ms()) else { continue };
+        let (secret, expires) = match event {
+            Ok(Event::Apply(secret) | Event::InitApply(secret)) => (secret.name_any(), expiry(&secret)),
+            Ok(Event::Delete(secret)) => (secret.name_any(), None),
+            Ok(Event::Init | Event::InitDone) | Err(_) => continue,
+        };
         let mut seen = seen();
-        let held = seen.held.entry(secret.name_any()).or_default();
+        // Credentials are Secrets, too. One that holds no grant any more is as good as one whose grant has expired.
+        let expires = match expires {
+            Some(expires) => expires,
+            None if seen.held.contains_key(&secret) => now,
+            None => continue,
+        };
+        let held = seen.held.entry(secret).or_default();
         if held.last().is_none_or(|last| last.expires != expires) {
             held.push(Held { seen: now, expires });
         }
     }
 }
 
+/// When the grant in the Secret expires; `None` where there is none whose two copies are the same.
+fn expiry(secret: &Secret) -> Option<u64> {
+    let text = |key| std::str::from_utf8(&secret.data.as_ref()?.get(key)?.0).ok();
+    let url = text(PLAYBACK_URL)?;
+    let grant: serde_json::Value = serde_json::from_str(text(GRANT)?).ok()?;
+    if grant["playbackUrl"] != url {
+        return None;
+    }
+    Some(PlaybackToken::decode(url)?.expires_at_unix_ms())
+}
+
 async fn requests<'a>(requests: Api<PartialObjectMeta<PlaybackGrantRequest>>, seen: &impl Fn() -> MutexGuard<'a, Seen>) {
-    let mut events = watcher(requests, watcher::Config::default()).default_backoff().boxed();
+    let mut events = watcher(requests, watcher::Config::default()).backoff(AtOnce).boxed();
     while let Some(event) = events.next().await {
         if matches!(event, Ok(Event::Apply(_))) {
             seen().written.push(unix_millis());
