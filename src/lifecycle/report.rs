@@ -9,9 +9,6 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{GrantStatus, InvalidSpec, PlaybackGrantRequestStatus};
 use crate::time::{Instant, Now, rfc3339_millis};
 
-/// What changes by itself is written at most this often.
-const COARSE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
-
 /// Longer messages are cut: a status is no log.
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -111,7 +108,7 @@ fn grant_status(situation: &Situation<'_>) -> Option<GrantStatus> {
     })
 }
 
-/// Transitions and successes are written at once, and where it is unclear what stands there; what else differs, at most every 30 s.
+/// Transitions and successes are written at once, and where it is unclear what stands there; what else differs, now and then.
 fn write_at(seen: &Seen<'_>, status: &PlaybackGrantRequestStatus, now: Instant) -> Option<Instant> {
     let told = &seen.memory.told;
     if told.says(status) {
@@ -119,12 +116,12 @@ fn write_at(seen: &Seen<'_>, status: &PlaybackGrantRequestStatus, now: Instant) 
     }
     // What was said already, and another gainsays, isn't said again at once: two would write over each other's words without end.
     let transition = told.unclear || essence(&told.status) != essence(status);
-    let allowed = if transition { now } else { told.written.map_or(now, |written| written + COARSE_INTERVAL) };
+    let allowed = if transition { now } else { told.written.map_or(now, |written| written + told.coarse()) };
     Some(told.held.map_or(allowed, |held| allowed.max(held.until)))
 }
 
 /// What is written at once when it changes.
-fn essence(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
+pub(super) fn essence(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
     let conditions: Vec<_> =
         status.conditions.iter().map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone())).collect();
     (status.observed_generation, conditions, status.secret_name.clone(), status.grant.clone(), status.last_handled_refresh_request.clone())

@@ -4,8 +4,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::report::essence;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::time::Instant;
+
+/// What changes by itself is written at most this often.
+const COARSE_INTERVAL: Duration = Duration::from_secs(30);
+/// What another has gainsaid once is said again after this, and each time more after twice as long.
+const GAINSAID: Duration = Duration::from_secs(1);
 
 /// A newer version of a request is seen within that time, or its watch doesn't work.
 const UNSEEN: Duration = Duration::from_secs(10);
@@ -33,6 +39,8 @@ pub struct Told {
     ended: BTreeSet<String>,
     /// Whether the last write met a newer version than that.
     outrun: bool,
+    /// How often another has put other words in place of the same ones, in a row.
+    gainsaid: u32,
 }
 
 impl Told {
@@ -52,7 +60,11 @@ impl Told {
             return;
         }
         version.clone_into(&mut self.version);
+        let stood = essence(&self.stands) == essence(&self.status);
         self.stands = status.cloned().unwrap_or_default();
+        if stood && essence(&self.stands) != essence(&self.status) {
+            self.gainsaid = self.gainsaid.saturating_add(1);
+        }
         if std::mem::take(&mut self.outrun) {
             self.held = None;
         }
@@ -62,6 +74,16 @@ impl Told {
     #[must_use]
     pub fn says(&self, status: &PlaybackGrantRequestStatus) -> bool {
         !self.unclear && self.stands == *status
+    }
+
+    /// How long after it was last written what is no transition waits: with what others have put in its place for the first time it begins anew after a
+    /// second, since theirs may be the last word of one that has gone; two that go on seeing it differently don't write over each other without end.
+    #[must_use]
+    pub fn coarse(&self) -> Duration {
+        match self.gainsaid {
+            0 => COARSE_INTERVAL,
+            times => GAINSAID.saturating_mul(1 << (times - 1).min(5)).min(COARSE_INTERVAL),
+        }
     }
 
     /// What the status says at the version that is known, whoever wrote it.
@@ -82,6 +104,9 @@ impl Told {
             self.ended.insert(std::mem::replace(&mut self.version, version));
         }
         self.stands.clone_from(&status);
+        if essence(&status) != essence(&self.status) {
+            self.gainsaid = 0;
+        }
         (self.status, self.written) = (status, Some(now));
         (self.held, self.unclear, self.outrun) = (None, false, false);
     }
@@ -180,6 +205,25 @@ mod tests {
         assert!(!told.says(&says(2)), "that is over");
         told.refused(false, at(1));
         assert!(!told.says(&says(3)), "that may be over");
+    }
+
+    #[test]
+    fn what_another_gainsays_is_said_again_after_longer_and_longer() {
+        let other = PlaybackGrantRequestStatus { observed_generation: Some(7), ..says(1) };
+        let mut told = told("5");
+        let mut waits = vec![told.coarse().as_secs()];
+        for round in 0..7 {
+            told.seen(&format!("other-{round}"), Some(&other));
+            told.seen(&format!("another-{round}"), Some(&PlaybackGrantRequestStatus { observed_generation: Some(8), ..says(1) }));
+            waits.push(told.coarse().as_secs());
+            told.written(says(1), format!("own-{round}"), at(round));
+        }
+        assert_eq!(waits, [30, 1, 2, 4, 8, 16, 30, 30]);
+        told.seen("99", Some(&says(2)));
+        assert_eq!(told.coarse().as_secs(), 30, "a count that has changed isn't another's word");
+        told.written(other, "100".into(), at(9));
+        told.seen("101", Some(&says(1)));
+        assert_eq!(told.coarse().as_secs(), 1, "it has something else to say");
     }
 
     #[test]

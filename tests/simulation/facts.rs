@@ -8,6 +8,8 @@ use k8s_openapi::jiff::Timestamp;
 use playback_grant_testbed::Change;
 use serde_json::Value;
 
+use crate::media_api::Wanted;
+
 /// A grant, by what the Media API of the simulation put into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantFacts {
@@ -113,6 +115,11 @@ impl RequestFacts {
 }
 
 impl RequestFacts {
+    /// What a grant for it is for.
+    pub fn wanted(&self) -> Wanted {
+        (self.streamer.clone(), self.ttl, self.origin.clone())
+    }
+
     /// How long it is from one refresh to the next, without what spreads them: a third of the life is left then, rounded up.
     pub fn interval(&self) -> Duration {
         Duration::from_secs(self.ttl - self.ttl.div_ceil(3))

@@ -177,7 +177,8 @@ fn concerned(stage: &Stage<'_>, whom: Whom, fault: Fault) -> Vec<String> {
 /// How long after the fault's end an operator may still wait.
 fn felt_after(stage: &Stage<'_>, fault: Fault, n: usize) -> Duration {
     let unproven_since = stage.cast().unproven_since.get(&n).copied().unwrap_or_default();
-    let is_proven = stage.world.media.last_given(n).is_some_and(|given| given > unproven_since);
+    let wanted = stage.judge().wanted(&name(n));
+    let is_proven = wanted.and_then(|wanted| stage.world.media.last_given(&wanted)).is_some_and(|given| given > unproven_since);
     match fault {
         Fault::Refused | Fault::Unavailable | Fault::Reset | Fault::Hangs => Duration::ZERO,
         // What was sent before the end takes as long all the same; an API that takes its time is given it.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::facts::{RequestFacts, SecretFacts, conditions};
+use crate::media_api::Wanted;
 use crate::others::LOOK;
 
 /// Judges the time that passes, and each change.
@@ -156,6 +157,18 @@ impl Judge {
                 request.statuses.until = request.statuses.until.max(until);
             }
         }
+    }
+
+    /// What is asked for.
+    pub fn wanted(&self, name: &str) -> Option<Wanted> {
+        self.requests.get(name)?.asked.as_ref().map(RequestFacts::wanted)
+    }
+
+    /// Nothing is expected to be told of this one until then.
+    pub fn excuse_words(&mut self, name: &str, until: Duration, now: Duration) {
+        self.settle(now);
+        let request = self.requests.entry(name.to_owned()).or_default();
+        request.statuses.until = request.statuses.until.max(until);
     }
 
     /// Since when an operator could see what has been so since `then`; `None` while none can.

@@ -72,6 +72,9 @@ pub struct MediaApi {
     state: Mutex<State>,
 }
 
+/// What a grant is for: streamer, TTL in seconds, origin.
+pub type Wanted = (String, u64, Option<String>);
+
 #[derive(Default)]
 struct State {
     faults: BTreeMap<usize, (Whom, Fault)>,
@@ -79,8 +82,8 @@ struct State {
     calls: Vec<(Duration, String)>,
     /// The one key of each account that is good; 0 where none is told.
     keys: BTreeMap<usize, usize>,
-    /// When each streamer was last given a grant.
-    given: BTreeMap<String, Duration>,
+    /// When a grant was last given, for the same streamer, TTL and origin.
+    given: BTreeMap<Wanted, Duration>,
 }
 
 /// The SID of the key of that number of the account of that number.
@@ -128,9 +131,9 @@ impl MediaApi {
         self.state().calls.clone()
     }
 
-    /// When a grant was last given to the streamer of that number.
-    pub fn last_given(&self, n: usize) -> Option<Duration> {
-        self.state().given.get(&streamer(n)).copied()
+    /// When a grant was last given for that.
+    pub fn last_given(&self, wanted: &Wanted) -> Option<Duration> {
+        self.state().given.get(wanted).copied()
     }
 
     fn now(&self) -> Duration {
@@ -180,7 +183,8 @@ impl MediaApi {
             "origin": call.access_control_allow_origin.as_ref().map(Origin::as_str),
         });
         tokio::time::sleep(self.latency / 2).await;
-        self.state().given.insert(streamer_sid.to_owned(), self.now());
+        let origin = call.access_control_allow_origin.as_ref().map(|origin| origin.as_str().to_owned());
+        self.state().given.insert((streamer_sid.to_owned(), call.ttl.seconds().into(), origin), self.now());
         Ok(Grant::from_stored(&grant.to_string(), key.map(|(account, _)| format!("AC{account:032x}"))).unwrap())
     }
 }

@@ -13,7 +13,7 @@ use crate::cast::Version;
 use crate::happenings;
 use crate::history::{Happening, Tamper};
 use crate::judge::What;
-use crate::live::Stage;
+use crate::live::{NOTICES, Stage};
 use crate::requests::{self, change, unproven};
 use crate::world::name;
 
@@ -44,6 +44,8 @@ async fn tamper(stage: &Stage<'_>, n: usize, how: Tamper) {
         return;
     }
     let now = stage.world.now();
+    // While it waits for what was refused it looks at a Secret a second after others have changed it.
+    stage.judge().excuse_words(&name(n), now + NOTICES, now);
     if !matches!(how, Tamper::Touch) && stage.cast().tampers(n, now) {
         stage.judge().excuse(&name(n), now + FIGHT, now);
     }
