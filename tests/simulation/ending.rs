@@ -1,5 +1,6 @@
 //! How a history must end: all is well, nothing is left behind, and what is quiet costs what quiet costs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::api::ListParams;
@@ -116,8 +117,11 @@ async fn whole(stage: &Stage<'_>, n: usize, problems: &mut Vec<String>) {
     let signed = SecretFacts::of(&serde_json::to_value(&secret).unwrap());
     let carries_it = signed.token.is_some_and(|(_, carried)| carried.is_some() && carried == signed.grant);
     let wants_token = stage.history.requests[n].token;
+    let tier = |labels: Option<&BTreeMap<String, String>>| labels.and_then(|labels| labels.get("tier")).cloned();
+    let wanted_tier = tier(request.spec.secret.as_ref().map(|secret| &secret.labels));
     let is_so = [
         ("is managed", secret.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == MANAGED_BY)),
+        ("has the labels that are asked for, and no others", tier(secret.metadata.labels.as_ref()) == wanted_tier),
         ("names its owner", annotation(annotation::OWNED_BY) == Some(owner)),
         ("is owned", owners == expected),
         ("holds a grant", text(key::GRANT).is_some_and(|grant| !grant.is_empty())),

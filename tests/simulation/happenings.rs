@@ -114,7 +114,8 @@ async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
             for n in 0..stage.history.requests.len() {
                 let name = name(n);
                 if concerned(stage, whom, fault).contains(&name) {
-                    stage.judge().release(What::Grants, [&name], now + felt_after(stage, fault, n), now);
+                    let felt = now + felt_after(stage, fault, n);
+                    stage.judge().release(What::Grants, [&name], felt, now);
                 }
             }
         }
