@@ -92,6 +92,6 @@ pub fn self_test() {
     assert_eq!(asked(&calls[4..], 5000), Asked::default());
     assert_eq!((Calls::of(&calls).made, Calls::of(&calls).throttled), (6, 4));
     let held = vec![Held { seen: 10_500, expires: 25_400 }];
-    let seen = Seen { held: [(live.request_name(1), held)].into(), written: Vec::new() };
+    let seen = Seen { held: [(live.request_name(1), held)].into(), ..Seen::default() };
     assert_eq!(early(&calls, &seen, &[live]), 3, "5.5 s before its end it may be");
 }

@@ -164,7 +164,7 @@ pub fn self_test() {
     let other = vec![Held { seen: 0, expires: 15_000 }, Held { seen: 16_500, expires: 60_000 }];
     let nobodys = vec![Held { seen: 0, expires: 1 }];
     let held = [("live-1".to_owned(), held), ("other-1".to_owned(), other), ("newcomer-1".to_owned(), nobodys)].into();
-    let seen = Seen { held, written: vec![8_999, 16_500, 16_501, 22_000, 29_999, 30_000] };
+    let seen = Seen { held, written: vec![8_999, 16_500, 16_501, 22_000, 29_999, 30_000], ..Seen::default() };
     let cast = [live(1), Group { name: "other", ..live(2) }];
     let measure = |now| measure(&seen, (&cast, &cast[0]), &Looked { forced: 9_000..20_000, now, calls: Vec::new(), hasty: 0 });
     let measured = measure(40_000);

@@ -39,6 +39,8 @@ async fn observed(plane: &ControlPlane, tolerance: u64) -> Result<u64> {
     let seen = Arc::<Mutex<Seen>>::default();
     let watching = tokio::spawn(watch::follow(plane.admin(), NAMESPACE.to_owned(), seen.clone()));
     let _watching = AbortOnDropHandle::new(watching);
+    let has_seen = |what: &dyn Fn(&Seen) -> bool| what(&seen.lock().unwrap_or_else(PoisonError::into_inner));
+    wait_until("the observer has not seen what there is", || has_seen(&|seen| seen.lists >= 2)).await?;
     let (cast, began) = ([live(1)], unix_millis());
     let secrets: Api<Secret> = Api::namespaced(plane.admin(), NAMESPACE);
     let name = cast[0].request_name(1);
@@ -58,18 +60,22 @@ async fn observed(plane: &ControlPlane, tolerance: u64) -> Result<u64> {
     let answered = unix_millis();
 
     // One version each: the Secret was made, and written once.
-    let all_seen = async {
-        while seen.lock().unwrap_or_else(PoisonError::into_inner).written.len() < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, all_seen).await.context("the observer has not seen the two versions of a Secret")?;
+    wait_until("the observer has not seen the two versions of a Secret", || has_seen(&|seen| seen.written.len() >= 2)).await?;
     let Measured { expired, writes, .. } = read(unix_millis());
     // What is true lies between when the write was sent and when it was answered.
     let (least, most) = ((sent - expires).saturating_sub(tolerance), answered - expires + tolerance);
     ensure!((least..=most).contains(&expired), "the observer reads {expired} ms of a Secret that was expired for {least} to {most} ms");
     ensure!(writes == 100, "the observer reads {writes} writes for a hundred grants, each of which was written once");
     Ok(expired)
+}
+
+async fn wait_until(otherwise: &'static str, is_so: impl Fn() -> bool) -> Result<()> {
+    let so = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, so).await.context(otherwise)
 }
 
 fn grant(token: PlaybackToken) -> Value {

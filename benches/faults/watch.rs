@@ -30,6 +30,8 @@ pub struct Seen {
     pub held: BTreeMap<String, Vec<Held>>,
     /// When a version of a Secret or of a request was seen that came by a write. What is written while a watch is down isn't among them.
     pub written: Vec<u64>,
+    /// How many lists have been seen to their end: from the first of each kind on, writes are seen one by one.
+    pub lists: u32,
 }
 
 /// It looks again so soon after its watch broke, however often: what it sees late counts against the operator.
@@ -63,7 +65,11 @@ async fn secrets<'a>(secrets: Api<Secret>, seen: &impl Fn() -> MutexGuard<'a, Se
         let (secret, expires) = match event {
             Ok(Event::Apply(secret) | Event::InitApply(secret)) => (secret.name_any(), expiry(&secret)),
             Ok(Event::Delete(secret)) => (secret.name_any(), None),
-            Ok(Event::Init | Event::InitDone) | Err(_) => continue,
+            Ok(Event::InitDone) => {
+                seen().lists += 1;
+                continue;
+            }
+            Ok(Event::Init) | Err(_) => continue,
         };
         let mut seen = seen();
         // Credentials are Secrets, too. One that holds no grant any more is as good as one whose grant has expired.
@@ -93,8 +99,10 @@ fn expiry(secret: &Secret) -> Option<u64> {
 async fn requests<'a>(requests: Api<PartialObjectMeta<PlaybackGrantRequest>>, seen: &impl Fn() -> MutexGuard<'a, Seen>) {
     let mut events = watcher(requests, watcher::Config::default()).backoff(AtOnce).boxed();
     while let Some(event) = events.next().await {
-        if matches!(event, Ok(Event::Apply(_))) {
-            seen().written.push(unix_millis());
+        match event {
+            Ok(Event::Apply(_)) => seen().written.push(unix_millis()),
+            Ok(Event::InitDone) => seen().lists += 1,
+            _ => {}
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 use kube::api::DeleteParams;
+use playback_grant_operator::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
 use serde_json::{Value, json};
 
 use crate::cast::Version;
@@ -29,7 +30,10 @@ pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
     match happening {
         Happening::Tamper(n, how) => tamper(stage, n, how).await,
         Happening::Hold(n, _) => {
-            seize(stage, number, n, &json!({"immutable": true, "metadata": {"finalizers": ["example.com/hold"]}})).await;
+            // Of one that has lost its label no watch tells when it is let go.
+            let label = number.is_multiple_of(2).then_some(MANAGED_BY);
+            let metadata = json!({"finalizers": ["example.com/hold"], "labels": {MANAGED_BY_LABEL: label}});
+            seize(stage, number, n, &json!({"immutable": true, "metadata": metadata})).await;
         }
         Happening::TakeOver(n, _) => {
             seize(stage, number, n, &json!({"metadata": {"annotations": {OWNED_BY: "somebody/else"}}})).await;
