@@ -25,6 +25,7 @@ const ACCOUNT: (&str, &str) = ("playback-grant-system", "playback-grant-operator
 
 /// The requests of a group are made over the time of one interval; it is the same for all that are there from the start.
 const SPREAD: Duration = Duration::from_secs(10);
+const READY_WITHIN: Duration = Duration::from_secs(30);
 /// So many are made at once of those that come together.
 const AT_ONCE: usize = 8;
 
@@ -45,6 +46,7 @@ pub struct Stage {
     pub cast: Vec<Group>,
     program: PathBuf,
     operator: Option<ManagedProcess>,
+    port: u16,
     kubeconfig: PathBuf,
     seen: Arc<Mutex<Seen>>,
     _watching: AbortOnDropHandle<()>,
@@ -71,6 +73,7 @@ impl Stage {
             cast,
             program,
             operator: None,
+            port: 0,
             kubeconfig,
             seen,
             _watching: AbortOnDropHandle::new(watching),
@@ -80,6 +83,8 @@ impl Stage {
         for key in KEYS {
             secrets.create(&PostParams::default(), &serde_json::from_value(key.secret())?).await?;
         }
+        // What comes before it watches comes to it all at once.
+        stage.operator_is_ready().await?;
         futures::future::try_join_all(stage.cast.iter().map(|group| stage.arrive(group, SPREAD))).await?;
         Ok(stage)
     }
@@ -134,9 +139,25 @@ impl Stage {
                 .arg("--media-api-ca-file")
                 .arg(self.plane.folder().join("media-api.crt")),
         };
-        let (operator, _) = start_on_free_port(|port: u16| launch.clone().args(["--bind-address", &format!("127.0.0.1:{port}")])).await?;
-        self.operator = Some(operator);
+        let (operator, port) =
+            start_on_free_port(|port: u16| launch.clone().args(["--bind-address", &format!("127.0.0.1:{port}")])).await?;
+        (self.operator, self.port) = (Some(operator), port);
         Ok(())
+    }
+
+    async fn operator_is_ready(&self) -> Result<()> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let ready = async {
+            while !client
+                .get(format!("http://127.0.0.1:{}/readyz", self.port))
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(READY_WITHIN, ready).await.context("the operator isn't ready")
     }
 
     /// The operator that runs.
