@@ -14,6 +14,7 @@ use playback_grant_operator::api::PlaybackGrantRequest;
 use playback_grant_operator::simulator::{CallRecord, FaultId, Simulator, SimulatorConfig, TlsFiles};
 use playback_grant_testbed::{ControlPlane, Gate, Launch, ManagedProcess, Tunnel, start_on_free_port, unix_millis};
 use serde_json::json;
+use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cast::{Group, KEYS, Key};
@@ -92,6 +93,8 @@ impl Stage {
     /// Makes the requests of a group, spread over that time.
     async fn arrive(&self, group: &Group, over: Duration) -> Result<()> {
         let mut ticks = tokio::time::interval(over / group.count);
+        // The API server may take its time over the first of a kind; those after it aren't to come all at once.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for n in 1..=group.count {
             ticks.tick().await;
             self.make(group, n).await?;
