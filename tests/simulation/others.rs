@@ -102,6 +102,7 @@ pub async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
             world.change_secret(&secret, &json!({"metadata": {"finalizers": null}})).await;
             let now = world.now();
             stage.judge().release(What::Grants, [&name(n)], now + LOOK, now);
+            stage.judge().excuse_words(&name(n), now + LOOK, now);
         }
         Happening::TakeOver(n, _) => {
             let Some((secret, version)) = stage.cast().seized.remove(&number) else { return };
