@@ -152,7 +152,7 @@ impl Bars {
         at_most("calls while asked to wait", measured.hasty, Some(0));
         at_most("expired of the others", measured.others_expired, Some(0));
         if measured.others_left < OTHERS_LEFT {
-            broken.push(format!("the others had {} left", measured.others_left));
+            broken.push(format!("the others had {} ms left", measured.others_left));
         }
         broken
     }

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::cause::{Cause, Progress};
 use super::situation::{Seen, Situation, Target};
+use super::told::essence;
 use crate::api::condition::{ConditionType, Reason};
 use crate::api::{GrantStatus, InvalidSpec, PlaybackGrantRequestStatus};
 use crate::time::{Instant, Now, rfc3339_millis};
@@ -118,13 +119,6 @@ fn write_at(seen: &Seen<'_>, status: &PlaybackGrantRequestStatus, now: Instant) 
     let transition = told.unclear || essence(&told.status) != essence(status);
     let allowed = if transition { now } else { told.written.map_or(now, |written| written + told.coarse()) };
     Some(told.held.map_or(allowed, |held| allowed.max(held.until)))
-}
-
-/// What is written at once when it changes.
-pub(super) fn essence(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
-    let conditions: Vec<_> =
-        status.conditions.iter().map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone())).collect();
-    (status.observed_generation, conditions, status.secret_name.clone(), status.grant.clone(), status.last_handled_refresh_request.clone())
 }
 
 struct Conditions<'a> {

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backoff::Backoff;
-use super::report::essence;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::time::Instant;
 
@@ -76,8 +75,8 @@ impl Told {
         !self.unclear && self.stands == *status
     }
 
-    /// How long after it was last written what is no transition waits: with what others have put in its place for the first time it begins anew after a
-    /// second, since theirs may be the last word of one that has gone; two that go on seeing it differently don't write over each other without end.
+    /// How long what is no transition waits after the last write. What others gainsay for the first time is said again after a second: theirs may be
+    /// the last word of one that has gone. Two that go on seeing it differently wait longer and longer, and don't write over each other without end.
     #[must_use]
     pub fn coarse(&self) -> Duration {
         match self.gainsaid {
@@ -124,6 +123,13 @@ impl Told {
         self.held = Some(Backoff { failures: 1, until: now + UNSEEN });
         self.outrun = true;
     }
+}
+
+/// What is written at once when it changes.
+pub(super) fn essence(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
+    let conditions: Vec<_> =
+        status.conditions.iter().map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone())).collect();
+    (status.observed_generation, conditions, status.secret_name.clone(), status.grant.clone(), status.last_handled_refresh_request.clone())
 }
 
 #[cfg(test)]
