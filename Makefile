@@ -64,7 +64,7 @@ FIRST ?= 0
 faults:
 	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
 	@$(CARGO) build $(if $(QUICK),,--release) --bin playback-grant-operator
-	@$(CARGO) run --quiet --example faults -- target/$(if $(QUICK),debug,release)/playback-grant-operator $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
+	@$(CARGO) run --quiet $(if $(QUICK),,--profile simulate) --example faults -- target/$(if $(QUICK),debug,release)/playback-grant-operator $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
 
 simulate:
 	@set -o pipefail; program=$$($(CARGO) test --quiet --profile simulate --no-run --test simulation --message-format=json-render-diagnostics \
