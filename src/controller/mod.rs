@@ -17,6 +17,7 @@ mod scope;
 mod secret_index;
 mod signing;
 mod sleep;
+mod turns;
 mod watch;
 mod withhold;
 
@@ -33,6 +34,7 @@ use self::credentials::CredentialsStore;
 use self::registry::{ObjectName, Registry};
 use self::scope::Scope;
 use self::secret_index::SecretIndex;
+use self::turns::StatusTurns;
 use crate::clock::Clock;
 use crate::media::dispatcher::{Dispatcher, IssueGrants};
 use crate::media::lane::Caller;
@@ -53,6 +55,7 @@ pub(super) struct Context {
     credentials: Arc<CredentialsStore>,
     dispatcher: Arc<Dispatcher>,
     metrics: Arc<Metrics>,
+    turns: StatusTurns,
     gates: Arc<Gates>,
     stop: CancellationToken,
 }
@@ -111,6 +114,7 @@ impl Controller {
         let context = Arc::new(Context {
             clock,
             server,
+            turns: StatusTurns::new(registry.clone()),
             registry,
             secrets: SecretIndex::default(),
             credentials,

@@ -21,6 +21,9 @@ use crate::time::{Instant, Now};
 const MOST_STEPS: usize = 16;
 const AFTER_MOST_STEPS: Duration = Duration::from_millis(100);
 
+/// Whoever waits for a turn to write a status looks again after this.
+const WITHOUT_A_TURN: Duration = Duration::from_secs(1);
+
 /// What a reconcile works on.
 struct Request<'a> {
     context: &'a Context,
@@ -50,7 +53,11 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
         match request.decide(now) {
             None => return Action::await_change(),
             Some(Decision::Step(step)) => request.act(step).await,
-            Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), .. }) if write_at <= now.instant => {
+            Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), look_at }) if write_at <= now.instant => {
+                let Some(_turn) = context.turns.take(&request.caller) else {
+                    // It is woken when its turn has come; should nobody wake it, it comes by itself.
+                    return rest(look_at.into_iter().chain([now.instant + WITHOUT_A_TURN]).min(), now);
+                };
                 request.write_status(status).await;
             }
             Some(Decision::Rest { report, look_at }) => {
