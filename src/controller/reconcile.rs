@@ -54,7 +54,7 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
             None => return Action::await_change(),
             Some(Decision::Step(step)) => request.act(step).await,
             Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), look_at }) if write_at <= now.instant => {
-                let Some(_turn) = context.turns.take(&request.caller) else {
+                let Some(_turn) = context.turns.take(scope, &request.caller) else {
                     // It is woken when its turn has come; should nobody wake it, it comes by itself.
                     return rest(look_at.into_iter().chain([now.instant + WITHOUT_A_TURN]).min(), now);
                 };

@@ -1,6 +1,6 @@
 //! Who may write a status now: few at a time, so that grants go first when all are written at once.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::registry::Registry;
@@ -10,37 +10,40 @@ use crate::media::lane::Caller;
 /// unanswered, and where there are no grants to be written it is enough for hundreds a second.
 const AT_ONCE: usize = 4;
 
-/// Who may write a status now.
+/// Who may write a status now. Each scope has turns of its own: what hangs in one namespace holds up no other.
 pub(super) struct StatusTurns {
-    turns: Mutex<Turns>,
+    scopes: Mutex<BTreeMap<usize, Turns>>,
     registry: Arc<Registry>,
 }
 
-/// Leave to write a status, until it is dropped: then whoever has waited longest is woken.
-pub(super) struct Turn<'a>(&'a StatusTurns);
+/// Leave to write a status, until it is dropped: then whoever of its scope has waited longest is woken.
+pub(super) struct Turn<'a> {
+    of: &'a StatusTurns,
+    scope: usize,
+}
 
 impl StatusTurns {
     pub(super) fn new(registry: Arc<Registry>) -> Self {
-        Self { turns: Mutex::default(), registry }
+        Self { scopes: Mutex::default(), registry }
     }
 
     /// Leave for this request; `None`: it is woken when its turn has come.
-    pub(super) fn take(&self, caller: &Caller) -> Option<Turn<'_>> {
+    pub(super) fn take(&self, scope: usize, caller: &Caller) -> Option<Turn<'_>> {
         // Not `then_some`: a turn that wasn't given must not be given back.
-        let is_given = self.turns().take(caller);
-        is_given.then(|| Turn(self))
+        let is_given = self.scopes().entry(scope).or_default().take(caller);
+        is_given.then(|| Turn { of: self, scope })
     }
 
-    fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn scopes(&self) -> MutexGuard<'_, BTreeMap<usize, Turns>> {
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let next = self.0.turns().give_back();
+        let next = self.of.scopes().entry(self.scope).or_default().give_back();
         if let Some(next) = next {
-            self.0.registry.wake(&next);
+            self.of.registry.wake(&next);
         }
     }
 }
@@ -86,13 +89,15 @@ mod tests {
     fn a_turn_is_given_back_by_whoever_had_it_and_by_nobody_else() {
         let turns = StatusTurns::new(Arc::default());
         let callers: Vec<Caller> = (0..AT_ONCE + 2).map(|n| Caller::from(format!("uid-{n}"))).collect();
-        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(caller)).collect();
-        assert_eq!((given.len(), turns.turns().taken, turns.turns().waiting.len()), (AT_ONCE, AT_ONCE, 2));
+        let count = || turns.scopes().get(&0).map(|turns| (turns.taken, turns.waiting.len()));
+        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, caller)).collect();
+        assert_eq!((given.len(), count()), (AT_ONCE, Some((AT_ONCE, 2))));
+        assert!(turns.take(1, &callers[0]).is_some(), "another namespace's are its own");
         given.pop();
-        assert_eq!((turns.turns().taken, turns.turns().waiting.len()), (AT_ONCE - 1, 1));
-        assert!(turns.take(&callers[0]).is_some(), "and it is given back at once");
+        assert_eq!(count(), Some((AT_ONCE - 1, 1)));
+        assert!(turns.take(0, &callers[0]).is_some(), "and it is given back at once");
         given.clear();
-        assert_eq!((turns.turns().taken, turns.turns().waiting.len()), (0, 0));
+        assert_eq!(count(), Some((0, 0)));
     }
 
     #[test]
