@@ -253,10 +253,13 @@ impl Actor<'_> {
             ApiFailure::Terminating(_) => "Nothing can be created in a namespace that terminates",
             _ => "The operator tries again by itself",
         };
+        let Identity { namespace, name: request, .. } = self.identity;
         self.context.registry.with(self.caller, |memory| {
             let grant = memory.hand.iter().flat_map(|hand| [Some(&hand.grant.grant), hand.grant.playback_url.as_ref()]);
             let words = withhold(failure.words(), grant.flatten().chain(token.map(|token| &token.token)));
-            let message = format!("could not {attempted} Secret {}/{name}: {words}. {remedy}", self.identity.namespace);
+            let message = format!("could not {attempted} Secret {namespace}/{name}: {words}. {remedy}");
+            // The status tells of what lasts.
+            tracing::debug!(namespace, request, "{message}");
             memory.troubled(attempt, message, failure.is_refusal(), matches!(failure, ApiFailure::Terminating(_)), now);
         });
     }

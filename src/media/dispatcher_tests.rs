@@ -10,12 +10,13 @@ use crate::media::{CallFailure, PlayerStreamerSid, Ttl};
 use crate::time::Instant;
 
 /// What the Media API does, by the user of the credentials.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Does {
     Grant,
     Hang,
     Panic,
     Refuse,
+    TimeOut,
 }
 
 struct Stub(BTreeMap<&'static str, Does>);
@@ -29,6 +30,10 @@ impl IssueGrants for Stub {
                 Does::Hang => pending().await,
                 Does::Panic => panic!("a bug"),
                 Does::Refuse => Err(CallError { origin: "the Media API".into(), failure: CallFailure::ConnectionRefused }),
+                Does::TimeOut => {
+                    let failure = CallFailure::ConnectTimedOut { limit: Duration::from_secs(2) };
+                    Err(CallError { origin: "the Media API".into(), failure })
+                }
             }
         })
     }
@@ -145,6 +150,57 @@ async fn a_new_order_takes_the_place_of_the_callers_old_one() {
     dispatcher.order(order("one", "works", 1));
     assert!(answered(&mut events).await.1.is_ok());
     assert_eq!(dispatcher.state().lanes.out(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silence_is_broken_by_any_answer_and_not_by_another_call_that_goes_unanswered() {
+    for (does, silent) in [(Does::TimeOut, true), (Does::Refuse, false)] {
+        let shift: &'static crate::clock::Shift = Box::leak(Box::default());
+        // One account's calls hang, and then another's of the same lane end without a grant.
+        let (dispatcher, mut events) = start_at(Clock::simulated(shift), &[("a", does)], 8);
+        let lane = order("two", "a", 60).credentials.fingerprint();
+        dispatcher.state().lanes.enqueue(lane, &Caller::from("hangs"), order("hangs", "a", 60).waiting);
+        assert!(dispatcher.state().lanes.next(dispatcher.clock.instant()).is_some());
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        dispatcher.order(order("two", "a", 60));
+        let result = loop {
+            if let Event::Answered { result, .. } = next(&mut events).await {
+                break result;
+            }
+        };
+        assert!(result.is_err());
+        // Nobody waits in a lane that is heard of: one failure alone doesn't close it.
+        let closure = dispatcher.state().lanes.closure(lane, &Caller::from("hangs"));
+        assert_eq!(closure.is_some(), silent, "{does:?}");
+    }
+}
+
+/// While its first call is answered, another takes that one's place.
+#[derive(Default)]
+struct Meanwhile(Mutex<Option<Arc<Dispatcher>>>);
+
+impl IssueGrants for Meanwhile {
+    fn issue(&self, _: GrantCall, _: Arc<Credentials>) -> BoxFuture<'_, Result<Grant, CallError>> {
+        Box::pin(async {
+            if let Some(dispatcher) = self.0.lock().unwrap().take() {
+                dispatcher.order(Order { tag: "the new one".to_owned(), ..order("one", "a", 1) });
+            }
+            Ok(Grant::from_stored("{}", None).unwrap())
+        })
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_an_order_that_another_has_just_replaced_is_not_taken_for_the_new_ones() {
+    let (told, mut events) = unbounded_channel();
+    let issuer = Arc::new(Meanwhile::default());
+    let dispatcher = Dispatcher::new(issuer.clone(), Clock::MACHINE, 8, move |event| told.send(event).unwrap());
+    *issuer.0.lock().unwrap() = Some(dispatcher.clone());
+    tokio::spawn(dispatcher.clone().run());
+    dispatcher.order(order("one", "a", 1));
+    let Event::Answered { order, .. } = next(&mut events).await else { panic!("no answer") };
+    assert_eq!(order.tag, "the new one");
+    assert!(events.try_recv().is_err() && dispatcher.state().placed.is_empty());
 }
 
 #[tokio::test]
