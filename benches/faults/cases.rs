@@ -95,7 +95,7 @@ impl Fault {
             Self::ApiServerKilled(seconds) => {
                 let (prober, killed) = (stage.writer().await?, unix_millis());
                 stage.plane.restart_api_server(Duration::from_secs(*seconds), async || prober.takes_a_write().await).await?;
-                // It may have taken the operator's writes before the prober's.
+                // It may have taken the operator's writes before the prober's. What is seen in the first second was written before.
                 let came = stage.seen().held.into_values().flatten().map(|held| held.seen).filter(|seen| *seen > killed + 1000).min();
                 return Ok(Inflicted { ends: came.unwrap_or(u64::MAX).min(unix_millis()) });
             }

@@ -156,7 +156,7 @@ async fn a_new_order_takes_the_place_of_the_callers_old_one() {
 async fn a_silence_is_broken_by_any_answer_and_not_by_another_call_that_goes_unanswered() {
     for (does, silent) in [(Does::TimeOut, true), (Does::Refuse, false)] {
         let shift: &'static crate::clock::Shift = Box::leak(Box::default());
-        // One account's calls hang, and then another's of the same lane end without a grant.
+        // One call hangs, and then another of the same lane ends without a grant.
         let (dispatcher, mut events) = start_at(Clock::simulated(shift), &[("a", does)], 8);
         let lane = order("two", "a", 60).credentials.fingerprint();
         dispatcher.state().lanes.enqueue(lane, &Caller::from("hangs"), order("hangs", "a", 60).waiting);
