@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults simulate planted e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
+.PHONY: help demo test faults bench simulate planted e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
 
 help:
 	@printf '%s\n' \
@@ -17,6 +17,8 @@ help:
 	'                     RUNS=5            medians of so many    ONLY=hang    those alone' \
 	'                     QUICK=1           50 requests, short faults, the program as built for development: minutes instead of hours' \
 	'                     needs: as make test; and root, for packets that are lost' \
+	'make bench         what it costs: a thousand to ten thousand requests, the release binary, a table; exit 1 where a figure is above its bar' \
+	'                     ONLY=1000         that load alone        SECONDS=90   measured for so long       needs: as make test' \
 	'make simulate      the whole controller through random histories on simulated time, each from its seed'  \
 	'                     SEEDS=1000        so many     FIRST=0   from this seed on        needs: Rust, a C compiler' \
 	'make planted       plants one fault after the other and counts the histories until it is found    needs: the same' \
@@ -64,7 +66,12 @@ FIRST ?= 0
 faults:
 	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
 	@$(CARGO) build $(if $(QUICK),,--release) --bin playback-grant-operator
-	@$(CARGO) run --quiet $(if $(QUICK),,--profile simulate) --example faults -- target/$(if $(QUICK),debug,release)/playback-grant-operator $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
+	@$(CARGO) run --quiet $(if $(QUICK),,--profile simulate) --example cluster-bench -- target/$(if $(QUICK),debug,release)/playback-grant-operator faults $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
+
+bench:
+	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
+	@$(CARGO) build --release --bin playback-grant-operator
+	@$(CARGO) run --quiet --profile simulate --example cluster-bench -- target/release/playback-grant-operator load $(if $(ONLY),--only "$(ONLY)") $(if $(SECONDS),--seconds $(SECONDS))
 
 simulate:
 	@set -o pipefail; program=$$($(CARGO) test --quiet --profile simulate --no-run --test simulation --message-format=json-render-diagnostics \

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use playback_grant_operator::simulator::{CallOutcome, CallRecord};
 
-use crate::cast::Group;
-use crate::watch::{Held, Seen};
+use crate::stage::cast::Group;
+use crate::stage::watch::{Held, Seen};
 
 /// So long after a 429 calls may still come in that were under way.
 const UNDER_WAY_MILLIS: u64 = 1000;
@@ -84,14 +84,14 @@ pub fn self_test() {
         account: None,
         outcome: CallOutcome::Answered(status),
     };
-    let live = crate::cast::live(1);
+    let live = crate::stage::cast::live(1);
     let sid = live.streamer_sid(1);
     let calls = [(10_000, 429), (10_900, 429), (11_100, 429), (15_000, 429), (19_900, 201), (20_000, 201)]
         .map(|(at, status)| call(at, status, &sid));
     assert_eq!(asked(&calls, 5000), Asked { until: 20_000, hasty: 2 });
     assert_eq!(asked(&calls[4..], 5000), Asked::default());
     assert_eq!((Calls::of(&calls).made, Calls::of(&calls).throttled), (6, 4));
-    let held = vec![Held { seen: 10_500, expires: 25_400 }];
+    let held = vec![Held { seen: 10_500, expires: 25_400, due: None }];
     let seen = Seen { held: [(live.request_name(1), held)].into(), ..Seen::default() };
     assert_eq!(early(&calls, &seen, &[live]), 3, "5.5 s before its end it may be");
 }

@@ -12,6 +12,8 @@ pub struct Group {
     pub credentials: Key,
     /// The life of their grants.
     pub ttl_seconds: u32,
+    /// Whether they are suspended from the start.
+    pub suspend: bool,
 }
 
 /// By which credentials they ask.
@@ -31,7 +33,7 @@ pub const TTL_SECONDS: u32 = 15;
 
 /// Those that are there in each case.
 pub const fn live(count: u32) -> Group {
-    Group { name: "live", count, credentials: Key::Usual, ttl_seconds: TTL_SECONDS }
+    Group { name: "live", count, credentials: Key::Usual, ttl_seconds: TTL_SECONDS, suspend: false }
 }
 
 impl Group {
@@ -42,7 +44,7 @@ impl Group {
 
     /// Whether they are given grants where nothing is wrong.
     pub fn is_served(&self) -> bool {
-        self.credentials != Key::Wrong
+        self.credentials != Key::Wrong && !self.suspend
     }
 
     /// The name of the one of that number, and of its Secret.
@@ -67,7 +69,7 @@ impl Group {
         json!({
             "apiVersion": "playbackgrant.dev/v1alpha1", "kind": "PlaybackGrantRequest", "metadata": {"name": self.request_name(n)},
             "spec": {
-                "playerStreamerSid": self.streamer_sid(n), "ttlSeconds": self.ttl_seconds,
+                "playerStreamerSid": self.streamer_sid(n), "ttlSeconds": self.ttl_seconds, "suspend": self.suspend,
                 "credentialsSecretRef": {"name": self.credentials.secret_name()},
             },
         })

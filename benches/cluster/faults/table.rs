@@ -2,8 +2,8 @@
 
 use playback_grant_testbed::seconds;
 
-use crate::cases::Case;
-use crate::measure::Measured;
+use super::cases::Case;
+use super::measure::Measured;
 
 /// Its head.
 pub fn head(requests: u32, version: &str) -> String {

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use playback_grant_operator::simulator::CallRecord;
 
-use crate::calls::{Calls, early};
-use crate::cast::{Group, live};
-use crate::watch::{Held, Seen};
+use super::calls::{Calls, early};
+use crate::stage::cast::{Group, live};
+use crate::stage::watch::{Held, Seen};
 
 /// What a fault has cost. Milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -160,9 +160,10 @@ fn middle(mut all: Vec<u64>) -> u64 {
 
 /// A Secret that held an expired grant for 7 s, of which a fault forced 5, reads so.
 pub fn self_test() {
-    let held = vec![Held { seen: 0, expires: 15_000 }, Held { seen: 22_000, expires: 37_000 }];
-    let other = vec![Held { seen: 0, expires: 15_000 }, Held { seen: 16_500, expires: 60_000 }];
-    let nobodys = vec![Held { seen: 0, expires: 1 }];
+    let grant = |seen, expires| Held { seen, expires, due: None };
+    let held = vec![grant(0, 15_000), grant(22_000, 37_000)];
+    let other = vec![grant(0, 15_000), grant(16_500, 60_000)];
+    let nobodys = vec![grant(0, 1)];
     let held = [("live-1".to_owned(), held), ("other-1".to_owned(), other), ("newcomer-1".to_owned(), nobodys)].into();
     let seen = Seen { held, written: vec![8_999, 16_500, 16_501, 22_000, 29_999, 30_000], ..Seen::default() };
     let cast = [live(1), Group { name: "other", ..live(2) }];

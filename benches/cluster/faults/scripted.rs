@@ -14,10 +14,10 @@ use playback_grant_testbed::{ControlPlane, unix_millis};
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::cast::live;
-use crate::measure::{Looked, Measured, measure};
+use super::measure::{Looked, Measured, measure};
 use crate::stage::NAMESPACE;
-use crate::watch::{self, Seen};
+use crate::stage::cast::live;
+use crate::stage::watch::{self, Seen};
 
 const EXPIRED_MILLIS: u64 = 7_000;
 const LIFE_MILLIS: u64 = 15_000;
@@ -37,8 +37,9 @@ async fn observed(plane: &ControlPlane, tolerance: u64) -> Result<u64> {
     let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/playbackgrantrequests.yaml");
     plane.install(&[&definition]).await?;
     let seen = Arc::<Mutex<Seen>>::default();
-    let watching = tokio::spawn(watch::follow(plane.admin(), NAMESPACE.to_owned(), seen.clone()));
-    let _watching = AbortOnDropHandle::new(watching);
+    let secrets = AbortOnDropHandle::new(tokio::spawn(watch::secrets(plane.admin(), NAMESPACE, seen.clone())));
+    let requests = AbortOnDropHandle::new(tokio::spawn(watch::requests(plane.admin(), NAMESPACE, seen.clone())));
+    let _watching = (secrets, requests);
     let has_seen = |what: &dyn Fn(&Seen) -> bool| what(&seen.lock().unwrap_or_else(PoisonError::into_inner));
     wait_until("the observer has not seen what there is", || has_seen(&|seen| seen.lists >= 2)).await?;
     let (cast, began) = ([live(1)], unix_millis());

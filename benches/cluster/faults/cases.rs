@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use playback_grant_testbed::unix_millis;
 
-use crate::cast::{Group, Key, TTL_SECONDS, live};
-use crate::measure::Measured;
+use super::measure::Measured;
+use crate::stage::cast::{Group, Key, TTL_SECONDS, live};
 use crate::stage::{Stage, Way};
 
 /// A fault by its name, and what is promised of it.
@@ -83,7 +83,7 @@ impl Fault {
                 rushed?;
                 stage.switch_off(id);
                 // Some are let in, as fast as those who are there leave room for.
-                let served = stage.seen().held.keys().filter(|name| group.has(name)).count();
+                let served = stage.look(|seen| seen.held.keys().filter(|name| group.has(name)).count());
                 ensure!(served > 0, "none of the newcomers was served");
             }
             Self::Lost(seconds) => {
@@ -96,7 +96,7 @@ impl Fault {
                 let (prober, killed) = (stage.writer().await?, unix_millis());
                 stage.plane.restart_api_server(Duration::from_secs(*seconds), async || prober.takes_a_write().await).await?;
                 // It may have taken the operator's writes before the prober's. What is seen in the first second was written before.
-                let came = stage.seen().held.into_values().flatten().map(|held| held.seen).filter(|seen| *seen > killed + 1000).min();
+                let came = stage.look(|seen| seen.held.values().flatten().map(|held| held.seen).filter(|seen| *seen > killed + 1000).min());
                 return Ok(Inflicted { ends: came.unwrap_or(u64::MAX).min(unix_millis()) });
             }
             Self::ApiServerPaused(seconds) => {

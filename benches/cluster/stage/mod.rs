@@ -1,4 +1,7 @@
-//! The control plane, the simulator, the operator as its own service account, and many requests.
+//! The control plane, the simulator, the operator as its own service account, many requests, and who observes them.
+
+pub mod cast;
+pub mod watch;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,8 +20,8 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::cast::{Group, KEYS, Key};
-use crate::watch::{self, Held, Seen};
+use self::cast::{Group, KEYS, Key};
+use self::watch::{Held, Seen};
 
 /// Where the requests are.
 pub const NAMESPACE: &str = "default";
@@ -46,16 +49,17 @@ pub struct Stage {
     pub tunnel: Option<Tunnel>,
     pub cast: Vec<Group>,
     program: PathBuf,
+    arguments: Vec<String>,
     operator: Option<ManagedProcess>,
     port: u16,
     kubeconfig: PathBuf,
     seen: Arc<Mutex<Seen>>,
-    _watching: AbortOnDropHandle<()>,
+    watching: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Stage {
-    /// Starts everything, with these requests and that operator.
-    pub async fn set(program: &Path, cast: Vec<Group>, way: Way) -> Result<Self> {
+    /// Starts everything, with that operator and further arguments for it. Nobody is served yet.
+    pub async fn raise(program: &Path, arguments: &[String], way: Way) -> Result<Self> {
         let plane = ControlPlane::start().await?;
         let parts = ["crds/playbackgrantrequests.yaml", "deploy/manifests/base/account.yaml", "deploy/manifests/base/cluster-role.yaml"];
         let parts = parts.map(|part| Path::new(env!("CARGO_MANIFEST_DIR")).join(part));
@@ -64,20 +68,21 @@ impl Stage {
         let kubeconfig = plane.service_account_kubeconfig_at(&gate.url(), ACCOUNT.0, ACCOUNT.1).await?;
         let (simulator, tunnel) = media_api(plane.folder(), way).await?;
         let seen = Arc::<Mutex<Seen>>::default();
-        let watching = tokio::spawn(watch::follow(plane.admin(), NAMESPACE.to_owned(), seen.clone()));
+        let watching = AbortOnDropHandle::new(tokio::spawn(watch::secrets(plane.admin(), NAMESPACE, seen.clone())));
         let program = program.to_owned();
         let mut stage = Self {
             plane,
             gate,
             simulator,
             tunnel,
-            cast,
+            cast: Vec::new(),
             program,
+            arguments: arguments.to_vec(),
             operator: None,
             port: 0,
             kubeconfig,
             seen,
-            _watching: AbortOnDropHandle::new(watching),
+            watching: vec![watching],
         };
         stage.start_operator().await?;
         let secrets: Api<Secret> = Api::namespaced(stage.plane.admin(), NAMESPACE);
@@ -86,8 +91,20 @@ impl Stage {
         }
         // What comes before it watches comes to it all at once.
         stage.operator_is_ready().await?;
-        futures::future::try_join_all(stage.cast.iter().map(|group| stage.arrive(group, SPREAD))).await?;
         Ok(stage)
+    }
+
+    /// Counts the writes of requests, too, from here on.
+    pub fn count_writes(&mut self) {
+        let requests = watch::requests(self.plane.admin(), NAMESPACE, self.seen.clone());
+        self.watching.push(AbortOnDropHandle::new(tokio::spawn(requests)));
+    }
+
+    /// Makes the requests of these groups, spread out, and returns when they are made.
+    pub async fn admit(&mut self, cast: &[Group]) -> Result<()> {
+        self.cast.extend_from_slice(cast);
+        futures::future::try_join_all(cast.iter().map(|group| self.arrive(group, SPREAD))).await?;
+        Ok(())
     }
 
     /// Makes the requests of a group, spread over that time.
@@ -115,7 +132,7 @@ impl Stage {
 
     /// Waits until each of a group that has come just now holds a grant; fails where one doesn't within `patience`.
     pub async fn all_served(&self, group: &Group, patience: Duration) -> Result<()> {
-        let served = || self.seen().held.keys().filter(|name| group.has(name)).count();
+        let served = || self.look(|seen| seen.held.keys().filter(|name| group.has(name)).count());
         let all = async {
             while served() < group.count as usize {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -134,7 +151,7 @@ impl Stage {
     /// Starts the operator, and returns once it runs.
     pub async fn start_operator(&mut self) -> Result<()> {
         let log = self.plane.folder().join("operator.log");
-        let launch = Launch::new(self.program.clone(), log).arg("controller").env("KUBECONFIG", &self.kubeconfig);
+        let launch = Launch::new(self.program.clone(), log).arg("controller").args(&self.arguments).env("KUBECONFIG", &self.kubeconfig);
         let launch = match &self.tunnel {
             None => launch.args(["--media-api-url", &self.simulator.base_url()]),
             Some(tunnel) => launch
@@ -149,18 +166,19 @@ impl Stage {
     }
 
     async fn operator_is_ready(&self) -> Result<()> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
         let ready = async {
-            while !client
-                .get(format!("http://127.0.0.1:{}/readyz", self.port))
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-            {
+            while self.ask_operator("readyz").await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(READY_WITHIN, ready).await.context("the operator isn't ready")
+    }
+
+    /// What the operator answers there; an error where that isn't a success.
+    pub async fn ask_operator(&self, path: &str) -> Result<String> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.get(format!("http://127.0.0.1:{}/{path}", self.port)).send().await?;
+        Ok(answer.error_for_status()?.text().await?)
     }
 
     /// The operator that runs.
@@ -168,9 +186,9 @@ impl Stage {
         self.operator.as_ref().context("no operator runs")
     }
 
-    /// What each Secret has held so far.
-    pub fn seen(&self) -> Seen {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Looks at what each Secret has held so far.
+    pub fn look<T>(&self, at: impl FnOnce(&Seen) -> T) -> T {
+        at(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Waits until the Secret of each that is given grants has been given one since then, and holds one that isn't expired.
@@ -179,9 +197,10 @@ impl Stage {
         let served: Vec<&Group> = self.cast.iter().filter(|group| group.is_served()).collect();
         let expected: u32 = served.iter().map(|group| group.count).sum();
         loop {
-            let (seen, now) = (self.seen(), unix_millis());
+            let now = unix_millis();
             let is_fresh = |held: &[Held]| held.last().is_some_and(|held| held.seen >= since && held.expires > now);
-            let fresh = seen.held.iter().filter(|(name, held)| served.iter().any(|group| group.has(name)) && is_fresh(held)).count();
+            let is_served = |name: &str| served.iter().any(|group| group.has(name));
+            let fresh = self.look(|seen| seen.held.iter().filter(|(name, held)| is_served(name) && is_fresh(held)).count());
             if fresh == expected as usize {
                 return Ok(());
             }

@@ -1,0 +1,143 @@
+//! What a load costs, from what was seen.
+
+use super::api_requests::ApiRequests;
+use super::processes::Usage;
+use crate::stage::cast::{Group, live};
+use crate::stage::watch::{Held, Seen};
+
+/// Refreshes are spread over the last 4 % of an interval: so much of it they wait, on average, in thousandths.
+const SPREAD_PERMILLE: u64 = 980;
+
+/// What a load cost while it was measured.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// For how long, in milliseconds.
+    pub time: u64,
+    /// From when the last request was made until all were ready.
+    pub all_ready_millis: u64,
+    /// From when one was sent in the middle of it until it was ready; none where nothing is served.
+    pub newcomer_millis: Option<u64>,
+    /// How many grants came into the Secrets.
+    pub refreshes: u64,
+    /// For how long Secrets held expired ones, all together, in milliseconds; and the calls made, and needed.
+    pub expired: u64,
+    pub calls: u64,
+    pub needed: u64,
+    /// What was left of a grant when the next came, in milliseconds, in ascending order; and how late that was.
+    pub left: Vec<u64>,
+    pub late: Vec<u64>,
+    pub operator: Usage,
+    /// The same at several times in between.
+    pub meanwhile: Vec<Usage>,
+    pub api_server: Usage,
+    pub etcd: Usage,
+    pub requests: ApiRequests,
+}
+
+/// What is promised of them; `None`: nothing. That no grant expires is promised of all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bars {
+    pub own_micros: Option<u64>,
+    pub resident_mib: Option<u64>,
+    pub api_server_micros: Option<u64>,
+    pub calls_permille: Option<u64>,
+    pub all_ready_millis: Option<u64>,
+    pub newcomer_millis: Option<u64>,
+}
+
+impl Figures {
+    /// So much of it for each refresh.
+    pub const fn each(&self, of: u64) -> u64 {
+        of / if self.refreshes == 0 { 1 } else { self.refreshes }
+    }
+
+    /// The calls made, in thousandths of those needed.
+    pub const fn calls_permille(&self) -> u64 {
+        self.calls * 1000 / if self.needed == 0 { 1 } else { self.needed }
+    }
+}
+
+impl Bars {
+    /// What isn't kept, a few words each.
+    pub fn broken(&self, figures: &Figures) -> Vec<String> {
+        let mut broken = Vec::new();
+        let mut at_most = |what: &str, is: u64, bar: Option<u64>| {
+            if let Some(bar) = bar.filter(|bar| is > *bar) {
+                broken.push(format!("{what}: {is} > {bar}"));
+            }
+        };
+        at_most("expired ms", figures.expired, Some(0));
+        at_most("own µs a refresh", figures.each(figures.operator.cpu_micros), self.own_micros);
+        at_most("resident KiB", figures.operator.resident_kib, self.resident_mib.map(|mib| mib * 1024));
+        at_most("API server's µs a refresh", figures.each(figures.api_server.cpu_micros), self.api_server_micros);
+        at_most("calls over needed, in thousandths", figures.calls_permille(), self.calls_permille);
+        at_most("ms until all were ready", figures.all_ready_millis, self.all_ready_millis);
+        at_most("ms until a newcomer was ready", figures.newcomer_millis.unwrap_or_default(), self.newcomer_millis);
+        if figures.needed == 0 && !(figures.calls == 0 && figures.requests.0.is_empty()) {
+            broken.push(format!("{} calls and {:?} of those that are suspended", figures.calls, figures.requests.0));
+        }
+        if figures.needed > 0 && figures.refreshes * 10 < figures.needed * 9 {
+            broken.push(format!("{} refreshes of {}", figures.refreshes, figures.needed));
+        }
+        broken
+    }
+}
+
+/// The time in which it is measured.
+pub struct Window<'a> {
+    pub begins: u64,
+    pub ends: u64,
+    /// Whose refreshes are needed.
+    pub needs: Option<&'a Group>,
+}
+
+impl Window<'_> {
+    /// What was seen of the Secrets of a group. What isn't seen there is left as nothing.
+    pub fn figures(&self, seen: &Seen, group: &Group, calls: u64) -> Figures {
+        let Self { begins, ends, needs } = *self;
+        let mut figures = Figures { time: ends - begins, calls, ..Figures::default() };
+        figures.needed =
+            needs.map_or(0, |group| u64::from(group.count) * (ends - begins) * 1000 / (group.interval_millis() * SPREAD_PERMILLE));
+        for (_, held) in seen.held.iter().filter(|(name, _)| group.has(name)) {
+            figures.expired += expired(held, begins, ends);
+            for pair in held.windows(2).filter(|pair| (begins..ends).contains(&pair[1].seen)) {
+                figures.refreshes += 1;
+                figures.left.push(pair[0].expires.saturating_sub(pair[1].seen));
+                figures.late.extend(pair[0].due.map(|due| pair[1].seen.saturating_sub(due)));
+            }
+        }
+        figures.left.sort_unstable();
+        figures.late.sort_unstable();
+        figures
+    }
+}
+
+/// For how long of that time an expired grant was held.
+fn expired(held: &[Held], begins: u64, ends: u64) -> u64 {
+    let replaced = held.iter().skip(1).map(|next| next.seen).chain([ends]);
+    held.iter().zip(replaced).map(|(held, replaced)| replaced.min(ends).saturating_sub(held.expires.max(held.seen).max(begins))).sum()
+}
+
+/// The value below which so many percent of them are.
+pub fn percentile(ascending: &[u64], percent: usize) -> Option<u64> {
+    let last = ascending.len().checked_sub(1)?;
+    ascending.get((ascending.len() * percent / 100).min(last)).copied()
+}
+
+/// Known figures of a known course of things.
+pub fn self_test() {
+    let grant = |seen, due| Held { seen, expires: due + 5_000, due: Some(due) };
+    let held = vec![grant(0, 10_000), grant(10_040, 20_000), grant(26_000, 36_000)];
+    let seen = Seen { held: [("live-1".to_owned(), held)].into(), ..Seen::default() };
+    let group = live(1);
+    let figures = Window { begins: 10_000, ends: 30_000, needs: Some(&group) }.figures(&seen, &group, 3);
+    assert_eq!((figures.refreshes, figures.expired, figures.needed), (2, 1_000, 2));
+    assert_eq!((&figures.left[..], &figures.late[..], figures.calls_permille()), (&[0, 4_960][..], &[40, 6_000][..], 1500));
+    let hundred: Vec<u64> = (0..100).collect();
+    assert_eq!(
+        (percentile(&hundred, 1), percentile(&hundred, 50), percentile(&hundred, 99), percentile(&[], 50)),
+        (Some(1), Some(50), Some(99), None)
+    );
+    let bars = Bars { calls_permille: Some(1030), ..Bars::default() };
+    assert_eq!(bars.broken(&figures), ["expired ms: 1000 > 0", "calls over needed, in thousandths: 1500 > 1030"]);
+}

@@ -1,0 +1,124 @@
+//! Many requests that are alike: made, brought to rest, and measured.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use playback_grant_testbed::{Stopwatch, unix_millis};
+
+use super::api_requests::ApiRequests;
+use super::figures::{Bars, Figures, Window};
+use super::processes::Usage;
+use super::readiness::Readiness;
+use crate::stage::cast::{Group, live};
+use crate::stage::{Stage, Way};
+
+/// What the Media API takes for an answer.
+const LATENCY: &str = "latency=20ms";
+/// All are ready within this, or it is told so.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// So often its memory, files and threads are looked at and its metrics are fetched, evenly spread: each 15 s of 90.
+const PARTS: u32 = 6;
+
+/// Requests that are alike.
+pub struct Fleet {
+    pub name: &'static str,
+    pub count: u32,
+    pub ttl_seconds: u32,
+    pub suspend: bool,
+    pub bars: Bars,
+}
+
+impl Fleet {
+    /// What they cost over so many seconds, once they have come to rest.
+    pub async fn measured(&self, operator: &Path, arguments: &[String], seconds: u64) -> Result<Figures> {
+        let mut stage = Stage::raise(operator, arguments, Way::Straight).await?;
+        let measured = self.measured_on(&mut stage, Duration::from_secs(seconds)).await;
+        stage.clear().await?;
+        measured
+    }
+
+    async fn measured_on(&self, stage: &mut Stage, time: Duration) -> Result<Figures> {
+        stage.switch_on(LATENCY)?;
+        let group = Group { ttl_seconds: self.ttl_seconds, suspend: self.suspend, ..live(self.count) };
+        let mut readiness = Readiness::of_all(stage.plane.admin()).await?;
+        stage.rush_in(&group).await?;
+        let made = Stopwatch::start();
+        let all = |readiness: &Readiness| readiness.settled(self.suspend) >= self.count as usize;
+        readiness.until(all, PATIENCE).await.with_context(|| format!("{} of {} are ready", readiness.settled(self.suspend), self.count))?;
+        let all_ready = made.elapsed();
+        // To watch them all costs the API server something, which isn't the operator's account.
+        drop(readiness);
+        // Those that had to wait for their first grant are in step until they have been refreshed.
+        tokio::time::sleep(Duration::from_millis(group.interval_millis())).await;
+
+        let (begins, before) = (unix_millis(), Taken::now(stage).await?);
+        let (mut newcomer, mut meanwhile) = (None, Vec::new());
+        for part in 1..=PARTS {
+            let passed = Duration::from_millis(unix_millis() - begins);
+            tokio::time::sleep((time * part / PARTS).saturating_sub(passed)).await;
+            if part == PARTS / 2 && !self.suspend {
+                newcomer = Some(self.newcomer(stage).await?);
+            }
+            stage.ask_operator("metrics").await?;
+            meanwhile.push(Usage::of(stage.operator()?.pid())?);
+        }
+        let (ends, after) = (unix_millis(), Taken::now(stage).await?);
+
+        let calls = after.calls - before.calls;
+        let window = Window { begins, ends, needs: (!self.suspend).then_some(&group) };
+        Ok(Figures {
+            all_ready_millis: all_ready.as_millis().try_into()?,
+            newcomer_millis: newcomer,
+            meanwhile,
+            operator: after.operator.since(before.operator),
+            api_server: after.api_server.since(before.api_server),
+            etcd: after.etcd.since(before.etcd),
+            requests: after.requests.since(&before.requests),
+            ..stage.look(|seen| window.figures(seen, &group, calls))
+        })
+    }
+
+    /// How long one that comes now waits until it is ready, in milliseconds.
+    async fn newcomer(&self, stage: &Stage) -> Result<u64> {
+        let newcomer = newcomer(self.ttl_seconds);
+        let mut readiness = Readiness::of_one(stage.plane.admin(), &newcomer.request_name(1)).await?;
+        let sent = Stopwatch::start();
+        stage.rush_in(&newcomer).await?;
+        readiness.until(|readiness| readiness.settled(false) == 1, PATIENCE).await.context("a newcomer isn't ready")?;
+        Ok(sent.elapsed().as_millis().try_into()?)
+    }
+}
+
+/// One that comes in the middle of it.
+const fn newcomer(ttl_seconds: u32) -> Group {
+    Group { name: "newcomer", ttl_seconds, ..live(1) }
+}
+
+/// What has been used up to now.
+struct Taken {
+    operator: Usage,
+    api_server: Usage,
+    etcd: Usage,
+    requests: ApiRequests,
+    /// Calls of the Media API, without the newcomer's.
+    calls: u64,
+}
+
+impl Taken {
+    async fn now(stage: &Stage) -> Result<Self> {
+        let requests = ApiRequests::so_far(&stage.plane.admin()).await?;
+        let operator = Usage::of(stage.operator()?.pid())?;
+        let counters = stage.simulator.counters();
+        let newcomers = counters.streamers.get(&newcomer(1).streamer_sid(1)).map_or(0, |counters| counters.received);
+        let calls = counters.total.received - newcomers;
+        Ok(Self {
+            calls,
+            operator,
+            api_server: Usage::of(stage.plane.api_server().pid())?,
+            etcd: Usage::of(stage.plane.etcd().pid())?,
+            requests,
+        })
+    }
+}
