@@ -32,7 +32,7 @@ fn what_can_not_be_printed_is_a_failure() {
 
 #[test]
 fn wrong_usage_is_answered_in_at_most_three_lines() {
-    let wrong: [&[&str]; 19] = [
+    let wrong: [&[&str]; 21] = [
         &[],
         &["serve"],
         &["crd", "--now"],
@@ -44,6 +44,8 @@ fn wrong_usage_is_answered_in_at_most_three_lines() {
         &["controller", "--bind-address", "here"],
         &["controller", "--log-level", "verbose"],
         &["controller", "--max-in-flight", "0"],
+        &["controller", "--status-interval", "-1"],
+        &["controller", "--per-object-metrics=perhaps"],
         &["controller", "--no-such-flag"],
         &["token"],
         &["token", "encode"],
@@ -72,6 +74,8 @@ fn a_wrong_value_in_the_environment_is_wrong_usage_too() {
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "verbose"),
         ("MAX_IN_FLIGHT", "0"),
+        ("STATUS_INTERVAL", "1m"),
+        ("PER_OBJECT_METRICS", "perhaps"),
     ] {
         let output = operator(&["controller"]).env(format!("PLAYBACK_GRANT_{name}"), value).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();

@@ -48,6 +48,14 @@ pub struct ControllerArgs {
     /// The most Media API calls under way at once.
     #[arg(long, env = "PLAYBACK_GRANT_MAX_IN_FLIGHT", value_name = "CALLS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub max_in_flight: u32,
+
+    /// For large fleets: statuses of requests that are refreshed more often than this leave out what each refresh changes: `grant`, `nextRefreshTime`.
+    #[arg(long, env = "PLAYBACK_GRANT_STATUS_INTERVAL", value_name = "SECONDS", default_value_t = 0)]
+    pub status_interval: u32,
+
+    /// Tell in /metrics when the grant of each request expires: a series for each request.
+    #[arg(long, env = "PLAYBACK_GRANT_PER_OBJECT_METRICS")]
+    pub per_object_metrics: bool,
 }
 
 /// How log lines are written.

@@ -50,6 +50,8 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
         log_format,
         log_level,
         max_in_flight,
+        per_object_metrics,
+        status_interval,
     } = arguments;
     telemetry::init_logs(log_format.into(), &log_level).context("--log-level can't be used")?;
     let clock = Clock::MACHINE;
@@ -61,7 +63,7 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
     let client = cluster::client(config)?;
     let listener = bind(bind_address).await?;
     let gates = Arc::new(Gates::new(clock));
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new(clock, per_object_metrics));
     let max_in_flight = usize::try_from(max_in_flight).unwrap_or(usize::MAX);
     let serving = namespaces.join(",");
     tracing::info!(
@@ -72,8 +74,18 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
         "the controller starts"
     );
     let stop = CancellationToken::new();
-    let controller =
-        Controller { client, issuer, namespaces, clock, max_in_flight, gates: gates.clone(), metrics: metrics.clone(), stop: stop.clone() };
+    let status_interval = Duration::from_secs(status_interval.into());
+    let controller = Controller {
+        client,
+        issuer,
+        namespaces,
+        clock,
+        max_in_flight,
+        status_interval,
+        gates: gates.clone(),
+        metrics: metrics.clone(),
+        stop: stop.clone(),
+    };
     // It stays in scope, and with it its tasks go on, until what was under way has ended.
     let mut running = std::pin::pin!(controller.run());
     tokio::select! {

@@ -9,7 +9,7 @@ use super::registry::ObjectName;
 use super::signing::{NotSigned, signed};
 use super::withhold::withhold;
 use crate::api::ValidSpec;
-use crate::lifecycle::{Attempt, Identity, Ordered, SecretMeta, SecretOrder, SecretVersion, SecretView, Step};
+use crate::lifecycle::{Attempt, Identity, Ordered, Refreshed, SecretMeta, SecretOrder, SecretVersion, SecretView, Step};
 use crate::media::GrantCall;
 use crate::media::dispatcher::Order;
 use crate::media::lane::{Caller, Waiting};
@@ -131,12 +131,17 @@ impl Actor<'_> {
                 let undone = !order.is_fulfilled_by(&meta);
                 self.present(meta);
                 let contents = order.contents.as_ref();
-                let anew = self.context.registry.with(self.caller, |memory| {
+                let came = self.context.registry.with(self.caller, |memory| {
                     let anew = memory.signs_anew(contents);
+                    let refreshed = contents.and_then(|contents| Refreshed::by(contents, memory, &self.identity.uid, self.spec, now));
                     memory.written(version, contents, repair, undone, now);
-                    anew
+                    (anew, refreshed)
                 });
-                if anew.unwrap_or_default() {
+                let (anew, refreshed) = came.unwrap_or_default();
+                if let Some(refreshed) = refreshed {
+                    self.context.metrics.refreshed(&refreshed);
+                }
+                if anew {
                     let Identity { namespace, name, .. } = self.identity;
                     tracing::info!(namespace, request = name, secret = self.spec.secret_name, "the Access Token is signed anew");
                 }

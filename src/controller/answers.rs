@@ -16,14 +16,22 @@ use crate::time::{Instant, Now};
 /// A Media API whose clock differs by more than this is warned of, once.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(5);
 
+/// What a grant is answered with; the source is the vendor's API description.
+const GRANTED: u16 = 201;
+
 /// Takes in what the dispatcher tells.
 pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metrics>) -> impl Fn(Event) + Send + Sync + 'static {
     let warned = AtomicBool::new(false);
     move |event| match event {
         Event::Answered { order, lane, issue, result } => {
-            metrics.media_api_answered(result.as_ref().map(|_| ()).map_err(CallError::class));
-            if let Ok(grant) = &result
-                && let Some(difference) = clock_difference(grant, issue)
+            let now = clock.instant();
+            let status = result.as_ref().map_or_else(CallError::status, |_| Some(GRANTED));
+            metrics.media_api_answered(result.as_ref().map(|_| ()).map_err(CallError::class), status, now.since(issue.instant));
+            let difference = result.as_ref().ok().and_then(|grant| Some(grant.date_created?.duration_since(issue.wall)));
+            if let Some(difference) = difference {
+                metrics.media_api_clock_differs(difference);
+            }
+            if let Some(difference) = difference.filter(|difference| difference.abs() > CLOCK_TOLERANCE)
                 && !warned.swap(true, Ordering::Relaxed)
             {
                 tracing::warn!(
@@ -31,11 +39,17 @@ pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metri
                     "the Media API's clock differs from this machine's. Grants are not affected: their expiry is counted from when they were asked for"
                 );
             }
-            let now = clock.instant();
-            registry.with(&order.caller, |memory| take_in(memory, &order, lane, issue, result, now));
+            let failed = result.as_ref().err().map(CallError::class);
+            let taken = registry.with(&order.caller, |memory| take_in(memory, &order, lane, issue, result, now));
+            if let (Some(class), Some(true)) = (failed, taken) {
+                metrics.refresh_failed(class);
+            }
             registry.wake(&order.caller);
         }
-        Event::AttemptFailed { class } => metrics.media_api_answered(Err(class)),
+        Event::AttemptFailed { error, took } => metrics.media_api_answered(Err(error.class()), error.status(), took),
+        Event::LaneOpened { waiting } => {
+            tracing::info!(waiting, "the Media API takes calls with the same credentials again: whoever waits is called in turn");
+        }
         Event::LaneClosed { class, waiting } => {
             tracing::warn!(
                 reason = reason_of(class).as_str(),
@@ -49,11 +63,12 @@ pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metri
     }
 }
 
-fn take_in(memory: &mut Memory, order: &Order, lane: LaneKey, issue: Now, result: Result<Grant, CallError>, now: Instant) {
+/// Takes in an answer, if it is awaited still; returns whether it is.
+fn take_in(memory: &mut Memory, order: &Order, lane: LaneKey, issue: Now, result: Result<Grant, CallError>, now: Instant) -> bool {
     let is_awaited =
         memory.ordered.as_ref().is_some_and(|ordered| ordered.subject.request_hash == order.tag && ordered.subject.lane == lane);
     if !is_awaited {
-        return;
+        return false;
     }
     match result {
         Ok(grant) => {
@@ -72,9 +87,5 @@ fn take_in(memory: &mut Memory, order: &Order, lane: LaneKey, issue: Now, result
             memory.failed(error.class(), error.to_string(), covered_until, now, rand::random());
         }
     }
-}
-
-fn clock_difference(grant: &Grant, issue: Now) -> Option<SignedDuration> {
-    let difference = grant.date_created?.duration_since(issue.wall);
-    (difference.abs() > CLOCK_TOLERANCE).then_some(difference)
+    true
 }

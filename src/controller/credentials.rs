@@ -81,8 +81,8 @@ impl Usable {
 
 impl CredentialsStore {
     /// A store that wakes the requests in `registry`.
-    pub fn new(client: Client, clock: Clock, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { server: ApiServer::new(client.clone()), client, clock, registry, metrics, slots: Mutex::default() })
+    pub fn new(client: Client, server: ApiServer, clock: Clock, registry: Arc<Registry>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { server, client, clock, registry, metrics, slots: Mutex::default() })
     }
 
     /// What is known of the credentials.
@@ -239,9 +239,11 @@ async fn poll(store: Arc<CredentialsStore>, name: ObjectName) {
         match store.server.look(&name.namespace, &name.name).await {
             Ok(meta) => store.seen(&name, Some(&meta.version)),
             Err(ApiFailure::NotFound) => store.seen(&name, None),
-            Err(failure) => {
+            Err(failure) if failure.is_refusal() => {
                 tracing::warn!(namespace = name.namespace, secret = name.name, "can't look at credentials: {}", failure.words());
             }
+            // One line tells of that for all.
+            Err(_) => {}
         }
     }
 }

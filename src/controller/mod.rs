@@ -11,6 +11,7 @@ mod client;
 mod contents;
 mod credentials;
 mod decoding;
+mod events;
 mod reconcile;
 pub mod registry;
 mod scope;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use self::api::ApiServer;
 pub use self::client::client;
 use self::credentials::CredentialsStore;
+use self::events::Events;
 use self::registry::{ObjectName, Registry};
 use self::scope::Scope;
 use self::secret_index::SecretIndex;
@@ -55,7 +57,9 @@ pub(super) struct Context {
     credentials: Arc<CredentialsStore>,
     dispatcher: Arc<Dispatcher>,
     metrics: Arc<Metrics>,
+    events: Arc<Events>,
     turns: StatusTurns,
+    status_interval: Duration,
     gates: Arc<Gates>,
     stop: CancellationToken,
 }
@@ -66,6 +70,7 @@ impl Context {
         let Some(caller) = uid.map(Caller::from) else { return };
         self.dispatcher.withdraw(&caller);
         self.abandon(self.registry.remove(&caller));
+        self.metrics.forget(&caller);
         // A reconcile that was under way may have asked for credentials just after.
         self.credentials.sweep();
     }
@@ -94,6 +99,8 @@ pub struct Controller {
     pub clock: Clock,
     /// The most Media API calls in flight.
     pub max_in_flight: usize,
+    /// Of requests that are refreshed more often, the status leaves out what each refresh changes.
+    pub status_interval: Duration,
     /// What `/readyz` tells.
     pub gates: Arc<Gates>,
     /// What `/metrics` tells.
@@ -105,21 +112,26 @@ pub struct Controller {
 impl Controller {
     /// Serves requests for as long as it is polled. Ends only when one of its parts does, which none should.
     pub async fn run(self) {
-        let Self { client, issuer, namespaces, clock, max_in_flight, gates, metrics, stop } = self;
+        let Self { client, issuer, namespaces, clock, max_in_flight, status_interval, gates, metrics, stop } = self;
         let registry = Arc::new(Registry::default());
         let answers = answers::receiver(clock, registry.clone(), metrics.clone());
         let dispatcher = Dispatcher::new(issuer, clock, max_in_flight, answers);
-        let credentials = CredentialsStore::new(client.clone(), clock, registry.clone(), metrics.clone());
-        let server = ApiServer::new(client.clone());
+        let lanes = Arc::downgrade(&dispatcher);
+        metrics.lanes_are_told_by(move || lanes.upgrade().map(|dispatcher| dispatcher.figures()));
+        let server = ApiServer::new(client.clone()).counted_by(metrics.clone(), clock);
+        let credentials = CredentialsStore::new(client.clone(), server.clone(), clock, registry.clone(), metrics.clone());
+        let events = Arc::new(Events::new(client.clone(), clock, metrics.clone()));
         let context = Arc::new(Context {
             clock,
             server,
             turns: StatusTurns::new(registry.clone()),
+            status_interval,
             registry,
             secrets: SecretIndex::default(),
             credentials,
             dispatcher,
             metrics,
+            events,
             gates: gates.clone(),
             stop,
         });
@@ -131,6 +143,7 @@ impl Controller {
         let mut parts = tokio::task::JoinSet::new();
         parts.spawn(context.dispatcher.clone().run());
         parts.spawn(sleep::watch(context.clone()));
+        parts.spawn(context.events.clone().run());
         for (index, namespace) in scopes.into_iter().enumerate() {
             parts.spawn(Scope { index, namespace }.run(client.clone(), context.clone()));
         }

@@ -13,8 +13,9 @@ use super::api::ApiFailure;
 use super::registry::{ObjectName, Trigger};
 use crate::api::names::annotation;
 use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
-use crate::lifecycle::{Decision, Identity, LaneClosed, Report, Seen, decide};
+use crate::lifecycle::{Decision, Identity, LaneClosed, Report, Seen, Standing, decide, reason_of};
 use crate::media::lane::Caller;
+use crate::telemetry;
 use crate::time::{Instant, Now};
 
 /// More steps than any orderly course of things takes. Whoever needs more comes back after the others.
@@ -41,6 +42,7 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
     let (caller, predecessor) = context.registry.enter(&identity, object.status.as_ref(), scope, trigger, now);
     if let Some(predecessor) = predecessor {
         context.dispatcher.withdraw(&predecessor);
+        context.metrics.forget(&predecessor);
     }
     let spec = validate(&object);
     let request = Request { context, object: &object, identity, caller, spec };
@@ -75,6 +77,7 @@ impl Request<'_> {
             memory.told.seen(self.object.metadata.resource_version.as_deref().unwrap_or_default(), self.object.status.as_ref());
             if let Ok(spec) = &self.spec {
                 memory.concerns(&spec.secret_name, self.object.metadata.generation);
+                memory.paused |= spec.suspend;
             }
         });
         let name = |name: &str| ObjectName::new(&self.identity.namespace, name);
@@ -109,9 +112,15 @@ impl Request<'_> {
                 strays: &strays,
                 credentials: &credentials,
                 lane_closed,
+                status_interval: context.status_interval,
                 memory,
             };
-            decide(&seen, now)
+            let decision = decide(&seen, now);
+            if let Decision::Rest { .. } = decision {
+                // Within: a request that goes just now is forgotten after this.
+                context.metrics.stands(caller, identity, Standing::of(&seen, now));
+            }
+            decision
         })
     }
 
@@ -128,6 +137,7 @@ impl Request<'_> {
 
     async fn write_status(&self, status: PlaybackGrantRequestStatus) {
         let Self { context, identity, caller, .. } = self;
+        let closed_by = context.dispatcher.closure(caller).map(|(class, _)| reason_of(class));
         let known = context.registry.with(caller, |memory| (memory.server_limit(), memory.told.version().map(str::to_owned)));
         let Some((limit, version)) = known else { return };
         let written = context.server.within(limit).write_status(identity, version.as_deref(), &status).await;
@@ -137,9 +147,13 @@ impl Request<'_> {
                 let before = context.registry.with(caller, |memory| {
                     let before = std::mem::take(&mut memory.told.status);
                     memory.told.written(status.clone(), version, now);
-                    before
+                    (before, memory.told.shares_failure(closed_by))
                 });
-                crate::telemetry::transition(identity, &before.unwrap_or_default(), &status);
+                let (before, shared) = before.unwrap_or_default();
+                for transition in telemetry::transitions(&before, &status) {
+                    telemetry::log(identity, &transition, shared);
+                    context.events.tell(caller, identity, transition);
+                }
             }
             // The request is gone, or is another of the same name: the watch says so soon.
             Err(ApiFailure::NotFound) => drop(context.registry.with(caller, |memory| memory.told.refused(true, now))),
@@ -149,7 +163,8 @@ impl Request<'_> {
                     memory.told.refused(failure.is_refusal(), now);
                     memory.told.held
                 });
-                if held.flatten().is_some_and(|held| held.is_first()) {
+                // Of an API server that is in trouble itself one line tells for all.
+                if failure.is_refusal() && held.flatten().is_some_and(|held| held.is_first()) {
                     let unsaid =
                         status.conditions.first().map(|ready| format!("Ready={} {}: {}", ready.status, ready.reason, ready.message));
                     tracing::warn!(

@@ -38,6 +38,10 @@ pub struct Memory {
     pub landed_life: Option<(Claim, Life)>,
     /// The hash of the token that an own write last put beside a grant, if it put one.
     pub landed_token: Option<String>,
+    /// The issue instant of the grant that last came into a Secret of this request, whichever the spec named then.
+    pub came: Option<Instant>,
+    /// Whether refreshing was suspended since: then nobody is late.
+    pub paused: bool,
     /// The version of the Secret whose data is known not to be what was written.
     pub damaged: Option<SecretVersion>,
     /// The version of the Secret whose Access Token is known not to be what was written, though its grant is.
@@ -148,6 +152,8 @@ impl Memory {
             landed: None,
             landed_life: None,
             landed_token: None,
+            came: None,
+            paused: false,
             damaged: None,
             damaged_token: None,
             unpatchable: None,
@@ -249,7 +255,7 @@ impl Memory {
     }
 
     fn landed(&mut self, grant: &HeldGrant) {
-        self.landed = Some(grant.issue);
+        (self.landed, self.came, self.paused) = (Some(grant.issue), Some(grant.issue), false);
         self.landed_life = Some((grant.claim(), Life::of(grant)));
     }
 

@@ -24,6 +24,7 @@ mod secret;
 #[cfg(test)]
 mod simulation;
 mod situation;
+mod standing;
 #[cfg(test)]
 mod testing;
 mod token;
@@ -36,8 +37,9 @@ pub use hash::request_hash;
 pub use memory::{Attempt, Failure, Memory, Ordered, Subject, Trouble, reason_of};
 pub use order::{Contents, SecretOrder};
 pub use ownership::{Identity, Whose};
-pub use report::Report;
+pub use report::{REFRESHING_IS_SUSPENDED, Report};
 pub use secret::{Claim, Owner, SecretMeta, SecretVersion, SecretView};
 pub use situation::{CredentialsView, LaneClosed, Seen};
+pub use standing::{Refreshed, Standing};
 pub use token::{Signer, TokenOrder};
 pub use told::Told;

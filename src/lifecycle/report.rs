@@ -10,6 +10,9 @@ use crate::api::condition::{ConditionType, Reason};
 use crate::api::{GrantStatus, InvalidSpec, PlaybackGrantRequestStatus};
 use crate::time::{Instant, Now, rfc3339_millis};
 
+/// What the condition `Ready` ends with while it is true of a request that is suspended.
+pub const REFRESHING_IS_SUSPENDED: &str = "; refreshing is suspended";
+
 /// Longer messages are cut: a status is no log.
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -32,7 +35,7 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
     match (&covered, &cause) {
         (Some(_), _) | (None, None) => {
             let token = situation.token_beside_it();
-            let suspended = if spec.suspend { "; refreshing is suspended" } else { "" };
+            let suspended = if spec.suspend { REFRESHING_IS_SUSPENDED } else { "" };
             let message = format!("Secret {} holds an unexpired grant{token}{suspended}", situation.secret_path());
             conditions.add(ConditionType::Ready, true, Reason::GrantIssued, &message);
         }
@@ -53,7 +56,9 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
         }
     }
     let refreshed = if spec.suspend || covered.is_none() { None } else { situation.refreshed_life() };
-    let next_refresh_time = refreshed.map(|(life, due)| {
+    // What wouldn't be true for as long as it stands there is left out.
+    let is_coarse = spec.call.ttl.duration().saturating_sub(spec.refresh_before) < seen.status_interval;
+    let next_refresh_time = refreshed.filter(|_| !is_coarse).map(|(life, due)| {
         let wait = SignedDuration::try_from(due.since(life.issue)).unwrap_or_default();
         rfc3339_millis(life.issue_time.checked_add(wait).unwrap_or(Timestamp::MAX))
     });
@@ -62,7 +67,7 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
         observed_generation: seen.generation,
         conditions: conditions.list,
         secret_name: ours.then(|| spec.secret_name.clone()),
-        grant: grant_status(situation),
+        grant: grant_status(situation).filter(|_| !is_coarse),
         next_refresh_time,
         consecutive_failures: seen.memory.consecutive_failures,
         last_handled_refresh_request: seen.memory.handled_refresh.clone(),
@@ -158,3 +163,7 @@ fn cut(message: &str) -> String {
 #[cfg(test)]
 #[path = "report_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "report_written_tests.rs"]
+mod written_tests;

@@ -1,6 +1,5 @@
 //! Reports from hand-made observations: each reason, what kstatus is told, and when it is written.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::testing::{Scene, at, backoff, conditions, failing, hand, rest, shown, step};
@@ -294,45 +293,6 @@ fn an_invalid_spec_stalls_with_every_violation() {
     assert_eq!(conditions(&report), shown(&[(Ready, "False", "InvalidSpec"), (Stalled, "True", "InvalidSpec")]));
     assert_eq!(report.status.conditions[0].message, "spec.ttlSeconds: must be from 1 to 60");
     assert_eq!((look_at, report.status.grant), (None, None));
-}
-
-#[test]
-fn what_changes_by_itself_is_written_every_thirty_seconds_and_a_transition_at_once() {
-    let mut scene = Scene::fresh();
-    let (report, _) = rest(&scene);
-    assert_eq!(report.write_at, Some(at(1000)));
-    scene.memory.told.written(report.status, "2".into(), at(1000));
-    assert_eq!(rest(&scene).0.write_at, None);
-    scene.memory.told.unclear = true;
-    assert_eq!(rest(&scene).0.write_at, Some(at(1000)), "it may not be what stands there");
-    scene.memory.told.unclear = false;
-    scene.memory.consecutive_failures = 7;
-    assert_eq!(rest(&scene).0.write_at, Some(at(1030)), "a count");
-    scene.memory.told.seen("3", Some(&PlaybackGrantRequestStatus::default()));
-    assert_eq!(rest(&scene).0.write_at, Some(at(1001)), "another says something else");
-    scene.memory.told.held = Some(backoff(at(1040), false));
-    assert_eq!(rest(&scene).0.write_at, Some(at(1040)), "the API server didn't take the last");
-    scene.memory.told.held = None;
-    scene.spec.suspend = true;
-    scene.now = at(1015);
-    assert_eq!(rest(&scene).0.write_at, Some(at(1015)), "a transition");
-}
-
-#[test]
-fn the_transition_time_moves_with_the_status_and_not_with_the_reason() {
-    let mut scene = Scene::absent();
-    failing(&mut scene, FailureClass::Unavailable, false);
-    let (first, _) = rest(&scene);
-    scene.memory.told.written(first.status.clone(), "2".into(), at(1000));
-    scene.now = at(1005);
-    failing(&mut scene, FailureClass::NotFound, true);
-    let (second, _) = rest(&scene);
-    let times = |report: &Report| -> BTreeMap<String, String> {
-        report.status.conditions.iter().map(|one| (one.type_.clone(), one.last_transition_time.0.to_string())).collect()
-    };
-    assert_eq!(times(&first)["Ready"], times(&second)["Ready"]);
-    assert_eq!(times(&first)["RefreshFailing"], times(&second)["RefreshFailing"]);
-    assert_ne!(times(&first)["Reconciling"], times(&second)["Stalled"]);
 }
 
 #[test]

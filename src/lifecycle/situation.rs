@@ -1,5 +1,7 @@
 //! What one request's affairs are now: everything observed, put in relation.
 
+use std::time::Duration;
+
 use super::hand::{HeldGrant, Life};
 use super::hash::request_hash;
 use super::memory::{Memory, Subject};
@@ -32,6 +34,8 @@ pub struct Seen<'a> {
     pub credentials: &'a CredentialsView,
     /// Why the lane of the ordered call is closed, if it is.
     pub lane_closed: Option<LaneClosed>,
+    /// Of a request that is refreshed more often than this, the status leaves out what each refresh changes.
+    pub status_interval: Duration,
     /// What is remembered.
     pub memory: &'a Memory,
 }

@@ -31,6 +31,7 @@ pub(super) struct Scene {
     pub(super) strays: Vec<SecretMeta>,
     pub(super) credentials: CredentialsView,
     pub(super) lane_closed: Option<FailureClass>,
+    pub(super) status_interval: Duration,
     pub(super) lane_slow: bool,
     pub(super) memory: Memory,
     pub(super) now: Instant,
@@ -52,6 +53,7 @@ impl Scene {
             strays: Vec::new(),
             credentials: usable("media-api"),
             lane_closed: None,
+            status_interval: Duration::ZERO,
             lane_slow: false,
             memory,
             now: at(1000),
@@ -80,6 +82,11 @@ impl Scene {
     }
 
     pub(super) fn decide(&self) -> Decision {
+        self.observed(decide)
+    }
+
+    /// What comes of looking at it.
+    pub(super) fn observed<T>(&self, look: impl FnOnce(&Seen<'_>, Now) -> T) -> T {
         let violation = Violation { field: "spec.ttlSeconds", remedy: "must be from 1 to 60".into() };
         let invalid = InvalidSpec { violations: vec![violation] };
         let seen = Seen {
@@ -92,10 +99,11 @@ impl Scene {
             strays: &self.strays,
             credentials: &self.credentials,
             lane_closed: self.lane_closed.map(|class| LaneClosed { class, slow: self.lane_slow }),
+            status_interval: self.status_interval,
             memory: &self.memory,
         };
         let now = now(self.now);
-        decide(&seen, Now { wall: now.wall + SignedDuration::from_secs(self.wall_set), ..now })
+        look(&seen, Now { wall: now.wall + SignedDuration::from_secs(self.wall_set), ..now })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 use crate::api::PlaybackGrantRequestStatus;
+use crate::api::condition::{ConditionType, Reason};
 use crate::time::Instant;
 
 /// What changes by itself is written at most this often.
@@ -40,6 +41,8 @@ pub struct Told {
     outrun: bool,
     /// How often another has put other words in place of the same ones, in a row.
     gainsaid: u32,
+    /// Why refreshing fails, where all of the lane fail so.
+    shared_failure: Option<Reason>,
 }
 
 impl Told {
@@ -83,6 +86,16 @@ impl Told {
             0 => COARSE_INTERVAL,
             times => GAINSAID.saturating_mul(1 << (times - 1).min(5)).min(COARSE_INTERVAL),
         }
+    }
+
+    /// Whether what the status has just been made to say of failing is told already of all that fail together, and so of their recovery, too.
+    /// `closed_by`: why the request's lane is closed, if it is.
+    pub fn shares_failure(&mut self, closed_by: Option<Reason>) -> bool {
+        let failing = self.status.conditions.iter().find(|condition| condition.type_ == ConditionType::RefreshFailing.as_str());
+        let before = self.shared_failure.take();
+        let Some(reason) = failing.map(|failing| failing.reason.as_str()) else { return before.is_some() };
+        self.shared_failure = before.into_iter().chain(closed_by).find(|shared| shared.as_str() == reason);
+        self.shared_failure.is_some()
     }
 
     /// What the status says at the version that is known, whoever wrote it.
@@ -134,6 +147,8 @@ pub(super) fn essence(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
     use super::*;
 
     fn at(millis: u64) -> Instant {
@@ -148,6 +163,36 @@ mod tests {
         let mut told = Told::at_first_sight(says(1));
         told.seen(version, Some(&says(1)));
         told
+    }
+
+    #[test]
+    fn a_failure_that_a_lane_shared_is_shared_until_it_is_over_and_one_alone_is_not() {
+        let failing = |reason: Reason| Condition {
+            type_: ConditionType::RefreshFailing.as_str().to_owned(),
+            status: "True".to_owned(),
+            reason: reason.as_str().to_owned(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH),
+        };
+        let away = Some(Reason::MediaApiUnavailable);
+        let mut told = Told::default();
+        assert!(!told.shares_failure(away), "it is well");
+        told.status.conditions = vec![failing(Reason::MediaApiUnavailable)];
+        assert!(!told.shares_failure(None));
+        told.status.conditions.clear();
+        assert!(!told.shares_failure(None));
+        told.status.conditions = vec![failing(Reason::MediaApiUnavailable)];
+        assert!(told.shares_failure(away) && told.shares_failure(None));
+        told.status.conditions.clear();
+        assert!(told.shares_failure(None), "that it is over was told of all");
+        assert!(!told.shares_failure(None));
+        told.status.conditions = vec![failing(Reason::MediaApiUnavailable)];
+        assert!(told.shares_failure(away));
+        told.status.conditions = vec![failing(Reason::PlayerStreamerNotFound)];
+        assert!(!told.shares_failure(away) && !told.shares_failure(None), "another reason is its own");
+        told.status.conditions.clear();
+        assert!(!told.shares_failure(None), "and so is its end");
     }
 
     #[test]

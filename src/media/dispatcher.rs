@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::figures::Figures;
 use super::lane::{Attempt, Caller, Outcome, Waiting};
 use super::lanes::Lanes;
 use super::{CallError, Credentials, FailureClass, Grant, GrantCall};
@@ -58,7 +59,9 @@ pub enum Event {
     /// An attempt failed, and others are out for the same call that may still bring a grant.
     AttemptFailed {
         /// The failure.
-        class: FailureClass,
+        error: CallError,
+        /// How long it took.
+        took: Duration,
     },
     /// A lane closed, or became silent: these wait in it.
     LaneClosed {
@@ -66,6 +69,11 @@ pub enum Event {
         class: FailureClass,
         /// Who waits.
         waiting: Vec<Caller>,
+    },
+    /// A lane opened, or was heard of again.
+    LaneOpened {
+        /// How many wait in it.
+        waiting: usize,
     },
 }
 
@@ -137,6 +145,12 @@ impl Dispatcher {
         state.lanes.closure(placed.lane, caller)
     }
 
+    /// How the lanes stand.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.state().lanes.figures(self.clock.instant())
+    }
+
     /// Sends calls for as long as it is polled.
     pub async fn run(self: Arc<Self>) {
         loop {
@@ -185,7 +199,7 @@ impl Dispatcher {
             Err(error) => Outcome::Failed(error.class()),
         };
         let account = result.as_ref().ok().and_then(|grant| grant.account_sid.as_deref());
-        let ended = {
+        let answered = {
             let mut state = self.state();
             // A withdrawn call is aborted; this is for one that was withdrawn just as it ended.
             if state.placed.get(&caller).is_none_or(|placed| placed.ticket != ticket) {
@@ -196,22 +210,21 @@ impl Dispatcher {
             if answered.ends_call {
                 // The others are of no more use.
                 state.placed.remove(&caller).into_iter().flat_map(|placed| placed.tasks).for_each(|(_, task)| task.abort());
-                Some(answered.closed_to)
-            } else {
-                None
             }
+            answered
         };
         self.changed.notify_one();
+        if let Some(waiting) = answered.opened_to {
+            (self.tell)(Event::LaneOpened { waiting });
+        }
         let class = result.as_ref().err().map(CallError::class);
-        match (ended, class) {
-            (None, Some(class)) => (self.tell)(Event::AttemptFailed { class }),
-            (None, None) => {}
-            (Some(closed), class) => {
-                (self.tell)(Event::Answered { order: Box::new(order), lane, issue, result });
-                if let (Some(waiting), Some(class)) = (closed, class) {
-                    (self.tell)(Event::LaneClosed { class, waiting });
-                }
-            }
+        match result {
+            result if answered.ends_call => (self.tell)(Event::Answered { order: Box::new(order), lane, issue, result }),
+            Err(error) => (self.tell)(Event::AttemptFailed { error, took: self.clock.instant().since(issue.instant) }),
+            Ok(_) => {}
+        }
+        if let (Some(waiting), Some(class)) = (answered.closed_to, class) {
+            (self.tell)(Event::LaneClosed { class, waiting });
         }
     }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::pending;
 use secrecy::ExposeSecret as _;
@@ -16,20 +17,28 @@ enum Does {
     Hang,
     Panic,
     Refuse,
+    /// Twice, and then it grants.
+    RefuseTwice,
     TimeOut,
 }
 
-struct Stub(BTreeMap<&'static str, Does>);
+struct Stub(BTreeMap<&'static str, Does>, AtomicUsize);
 
 impl IssueGrants for Stub {
     fn issue(&self, _: GrantCall, credentials: Arc<Credentials>) -> BoxFuture<'_, Result<Grant, CallError>> {
-        let does = self.0[credentials.user()];
+        let does = match self.0[credentials.user()] {
+            Does::RefuseTwice if self.1.fetch_add(1, Ordering::Relaxed) < 2 => Does::Refuse,
+            Does::RefuseTwice => Does::Grant,
+            other => other,
+        };
         Box::pin(async move {
             match does {
                 Does::Grant => Ok(Grant::from_stored("{}", None).unwrap()),
                 Does::Hang => pending().await,
                 Does::Panic => panic!("a bug"),
-                Does::Refuse => Err(CallError { origin: "the Media API".into(), failure: CallFailure::ConnectionRefused }),
+                Does::Refuse | Does::RefuseTwice => {
+                    Err(CallError { origin: "the Media API".into(), failure: CallFailure::ConnectionRefused })
+                }
                 Does::TimeOut => {
                     let failure = CallFailure::ConnectTimedOut { limit: Duration::from_secs(2) };
                     Err(CallError { origin: "the Media API".into(), failure })
@@ -45,7 +54,7 @@ fn start(does: &[(&'static str, Does)], max_in_flight: usize) -> (Arc<Dispatcher
 
 fn start_at(clock: Clock, does: &[(&'static str, Does)], max_in_flight: usize) -> (Arc<Dispatcher>, UnboundedReceiver<Event>) {
     let (told, events) = unbounded_channel();
-    let issuer = Arc::new(Stub(does.iter().copied().collect()));
+    let issuer = Arc::new(Stub(does.iter().copied().collect(), AtomicUsize::new(0)));
     let dispatcher = Dispatcher::new(issuer, clock, max_in_flight, move |event| told.send(event).unwrap());
     tokio::spawn(dispatcher.clone().run());
     (dispatcher, events)
@@ -205,7 +214,7 @@ async fn an_answer_to_an_order_that_another_has_just_replaced_is_not_taken_for_t
 
 #[tokio::test]
 async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
-    let (dispatcher, mut events) = start(&[("refused", Does::Refuse)], 8);
+    let (dispatcher, mut events) = start(&[("refused", Does::RefuseTwice)], 8);
     for caller in ["one", "two"] {
         dispatcher.order(order(caller, "refused", 1));
     }
@@ -220,13 +229,18 @@ async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
         match next(&mut events).await {
             Event::LaneClosed { class, waiting } => break (class, waiting),
             Event::Answered { .. } => failures += 1,
-            Event::AttemptFailed { .. } => panic!("nothing else is out for it"),
+            Event::AttemptFailed { .. } | Event::LaneOpened { .. } => panic!("nothing else is out for it, and nothing has closed"),
         }
     };
     assert_eq!(failures, 2, "one failure alone closes no lane");
     assert_eq!(told, (FailureClass::Unavailable, vec![Caller::from("three")]));
     assert_eq!(dispatcher.closure(&Caller::from("three")), Some((FailureClass::Unavailable, false)));
     assert_eq!(dispatcher.closure(&Caller::from("nobody")), None);
+    // The next probe opens it for the one that still waits.
+    dispatcher.order(order("four", "refused", 1));
+    assert!(matches!(next(&mut events).await, Event::LaneOpened { waiting: 1 }));
+    assert_eq!(answered(&mut events).await.0, "four");
+    assert_eq!(dispatcher.closure(&Caller::from("three")), None);
 }
 
 #[tokio::test]

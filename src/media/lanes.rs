@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::figures::Figures;
 use super::lane::{Attempt, Caller, GateChange, Kind, Lane, Outcome, Waiting};
 use super::pace::{Pace, Throttled};
 use super::{FailureClass, LaneKey, share};
@@ -31,6 +32,8 @@ pub struct Answered {
     pub ends_call: bool,
     /// Who waits, if their lanes have just closed.
     pub closed_to: Option<Vec<Caller>>,
+    /// How many wait, if their lanes have just opened.
+    pub opened_to: Option<usize>,
 }
 
 /// All lanes.
@@ -40,13 +43,14 @@ pub struct Lanes {
     paces: BTreeMap<PaceKey, Pace>,
     out: usize,
     most: usize,
+    joined: u64,
 }
 
 impl Lanes {
     /// No lanes yet; at most `most` attempts are out at once.
     #[must_use]
     pub fn new(most: usize) -> Self {
-        Self { members: BTreeMap::new(), paces: BTreeMap::new(), out: 0, most: most.max(1) }
+        Self { members: BTreeMap::new(), paces: BTreeMap::new(), out: 0, most: most.max(1), joined: 0 }
     }
 
     /// Puts a caller in a lane.
@@ -81,12 +85,15 @@ impl Lanes {
     pub fn next(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
         let attempt = self.probe(now).or_else(|| self.in_turn(now)).or_else(|| self.start_over(now)).or_else(|| self.join(now))?;
         self.out += 1;
+        if attempt.1.beside {
+            self.joined += 1;
+        }
         Some(attempt)
     }
 
     /// What a closed or silent lane lets through. Whoever has least out goes first.
     fn probe(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
-        let Self { members, paces, out, most } = self;
+        let Self { members, paces, out, most, .. } = self;
         if *out >= *most {
             return None;
         }
@@ -111,7 +118,7 @@ impl Lanes {
 
     /// Of all open lanes whose pace allows it, the call whose turn it is.
     fn in_turn(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
-        let Self { members, paces, out, most } = self;
+        let Self { members, paces, out, most, .. } = self;
         let mut by_pace = BTreeMap::<&PaceKey, Vec<(LaneKey, &mut Lane)>>::new();
         for (key, Member { lane, pace }) in members {
             by_pace.entry(pace).or_default().push((*key, lane));
@@ -148,7 +155,7 @@ impl Lanes {
 
     /// Where what went unanswered has taken all room, it is called again in its own place.
     fn start_over(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
-        let Self { members, paces, out, most } = self;
+        let Self { members, paces, out, most, .. } = self;
         members.iter_mut().find_map(|(key, Member { lane, pace })| {
             if !lane.has_lost() || share::leaves_room(lane.out(), *out, *most) {
                 return None;
@@ -165,7 +172,7 @@ impl Lanes {
 
     /// What joins a call that isn't answered.
     fn join(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
-        let Self { members, paces, out, most } = self;
+        let Self { members, paces, out, most, .. } = self;
         members.iter_mut().find_map(|(key, Member { lane, pace })| {
             let pace = paces.entry(pace.clone()).or_default();
             let may = share::leaves_room(lane.out(), *out, *most) && pace.allows(lane.out_since_opened(), now);
@@ -191,6 +198,7 @@ impl Lanes {
         let answered = member.lane.answered(attempt, outcome, now, draw)?;
         self.out -= before - member.lane.out();
         let mut closed_to = (answered.change == GateChange::Closed).then(|| member.lane.waiting().cloned().collect());
+        let mut opened_to = (answered.change == GateChange::Opened).then(|| member.lane.waiting().count());
         if let Some(account) = account {
             let account = PaceKey::Account(account.to_owned());
             if member.pace != account {
@@ -214,16 +222,38 @@ impl Lanes {
         } else if outcome.passes_the_limit() {
             if pace.let_through(&who, now) {
                 self.of_pace(&key).for_each(|lane| lane.release(now));
+                opened_to = Some(self.of_pace(&key).map(|lane| lane.waiting().count()).sum());
             }
         } else {
             pace.ended(&who);
         }
-        Some(Answered { ends_call: answered.ends_call, closed_to })
+        Some(Answered { ends_call: answered.ends_call, closed_to, opened_to })
     }
 
     /// The lanes that go at that pace.
     fn of_pace(&mut self, pace: &PaceKey) -> impl Iterator<Item = &mut Lane> {
         self.members.values_mut().filter(move |member| member.pace == *pace).map(|member| &mut member.lane)
+    }
+
+    /// How they stand.
+    #[must_use]
+    pub fn figures(&self, now: Instant) -> Figures {
+        let mut figures = Figures { in_flight: self.out, joined: self.joined, ..Figures::default() };
+        for Member { lane, pace } in self.members.values() {
+            figures.waiting += lane.waiting().count();
+            let count = match lane.closure() {
+                Some(_) if lane.is_silent() => &mut figures.silent,
+                Some(_) => &mut figures.closed,
+                None => &mut figures.open,
+            };
+            *count += 1;
+            if self.paces.get(pace).is_some_and(Pace::is_limited) {
+                figures.shortfall += lane.ready_refreshes() as usize;
+            }
+        }
+        let rates = self.paces.values().filter_map(|pace| pace.rate(now));
+        (figures.limited, figures.own_rate) = rates.fold((0, 0.0), |(count, sum), rate| (count + 1, sum + rate));
+        figures
     }
 
     /// How many attempts are out.

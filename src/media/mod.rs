@@ -9,6 +9,7 @@ pub mod client;
 pub mod credentials;
 pub mod dispatcher;
 pub mod error;
+pub mod figures;
 pub mod lane;
 pub mod lanes;
 pub mod pace;

@@ -235,6 +235,15 @@ impl Pace {
         }
     }
 
+    /// How many calls a second may be made, where that is held back; none while a 429 asks to wait.
+    #[must_use]
+    pub fn rate(&self, now: Instant) -> Option<f64> {
+        match (&self.closed, &self.limit) {
+            (Some(_), _) => Some(0.0),
+            (None, limit) => limit.map(|limit| limit.rate(now)),
+        }
+    }
+
     /// Whether calls are held back.
     #[must_use]
     pub const fn is_limited(&self) -> bool {

@@ -3,8 +3,7 @@
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-use super::transition::{Line, lines};
-use crate::api::PlaybackGrantRequestStatus;
+use super::transition::Transition;
 use crate::lifecycle::Identity;
 
 /// How log lines are written.
@@ -35,14 +34,14 @@ pub fn init(format: LogFormat, level: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Logs what changed from one status to the next, if a person would want to know.
-pub fn transition(identity: &Identity, before: &PlaybackGrantRequestStatus, after: &PlaybackGrantRequestStatus) {
-    let Identity { namespace, name, .. } = identity;
-    for Line { is_warning, reason, text } in lines(before, after) {
-        if is_warning {
-            tracing::warn!(namespace, request = name, reason, "{text}");
-        } else {
-            tracing::info!(namespace, request = name, reason, "{text}");
-        }
+/// Logs what has come about. `shared`: it is told already of all that the Media API fails together.
+pub fn log(identity: &Identity, transition: &Transition, shared: bool) {
+    let (Identity { namespace, name, .. }, Transition { is_warning, reason, text, is_of_failure, .. }) = (identity, transition);
+    if *is_of_failure && shared {
+        tracing::debug!(namespace, request = name, reason, "{text}");
+    } else if *is_warning {
+        tracing::warn!(namespace, request = name, reason, "{text}");
+    } else {
+        tracing::info!(namespace, request = name, reason, "{text}");
     }
 }

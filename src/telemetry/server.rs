@@ -44,7 +44,7 @@ mod tests {
     async fn get(gates: Gates, path: &str) -> (u16, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, Arc::new(gates), Arc::new(Metrics::default())));
+        let serving = tokio::spawn(serve(listener, Arc::new(gates), Arc::new(Metrics::new(Clock::MACHINE, false))));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
         let answer = (answer.status().as_u16(), answer.text().await.unwrap());

@@ -1,133 +1,157 @@
 //! What a person would want to know of the way from one status to the next. Pure.
 
 use crate::api::PlaybackGrantRequestStatus;
-use crate::api::condition::ConditionType;
+use crate::api::condition::{ConditionType, Reason};
+use crate::lifecycle::REFRESHING_IS_SUSPENDED;
 
-/// A line for the log.
+/// What has come about: a line for the log, and maybe an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub struct Transition {
     /// Whether somebody may have to do something.
-    pub(super) is_warning: bool,
+    pub is_warning: bool,
     /// The reason of the condition that it tells of.
-    pub(super) reason: Option<String>,
+    pub reason: Option<String>,
     /// What is told.
-    pub(super) text: String,
+    pub text: String,
+    /// The reason of the Event that tells it; `None`: the log alone does.
+    pub event: Option<String>,
+    /// Whether it tells that refreshing fails, or no longer does: of many that fail together one line is enough.
+    pub is_of_failure: bool,
 }
 
-/// The lines for the way from `before` to `after`; none for a refresh as usual.
-pub(super) fn lines(before: &PlaybackGrantRequestStatus, after: &PlaybackGrantRequestStatus) -> Vec<Line> {
-    let condition = |status: &PlaybackGrantRequestStatus, type_: ConditionType| {
-        let found = status.conditions.iter().find(|condition| condition.type_ == type_.as_str());
-        found.map(|condition| (condition.status == "True", condition.reason.clone(), condition.message.clone()))
-    };
-    let essence = |status, type_| condition(status, type_).map(|(is_true, reason, _)| (is_true, reason));
-    let changed = |type_| essence(before, type_) != essence(after, type_);
-    let mut lines = Vec::new();
-    let mut tell = |is_warning, reason: Option<&String>, text: String| lines.push(Line { is_warning, reason: reason.cloned(), text });
+/// An Event's reason: a refresh that failed works again.
+const RECOVERED: &str = "RefreshRecovered";
+/// An Event's reason: what stood in the way of something else than the grant is gone.
+const CLEARED: &str = "StallCleared";
+/// An Event's reason: refreshing goes on.
+const RESUMED: &str = "Resumed";
 
-    let failing = condition(after, ConditionType::RefreshFailing);
-    match &failing {
-        Some((_, reason, message)) if changed(ConditionType::RefreshFailing) => {
-            tell(true, Some(reason), format!("refresh is failing: {message}"));
-        }
-        None if changed(ConditionType::RefreshFailing) => tell(false, None, "refresh is no longer failing".to_owned()),
-        _ => {}
+/// What has come about between `before` and `after`; nothing where a grant was refreshed as usual.
+#[must_use]
+pub fn transitions(before: &PlaybackGrantRequestStatus, after: &PlaybackGrantRequestStatus) -> Vec<Transition> {
+    let (before, after) = (Conditions(before), Conditions(after));
+    let changed = |type_| before.essence(type_) != after.essence(type_);
+    let same_spec = before.0.observed_generation == after.0.observed_generation;
+    let mut told = Vec::new();
+    if let Some(failure) = failure(&before, &after) {
+        told.push(failure);
     }
-    let ready = condition(after, ConditionType::Ready);
-    let is_ready = ready.as_ref().is_some_and(|(is_true, ..)| *is_true);
+    let mut tell = |is_warning, reason: Option<&str>, text: String, event: Option<&str>| {
+        let (reason, event) = (reason.map(str::to_owned), event.map(str::to_owned));
+        told.push(Transition { is_warning, reason, text, event, is_of_failure: false });
+    };
+
+    if after.is_suspended() && !before.is_suspended() {
+        let message = after.find(ConditionType::Ready).map_or("", |(_, _, message)| message);
+        tell(false, Some(SUSPENDED), message.to_owned(), Some(SUSPENDED));
+    }
+    // What stands in the way says nothing of it.
+    if before.is_suspended() && !after.is_suspended() && after.is_served() {
+        tell(false, None, "refreshing is resumed".to_owned(), Some(RESUMED));
+    }
+    let failing = after.find(ConditionType::RefreshFailing);
+    let ready = after.find(ConditionType::Ready);
     // What stands in the way of something else than the grant is told by this condition alone.
-    if is_ready && failing.is_none() && changed(ConditionType::Stalled) {
-        match condition(after, ConditionType::Stalled) {
-            Some((_, reason, message)) => tell(true, Some(&reason), format!("stalled: {message}")),
+    if after.is_ready() && failing.is_none() && changed(ConditionType::Stalled) {
+        match after.find(ConditionType::Stalled) {
+            Some((_, reason, message)) => tell(true, Some(reason), format!("stalled: {message}"), Some(reason)),
             None if !changed(ConditionType::Ready) && !changed(ConditionType::RefreshFailing) => {
-                tell(false, None, "no longer stalled".to_owned());
+                tell(false, None, "no longer stalled".to_owned(), Some(CLEARED));
             }
             None => {}
         }
     }
     if changed(ConditionType::Ready) {
-        match &ready {
-            Some((true, reason, message)) => tell(false, Some(reason), format!("ready: {message}")),
-            Some((false, reason, message)) if failing.is_none() => tell(false, Some(reason), format!("not ready: {message}")),
-            Some((false, reason, _)) => tell(true, Some(reason), "not ready: the Secret holds no unexpired grant".to_owned()),
+        match ready {
+            Some((true, reason, message)) => {
+                // Of one that has recovered the Event above has told.
+                let event = before.find(ConditionType::RefreshFailing).is_none().then_some(reason);
+                tell(false, Some(reason), format!("ready: {message}"), event);
+            }
+            // That it is suspended has been told.
+            Some((false, SUSPENDED, _)) if !before.is_suspended() => {}
+            Some((false, reason, message)) => {
+                let text = if failing.is_some() { "the Secret holds no unexpired grant" } else { message };
+                // Of one that has never held a grant, the failure's Event has told; one that has is told to have lost it, unless that was asked for.
+                let event = match (before.is_ready(), failing.is_some()) {
+                    (true, _) if same_spec && is_for_want_of_a_call(reason) => Some(Reason::GrantExpired.as_str()),
+                    (_, true) => None,
+                    (_, false) => Some(reason).filter(|reason| *reason != ISSUING),
+                };
+                tell(!matches!(reason, ISSUING | SUSPENDED), Some(reason), format!("not ready: {text}"), event);
+            }
             None => {}
         }
     }
-    lines
+    told
+}
+
+/// That refreshing fails, or no longer does.
+fn failure(before: &Conditions<'_>, after: &Conditions<'_>) -> Option<Transition> {
+    let type_ = ConditionType::RefreshFailing;
+    if before.essence(type_) == after.essence(type_) {
+        return None;
+    }
+    let (reason, text) = match after.find(type_) {
+        Some((_, reason, message)) => (Some(reason.to_owned()), format!("refresh is failing: {message}")),
+        None => (None, "refresh is no longer failing".to_owned()),
+    };
+    let event = Some(reason.clone().unwrap_or_else(|| RECOVERED.to_owned()));
+    Some(Transition { is_warning: reason.is_some(), reason, text, event, is_of_failure: true })
+}
+
+const SUSPENDED: &str = Reason::Suspended.as_str();
+const ISSUING: &str = Reason::Issuing.as_str();
+
+/// Whether a grant that was there is there no more because none came in its place: whoever has it in a Secret has an expired one.
+fn is_for_want_of_a_call(reason: &str) -> bool {
+    const REASONS: [Reason; 9] = [
+        Reason::MediaApiUnavailable,
+        Reason::MediaApiThrottled,
+        Reason::InvalidResponse,
+        Reason::Unauthorized,
+        Reason::PlayerStreamerNotFound,
+        Reason::MediaApiRejected,
+        Reason::CredentialsNotFound,
+        Reason::CredentialsInvalid,
+        Reason::GrantExpired,
+    ];
+    REASONS.iter().any(|known| known.as_str() == reason)
+}
+
+struct Conditions<'a>(&'a PlaybackGrantRequestStatus);
+
+impl<'a> Conditions<'a> {
+    /// Whether it is true, its reason and its message.
+    fn find(&self, type_: ConditionType) -> Option<(bool, &'a str, &'a str)> {
+        let found = self.0.conditions.iter().find(|condition| condition.type_ == type_.as_str())?;
+        Some((found.status == "True", &found.reason, &found.message))
+    }
+
+    fn essence(&self, type_: ConditionType) -> Option<(bool, &'a str)> {
+        self.find(type_).map(|(is_true, reason, _)| (is_true, reason))
+    }
+
+    fn is_ready(&self) -> bool {
+        self.find(ConditionType::Ready).is_some_and(|(is_true, ..)| is_true)
+    }
+
+    /// Whether there is a grant, or one is asked for.
+    fn is_served(&self) -> bool {
+        let attempted = self.find(ConditionType::RefreshFailing).is_some();
+        attempted || self.find(ConditionType::Ready).is_some_and(|(is_true, reason, _)| is_true || reason == ISSUING)
+    }
+
+    /// Whether refreshing is suspended. Of a grant that lives the message alone tells.
+    fn is_suspended(&self) -> bool {
+        match self.find(ConditionType::Ready) {
+            Some((true, _, message)) => message.ends_with(REFRESHING_IS_SUSPENDED),
+            Some((false, reason, _)) => reason == SUSPENDED,
+            None => false,
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use ConditionType::{Ready, RefreshFailing, Stalled};
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-
-    use super::*;
-
-    fn status(conditions: &[(ConditionType, &str, &str)]) -> PlaybackGrantRequestStatus {
-        let condition = |(type_, status, reason): &(ConditionType, &str, &str)| Condition {
-            type_: type_.as_str().to_owned(),
-            status: (*status).to_owned(),
-            reason: (*reason).to_owned(),
-            message: format!("words of {reason}"),
-            observed_generation: Some(1),
-            last_transition_time: Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH),
-        };
-        PlaybackGrantRequestStatus { conditions: conditions.iter().map(condition).collect(), ..PlaybackGrantRequestStatus::default() }
-    }
-
-    fn told(before: &[(ConditionType, &str, &str)], after: &[(ConditionType, &str, &str)]) -> Vec<String> {
-        let lines = lines(&status(before), &status(after)).into_iter();
-        lines
-            .map(|Line { is_warning, reason, text }| {
-                format!("{}{}{text}", if is_warning { "! " } else { "" }, reason.map(|reason| format!("[{reason}] ")).unwrap_or_default())
-            })
-            .collect()
-    }
-
-    const WELL: (ConditionType, &str, &str) = (Ready, "True", "GrantIssued");
-    const CANNOT: (ConditionType, &str, &str) = (Stalled, "True", "CredentialsCannotSign");
-    const FAILING: (ConditionType, &str, &str) = (RefreshFailing, "True", "Unauthorized");
-    const REFUSED: (ConditionType, &str, &str) = (Stalled, "True", "Unauthorized");
-
-    #[test]
-    fn a_refresh_as_usual_is_no_news() {
-        assert_eq!(told(&[WELL], &[WELL]), [""; 0]);
-        assert_eq!(told(&[WELL, CANNOT], &[WELL, CANNOT]), [""; 0]);
-        assert_eq!(told(&[WELL, FAILING, REFUSED], &[WELL, FAILING, REFUSED]), [""; 0]);
-    }
-
-    #[test]
-    fn the_first_grant_and_its_loss_are() {
-        assert_eq!(told(&[], &[WELL]), ["[GrantIssued] ready: words of GrantIssued"]);
-        assert_eq!(told(&[(Ready, "False", "Issuing")], &[WELL]), ["[GrantIssued] ready: words of GrantIssued"]);
-        assert_eq!(told(&[WELL], &[(Ready, "False", "GrantExpired")]), ["[GrantExpired] not ready: words of GrantExpired"]);
-        assert_eq!(
-            told(&[WELL, FAILING], &[(Ready, "False", "Unauthorized"), FAILING]),
-            ["! [Unauthorized] not ready: the Secret holds no unexpired grant"]
-        );
-    }
-
-    #[test]
-    fn a_failing_refresh_and_its_end_are() {
-        assert_eq!(told(&[WELL], &[WELL, FAILING, REFUSED]), ["! [Unauthorized] refresh is failing: words of Unauthorized"]);
-        assert_eq!(told(&[WELL, FAILING, REFUSED], &[WELL]), ["refresh is no longer failing"]);
-        let other = (RefreshFailing, "True", "MediaApiUnavailable");
-        assert_eq!(told(&[WELL, FAILING], &[WELL, other]), ["! [MediaApiUnavailable] refresh is failing: words of MediaApiUnavailable"]);
-    }
-
-    #[test]
-    fn what_stalls_beside_a_fresh_grant_is_and_its_end_only_when_it_has_ended() {
-        assert_eq!(told(&[WELL], &[WELL, CANNOT]), ["! [CredentialsCannotSign] stalled: words of CredentialsCannotSign"]);
-        assert_eq!(told(&[WELL, CANNOT], &[WELL]), ["no longer stalled"]);
-        assert_eq!(told(&[WELL, CANNOT], &[WELL, FAILING, REFUSED]), ["! [Unauthorized] refresh is failing: words of Unauthorized"]);
-        assert_eq!(
-            told(&[WELL, FAILING, REFUSED], &[WELL, CANNOT]),
-            ["refresh is no longer failing", "! [CredentialsCannotSign] stalled: words of CredentialsCannotSign"]
-        );
-        assert_eq!(told(&[(Ready, "False", "Issuing"), CANNOT], &[WELL]), ["[GrantIssued] ready: words of GrantIssued"]);
-        assert_eq!(
-            told(&[WELL], &[(Ready, "False", "SecretConflict"), (Stalled, "True", "SecretConflict")]),
-            ["[SecretConflict] not ready: words of SecretConflict"]
-        );
-    }
-}
+#[path = "transition_tests.rs"]
+mod tests;

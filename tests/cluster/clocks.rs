@@ -63,9 +63,21 @@ impl Inside {
         let running = async move {
             // Its connections belong to this runtime, and end with it.
             let client = client_of(&kubeconfig).await?;
-            let (gates, metrics) = (Arc::new(Gates::new(clock)), Arc::new(Metrics::default()));
+            let (gates, metrics) = (Arc::new(Gates::new(clock)), Arc::new(Metrics::new(clock, false)));
             let (namespaces, stop) = (vec![namespace], CancellationToken::new());
-            Controller { client, issuer, namespaces, clock, max_in_flight: 16, gates, metrics, stop }.run().await;
+            Controller {
+                client,
+                issuer,
+                namespaces,
+                clock,
+                max_in_flight: 16,
+                status_interval: std::time::Duration::ZERO,
+                gates,
+                metrics,
+                stop,
+            }
+            .run()
+            .await;
             anyhow::bail!("it ended by itself")
         };
         runtime.spawn(async {

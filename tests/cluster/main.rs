@@ -8,11 +8,14 @@ mod clocks;
 mod corrupting_proxy;
 mod credentials;
 mod door;
+mod events;
 mod fights;
 mod harness;
 mod in_process;
 mod leaks;
+mod logs;
 mod malformed;
+mod metrics;
 mod names;
 mod observe;
 mod order;
@@ -58,6 +61,9 @@ fn tests() -> Vec<ClusterTest> {
         clocks::tests(),
         credentials::tests(),
         door::tests(),
+        events::tests(),
+        logs::tests(),
+        metrics::tests(),
         malformed::tests(),
         names::tests(),
         program::tests(),

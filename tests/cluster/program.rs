@@ -32,7 +32,10 @@ async fn health_and_metrics_are_served(scene: Scene) -> Result<()> {
     stage.ready_request("lobby", 1, &json!({"ttlSeconds": 60})).await?;
     let (code, metrics) = operator.get("/metrics").await?;
     ensure!(code == 200 && metrics.ends_with("# EOF\n"), "/metrics isn't OpenMetrics");
-    ensure!(metrics.contains("playback_grant_media_api_requests_total{result=\"Granted\"} 1"), "one call is counted as: {metrics}");
+    ensure!(
+        metrics.contains("playback_grant_media_api_requests_total{result=\"Granted\",code=\"201\"} 1"),
+        "one call is counted as: {metrics}"
+    );
     ensure!(operator.get("/secrets").await?.0 == 404, "there is something else");
     Ok(())
 }

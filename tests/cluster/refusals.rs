@@ -201,6 +201,10 @@ async fn a_role_that_is_taken_away_and_given_back(scene: Scene) -> Result<()> {
     stage.ready("lobby").await?;
     ensure!(stage.calls(1) == calls, "the grant in hand wasn't what was written");
     ensure!(operator.get("/readyz").await?.0 == 200, "it isn't ready again");
+    // That it may not tell of it by Events, either, was said once.
+    let refused = operator.log()?.lines().filter(|line| line.contains("is not allowed to write Events")).count();
+    let (_, metrics) = operator.get("/metrics").await?;
+    ensure!(refused == 1 && metrics.contains("playback_grant_events_total{result=\"failed\"}"), "{refused} lines: {metrics}");
     Ok(())
 }
 

@@ -188,11 +188,12 @@ impl Stage {
         Ok(())
     }
 
-    /// What the operator has asked of the API server in the namespace, watches and lists aside, each as `verb resource/name`.
+    /// What the operator has asked of the API server in the namespace, watches, lists and Events aside, each as `verb resource/name`.
     pub async fn asked(&self, after: Option<&AuditedRequest>) -> Result<Vec<String>> {
         let asked = self.audited().await?;
         let start = after.map_or(0, |after| asked.iter().position(|request| request.audit_id == after.audit_id).map_or(0, |at| at + 1));
-        let calls = asked.iter().skip(start).filter(|request| !matches!(request.verb.as_str(), "watch" | "list"));
+        let calls =
+            asked.iter().skip(start).filter(|request| !matches!(request.verb.as_str(), "watch" | "list") && request.resource != "events");
         Ok(calls.map(described).collect())
     }
 

@@ -68,8 +68,9 @@ impl World {
             namespaces: Vec::new(),
             clock: self.clock,
             max_in_flight: 512,
+            status_interval: std::time::Duration::ZERO,
             gates: Arc::new(Gates::new(self.clock)),
-            metrics: Arc::new(Metrics::default()),
+            metrics: Arc::new(Metrics::new(self.clock, true)),
             stop: CancellationToken::new(),
         };
         Operator(AbortOnDropHandle::new(tokio::spawn(controller.run())))

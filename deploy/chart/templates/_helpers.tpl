@@ -104,6 +104,12 @@ secret:
 {{- $env = append $env (dict "name" "PLAYBACK_GRANT_LOG_LEVEL" "value" .Values.logLevel) -}}
 {{- $env = append $env (dict "name" "PLAYBACK_GRANT_LOG_FORMAT" "value" .Values.logFormat) -}}
 {{- $env = append $env (dict "name" "PLAYBACK_GRANT_MAX_IN_FLIGHT" "value" (.Values.maxInFlight | int | toString)) -}}
+{{- if .Values.statusInterval -}}
+{{- $env = append $env (dict "name" "PLAYBACK_GRANT_STATUS_INTERVAL" "value" (.Values.statusInterval | int | toString)) -}}
+{{- end -}}
+{{- if .Values.perObjectMetrics -}}
+{{- $env = append $env (dict "name" "PLAYBACK_GRANT_PER_OBJECT_METRICS" "value" "true") -}}
+{{- end -}}
 {{- with .Values.httpsProxy -}}
 {{- $env = append $env (dict "name" "HTTPS_PROXY" "value" .) -}}
 {{- end -}}
@@ -145,6 +151,10 @@ true
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch, delete]
+# What has come about is told as Events.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
 {{- end }}
 
 {{/* The endpoint of a ServiceMonitor or PodMonitor, from its values. */}}

@@ -52,6 +52,26 @@ struct Cause {
 const LONGEST_WORDS: usize = 512;
 
 impl ApiFailure {
+    /// Whether the server did its work, and this is its answer.
+    pub(super) const fn is_answer(&self) -> bool {
+        !matches!(self, Self::Trouble(_) | Self::Unreachable(_) | Self::Unreadable(_))
+    }
+
+    /// As the metrics call it.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Unchangeable(_) => "unchangeable",
+            Self::Refused(_) => "refused",
+            Self::Terminating(_) => "terminating",
+            Self::Trouble(_) => "trouble",
+            Self::Unreachable(_) => "unreachable",
+            Self::Unreadable(_) => "unreadable",
+            Self::Impossible => "impossible",
+        }
+    }
+
     pub(super) fn refused(status: StatusCode, answer: &[u8]) -> Self {
         let StatusAnswer { message, reason, details } = serde_json::from_slice(answer).unwrap_or_default();
         let words = words(status, &message);

@@ -1,14 +1,18 @@
 //! What is asked of the API server for a request, in calls that can't leak a Secret: bodies are built and read here, never by a library
 //! that would print what it can't decode.
 
+mod ask;
 mod body;
 mod failure;
 mod meta;
+mod reach;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request};
+use http::Request;
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
@@ -19,16 +23,15 @@ pub use body::{ReadSecret, SecretData, text};
 pub use failure::ApiFailure;
 pub use meta::secret_meta;
 
+use self::ask::Ask;
+use self::reach::{News, Reach};
 use super::API_SERVER_LIMIT;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::names::{FIELD_MANAGER, GROUP};
+use crate::clock::Clock;
 use crate::lifecycle::{Identity, SecretMeta, SecretOrder, SecretVersion};
+use crate::telemetry::Metrics;
 use crate::token::AccessToken;
-
-const JSON: &str = "application/json";
-const METADATA_ONLY: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-const MERGE_PATCH: &str = "application/merge-patch+json";
-const JSON_PATCH: &str = "application/json-patch+json";
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
@@ -47,30 +50,80 @@ pub enum Gone {
 pub struct ApiServer {
     client: Client,
     limit: Duration,
+    book: Option<Arc<Book>>,
+}
+
+/// Where it is counted what is asked, and how that ends.
+struct Book {
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    /// By what is asked, and where: one namespace may have a webhook that fails.
+    reach: Mutex<BTreeMap<(Ask, String), Reach>>,
+}
+
+impl Book {
+    fn ended<T>(&self, ask: Ask, namespace: &str, answer: &Result<T, ApiFailure>) {
+        self.metrics.api_server_answered(ask.label(), answer.as_ref().map_or_else(ApiFailure::label, |_| "ok"));
+        let failed = answer.as_ref().err().filter(|failure| !failure.is_answer());
+        let news = {
+            let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+            match reach.get_mut(&(ask, namespace.to_owned())) {
+                Some(reach) => reach.ended(failed.is_some(), self.clock.instant()),
+                None if failed.is_some() => reach.entry((ask, namespace.to_owned())).or_default().ended(true, self.clock.instant()),
+                None => None,
+            }
+        };
+        match (news, failed) {
+            (Some(News::Lost), Some(failure)) => {
+                tracing::warn!(
+                    namespace,
+                    asked = ask.label(),
+                    "the API server doesn't do what it is asked: {}. Each request tries again by itself",
+                    failure.words()
+                );
+            }
+            (Some(News::Back { after, calls }), _) => {
+                tracing::info!(
+                    namespace,
+                    asked = ask.label(),
+                    seconds = after.as_secs(),
+                    calls,
+                    "the API server does what it is asked again, after so many calls in vain"
+                );
+            }
+            _ => {}
+        }
+    }
 }
 
 impl ApiServer {
     /// Goes through `client`.
     #[must_use]
     pub const fn new(client: Client) -> Self {
-        Self { client, limit: API_SERVER_LIMIT }
+        Self { client, limit: API_SERVER_LIMIT, book: None }
+    }
+
+    /// The same, with what is asked and how it is answered counted there, and told where the API server no longer answers.
+    #[must_use]
+    pub fn counted_by(self, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        Self { book: Some(Arc::new(Book { metrics, clock, reach: Mutex::default() })), ..self }
     }
 
     /// The same, with answers that may take no longer than `limit`.
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
-        Self { client: self.client.clone(), limit }
+        Self { limit, ..self.clone() }
     }
 
     /// A Secret's metadata.
     pub async fn look(&self, namespace: &str, name: &str) -> Result<SecretMeta, ApiFailure> {
-        let answer = self.call(Method::GET, &secret_path(namespace, name), JSON, METADATA_ONLY, Bytes::new()).await?;
+        let answer = self.call(Ask::LookSecret, namespace, &secret_path(namespace, name), Bytes::new()).await?;
         meta::parse(&answer)
     }
 
     /// A Secret whole.
     pub async fn read(&self, namespace: &str, name: &str) -> Result<ReadSecret, ApiFailure> {
-        let answer = self.call(Method::GET, &secret_path(namespace, name), JSON, JSON, Bytes::new()).await?;
+        let answer = self.call(Ask::ReadSecret, namespace, &secret_path(namespace, name), Bytes::new()).await?;
         ReadSecret::parse(&answer)
     }
 
@@ -83,7 +136,7 @@ impl ApiServer {
         token: Option<&AccessToken>,
     ) -> Result<SecretMeta, ApiFailure> {
         let path = format!("/api/v1/namespaces/{namespace}/secrets?fieldManager={FIELD_MANAGER}");
-        let answer = self.call(Method::POST, &path, JSON, METADATA_ONLY, body::create(name, order, token)?).await?;
+        let answer = self.call(Ask::CreateSecret, namespace, &path, body::create(name, order, token)?).await?;
         meta::parse(&answer)
     }
 
@@ -97,7 +150,7 @@ impl ApiServer {
         token: Option<&AccessToken>,
     ) -> Result<SecretMeta, ApiFailure> {
         let path = format!("{}?fieldManager={FIELD_MANAGER}", secret_path(namespace, name));
-        let answer = self.call(Method::PATCH, &path, MERGE_PATCH, METADATA_ONLY, body::patch(version, order, token)?).await?;
+        let answer = self.call(Ask::PatchSecret, namespace, &path, body::patch(version, order, token)?).await?;
         meta::parse(&answer)
     }
 
@@ -107,7 +160,7 @@ impl ApiServer {
         let options =
             json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid, "resourceVersion": resource_version}});
         let body = Bytes::from(options.to_string());
-        let answer = self.call(Method::DELETE, &secret_path(namespace, name), JSON, METADATA_ONLY, body).await?;
+        let answer = self.call(Ask::DeleteSecret, namespace, &secret_path(namespace, name), body).await?;
         // What is gone is answered by a Status, whose metadata say nothing, or are left out.
         Ok(if meta::parse(&answer).is_ok_and(|meta| meta.deleting) { Gone::No } else { Gone::Yes })
     }
@@ -129,30 +182,27 @@ impl ApiServer {
         let is_at = version.map(|version| json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}));
         let says = json!({"op": "add", "path": "/status", "value": status});
         let operations: Value = [is_this].into_iter().chain(is_at).chain([says]).collect();
-        let answer = self.call(Method::PATCH, &path, JSON_PATCH, METADATA_ONLY, Bytes::from(operations.to_string())).await?;
+        let answer = self.call(Ask::PatchStatus, namespace, &path, Bytes::from(operations.to_string())).await?;
         Ok(meta::parse(&answer)?.version.resource_version)
     }
 
     /// One call, from its request to the end of its answer.
-    async fn call(&self, method: Method, path: &str, content: &str, accept: &str, body: Bytes) -> Result<Zeroizing<Vec<u8>>, ApiFailure> {
-        let exchange = self.exchange(method, path, content, accept, body);
+    async fn call(&self, ask: Ask, namespace: &str, path: &str, body: Bytes) -> Result<Zeroizing<Vec<u8>>, ApiFailure> {
+        let exchange = self.exchange(ask, path, body);
         let no_answer = || ApiFailure::Unreachable("no complete answer in time".to_owned());
-        tokio::time::timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(no_answer()))
+        let answer = tokio::time::timeout(self.limit, exchange).await.unwrap_or_else(|_| Err(no_answer()));
+        if let Some(book) = &self.book {
+            book.ended(ask, namespace, &answer);
+        }
+        answer
     }
 
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        content: &str,
-        accept: &str,
-        body: Bytes,
-    ) -> Result<Zeroizing<Vec<u8>>, ApiFailure> {
+    async fn exchange(&self, ask: Ask, path: &str, body: Bytes) -> Result<Zeroizing<Vec<u8>>, ApiFailure> {
         let request = Request::builder()
-            .method(method)
+            .method(ask.method())
             .uri(path)
-            .header(http::header::CONTENT_TYPE, content)
-            .header(http::header::ACCEPT, accept)
+            .header(http::header::CONTENT_TYPE, ask.content())
+            .header(http::header::ACCEPT, ask.accept())
             .body(Body::from(body))
             .map_err(|_| ApiFailure::Impossible)?;
         let response = self.client.send(request).await.map_err(|error| ApiFailure::unreachable(&error))?;

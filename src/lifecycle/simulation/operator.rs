@@ -241,6 +241,7 @@ impl World {
             strays: &strays,
             credentials: &credentials,
             lane_closed: operator.dispatcher.closure(caller),
+            status_interval: Duration::ZERO,
             memory: &operator.entries.get(caller)?.memory,
         };
         let decision = decide(&seen, now);

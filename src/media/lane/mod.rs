@@ -139,7 +139,7 @@ impl Lane {
         }
         let (.., caller) = self.again.pop_first()?;
         self.last_attempt = Some(now);
-        Some(Attempt { number: self.in_flight.replace(&caller, now), caller, instead: true })
+        Some(Attempt { number: self.in_flight.replace(&caller, now), caller, instead: true, beside: true })
     }
 
     /// In an open lane, the attempt that is to join one that hasn't been answered soon.
@@ -195,13 +195,13 @@ impl Lane {
         };
         self.allowance.earn();
         self.last_attempt = Some(now);
-        Some(Attempt { caller: caller.clone(), number: self.in_flight.begin(caller, kind, deadline, now), instead: false })
+        Some(Attempt { caller: caller.clone(), number: self.in_flight.begin(caller, kind, deadline, now), instead: false, beside: false })
     }
 
     fn attempt(&mut self, caller: &Caller, now: Instant) -> Attempt {
         self.again.retain(|(.., other)| other != caller);
         self.last_attempt = Some(now);
-        Attempt { caller: caller.clone(), number: self.in_flight.add(caller, now), instead: false }
+        Attempt { caller: caller.clone(), number: self.in_flight.add(caller, now), instead: false, beside: true }
     }
 
     /// Takes in how an attempt ended; `None`: it is of no call in flight. `draw`, from 0 to 1, spreads the next probe.

@@ -61,6 +61,8 @@ pub struct Attempt {
     pub number: u64,
     /// Whether it is in place of all others that are out for the call: they are given up.
     pub instead: bool,
+    /// Whether it is for a call that others have been made for already.
+    pub beside: bool,
 }
 
 /// How an attempt ended.

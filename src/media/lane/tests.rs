@@ -31,7 +31,7 @@ pub(super) fn start(lane: &mut Lane, now: Instant) -> Option<Caller> {
 fn answer(lane: &mut Lane, caller: &Caller, outcome: Result<(), FailureClass>, now: Instant, draw: f64) -> GateChange {
     let Some(number) = lane.in_flight.newest(caller) else { return GateChange::Unchanged };
     let outcome = outcome.map_or_else(Outcome::Failed, |()| Outcome::Granted);
-    lane.answered(&Attempt { caller: caller.clone(), number, instead: false }, outcome, now, draw).unwrap().change
+    lane.answered(&Attempt { caller: caller.clone(), number, instead: false, beside: false }, outcome, now, draw).unwrap().change
 }
 
 fn look_at(lane: &Lane) -> Option<Instant> {

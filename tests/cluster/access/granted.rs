@@ -21,7 +21,7 @@ pub fn tests() -> Vec<ClusterTest> {
 }
 
 /// Group, resource and verb of each right that the operator has.
-const RIGHTS: [&str; 9] = [
+const RIGHTS: [&str; 11] = [
     "playbackgrant.dev playbackgrantrequests list",
     "playbackgrant.dev playbackgrantrequests watch",
     "playbackgrant.dev playbackgrantrequests/status patch",
@@ -31,6 +31,8 @@ const RIGHTS: [&str; 9] = [
     " secrets list",
     " secrets patch",
     " secrets watch",
+    "events.k8s.io events create",
+    "events.k8s.io events patch",
 ];
 
 async fn the_cluster_role_gives_what_is_needed_and_no_more(scene: Scene) -> Result<()> {

@@ -1,6 +1,9 @@
 //! Each right is needed: without it, something of the promise breaks, and the log or the status says what.
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
 use playback_grant_testbed::{AuditQuery, service_account_user};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
@@ -67,6 +70,25 @@ fn cases() -> Vec<Case> {
             stage.holds("renamed", "there", |secret| secret.data.is_some()).await?;
             says(operator, "could not delete the Secret that an earlier spec named: the API server refused").await?;
             ensure!(stage.secrets.get_opt("lobby").await?.is_some(), "the old one is gone");
+            Ok(())
+        }),
+        case("access::without_create_of_events_the_log_alone_tells", ("events", "create"), async |stage, operator| {
+            stage.ready("lobby").await?;
+            says(operator, "not allowed to write Events").await?;
+            ensure!(events(stage).await?.is_empty(), "there are Events");
+            Ok(())
+        }),
+        case("access::without_patch_of_events_what_comes_again_is_not_counted", ("events", "patch"), async |stage, operator| {
+            for _ in 0..2 {
+                stage.ready("lobby").await?;
+                stage.fault("500")?;
+                stage.reaches("lobby", "failing", |request| !message(request, "RefreshFailing").is_empty()).await?;
+                stage.simulator.clear_faults();
+            }
+            stage.ready("lobby").await?;
+            says(operator, "not allowed to write Events").await?;
+            let events = events(stage).await?;
+            ensure!(!events.is_empty() && events.iter().all(|event| event.series.is_none()), "{events:?}");
             Ok(())
         }),
     ]
@@ -167,6 +189,10 @@ async fn unserved(stage: &Stage, name: &str) -> Result<()> {
     let request = stage.requests.get(name).await?;
     ensure!(request.status.is_none() && stage.secrets.get_opt(name).await?.is_none(), "{name} is served: {:?}", request.status);
     Ok(())
+}
+
+async fn events(stage: &Stage) -> Result<Vec<Event>> {
+    Ok(Api::namespaced(stage.admin.clone(), &stage.namespace).list(&ListParams::default()).await?.items)
 }
 
 /// The request is not Ready, and its status has the API server's words for the verb.

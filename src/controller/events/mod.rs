@@ -1,0 +1,149 @@
+//! Events: what has come about is told to whoever looks at the request with `kubectl describe`.
+
+mod outbox;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource as _};
+use tokio::sync::Notify;
+
+use self::outbox::{Next, Outbox};
+use crate::api::PlaybackGrantRequest;
+use crate::api::names::FIELD_MANAGER;
+use crate::clock::Clock;
+use crate::lifecycle::Identity;
+use crate::media::lane::Caller;
+use crate::telemetry::{Metrics, Transition};
+
+/// What the operator was at.
+const ACTION: &str = "Refresh";
+
+/// Tells, one at a time and never faster than an API server in trouble can bear: grants come first.
+pub(super) struct Events {
+    outbox: Mutex<Outbox<Key, Letter>>,
+    posted: Notify,
+    recorder: Recorder,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    /// In which namespaces it has been told that this isn't allowed.
+    refused: Mutex<BTreeSet<Option<String>>>,
+}
+
+/// Of whom, and the Event's reason.
+type Key = (Caller, String);
+
+struct Letter {
+    event: Event,
+    regarding: ObjectReference,
+}
+
+impl Events {
+    pub(super) fn new(client: Client, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        let recorder = Recorder::new(client, Reporter::from(FIELD_MANAGER));
+        Self { outbox: Mutex::default(), posted: Notify::new(), recorder, clock, metrics, refused: Mutex::default() }
+    }
+
+    /// Tells it soon, if there is an Event for it.
+    pub(super) fn tell(&self, caller: &Caller, identity: &Identity, transition: Transition) {
+        let Transition { is_warning, text, event: Some(reason), .. } = transition else { return };
+        let Identity { namespace, name, uid } = identity.clone();
+        let regarding = ObjectReference {
+            api_version: Some(PlaybackGrantRequest::api_version(&()).into_owned()),
+            kind: Some(PlaybackGrantRequest::kind(&()).into_owned()),
+            namespace: Some(namespace),
+            name: Some(name),
+            uid: Some(uid),
+            ..ObjectReference::default()
+        };
+        let type_ = if is_warning { EventType::Warning } else { EventType::Normal };
+        let event = Event { type_, reason: reason.clone(), note: Some(note(text)), action: ACTION.to_owned(), secondary: None };
+        if self.outbox().post((caller.clone(), reason), Letter { event, regarding }, self.clock.instant()) {
+            self.posted.notify_one();
+        } else {
+            self.metrics.event_told("dropped");
+        }
+    }
+
+    /// Sends what there is to tell, for as long as it is polled.
+    pub(super) async fn run(self: Arc<Self>) {
+        loop {
+            let next = self.outbox().next(self.clock.instant());
+            match next {
+                Next::Send(Letter { event, regarding }) => self.send(&event, &regarding).await,
+                Next::At(instant) => tokio::time::sleep(instant.since(self.clock.instant())).await,
+                Next::Nothing => self.posted.notified().await,
+            }
+        }
+    }
+
+    /// One that isn't taken isn't told again: the condition tells the same, and the log has it.
+    async fn send(&self, event: &Event, regarding: &ObjectReference) {
+        match self.recorder.publish(event, regarding).await {
+            Ok(()) => self.metrics.event_told("published"),
+            Err(error) => {
+                self.metrics.event_told("failed");
+                let answer = if let kube::Error::Api(status) = &error { Some(status) } else { None };
+                let (namespace, request, reason) = (&regarding.namespace, &regarding.name, &event.reason);
+                let is_new =
+                    answer.is_some_and(|answer| lacks_rights(answer.code, &answer.message)) && self.refused().insert(namespace.clone());
+                if is_new {
+                    tracing::warn!(
+                        namespace,
+                        "this service account is not allowed to write Events: the log alone tells. Apply the roles anew (deploy/manifests, or the chart)"
+                    );
+                } else {
+                    tracing::debug!(namespace, request, reason, code = answer.map(|answer| answer.code), "could not write an Event");
+                }
+            }
+        }
+    }
+
+    fn refused(&self) -> MutexGuard<'_, BTreeSet<Option<String>>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox<Key, Letter>> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether rights are missing. The same status is the answer of a quota, and in a namespace that terminates.
+fn lacks_rights(code: u16, message: &str) -> bool {
+    code == 403 && ["create", "patch"].iter().any(|verb| message.contains(&format!("cannot {verb} resource")))
+}
+
+/// The API server takes a kilobyte of it.
+fn note(text: String) -> String {
+    const LONGEST: usize = 1000;
+    if text.len() <= LONGEST {
+        return text;
+    }
+    format!("{}…", &text[..text.floor_char_boundary(LONGEST)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{lacks_rights, note};
+
+    #[test]
+    fn not_every_refusal_is_for_want_of_rights() {
+        let missing = r#"events.events.k8s.io is forbidden: User "a" cannot create resource "events" in API group "events.k8s.io" in the namespace "web""#;
+        assert!(lacks_rights(403, missing) && !lacks_rights(500, missing));
+        for other in [
+            "exceeded quota: few, requested: count/events.events.k8s.io=1",
+            "unable to create new content in namespace web because it is being terminated",
+        ] {
+            assert!(!lacks_rights(403, other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_note_is_cut_between_two_letters() {
+        assert_eq!(note("ready".to_owned()), "ready");
+        let cut = note(format!("{}äöü", "x".repeat(999)));
+        assert_eq!((cut.len(), cut.ends_with("x…")), (999 + "…".len(), true));
+    }
+}

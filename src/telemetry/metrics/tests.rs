@@ -1,0 +1,178 @@
+use super::*;
+use crate::clock::Shift;
+use crate::time::Instant;
+
+fn metrics() -> (Metrics, Instant) {
+    let clock = Clock::simulated(Box::leak(Box::<Shift>::default()));
+    (Metrics::new(clock, true), clock.instant())
+}
+
+fn identity(name: &str) -> Identity {
+    Identity { namespace: "web".to_owned(), name: name.to_owned(), uid: format!("uid-{name}") }
+}
+
+/// The lines of that metric, without its name.
+fn told(metrics: &Metrics, name: &str) -> Vec<String> {
+    let encoded = metrics.encode();
+    let lines = encoded.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(['{', ' ']).map(str::to_owned));
+    let mut lines: Vec<String> = lines.collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn calls_are_counted_by_what_they_mean_and_their_status() {
+    let (metrics, _) = metrics();
+    let took = Duration::from_millis(30);
+    metrics.media_api_answered(Ok(()), Some(201), took);
+    metrics.media_api_answered(Ok(()), Some(201), took);
+    metrics.media_api_answered(Err(FailureClass::Throttled { retry_after: None }), Some(429), took);
+    metrics.media_api_answered(Err(FailureClass::Unavailable), Some(503), took);
+    metrics.media_api_answered(Err(FailureClass::Unavailable), None, Duration::from_secs(10));
+    let calls = told(&metrics, "playback_grant_media_api_requests_total");
+    let expected = [
+        r#"result="Granted",code="201"} 2"#,
+        r#"result="Throttled",code="429"} 1"#,
+        r#"result="Unavailable",code="503"} 1"#,
+        r#"result="Unavailable",code="none"} 1"#,
+    ];
+    assert_eq!(calls, expected);
+    assert_eq!(told(&metrics, "playback_grant_media_api_request_duration_seconds_count"), ["5"]);
+    let slow = told(&metrics, "playback_grant_media_api_request_duration_seconds_bucket");
+    assert!(slow.contains(&r#"le="0.05"} 4"#.to_owned()) && slow.contains(&r#"le="0.025"} 0"#.to_owned()), "{slow:?}");
+}
+
+#[test]
+fn refreshes_are_counted_by_reason_and_measured() {
+    let (metrics, _) = metrics();
+    metrics.refreshed(&Refreshed { took: Duration::from_millis(20), left: None, late: None });
+    let late = Duration::from_millis(40);
+    metrics.refreshed(&Refreshed { took: Duration::from_millis(20), left: Some(Duration::from_millis(4960)), late: Some(late) });
+    metrics.refresh_failed(FailureClass::Forbidden);
+    let refreshes = told(&metrics, "playback_grant_refreshes_total");
+    assert_eq!(refreshes, [r#"result="failure",reason="Unauthorized"} 1"#, r#"result="success",reason="GrantIssued"} 2"#]);
+    assert_eq!(told(&metrics, "playback_grant_refresh_duration_seconds_count"), ["2"]);
+    assert_eq!(told(&metrics, "playback_grant_remaining_life_seconds_sum"), ["4.96"]);
+    assert_eq!(told(&metrics, "playback_grant_refresh_lateness_seconds_count"), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_seconds_pass_without_anybody_telling() {
+    let (metrics, start) = metrics();
+    let seconds = Duration::from_secs;
+    let [lobby, kiosk, stage, hall] = ["lobby", "kiosk", "stage", "hall"].map(Caller::from);
+    metrics.stands(&lobby, &identity("lobby"), Some(Standing::Holds { expiry: start + seconds(15) }));
+    metrics.stands(&kiosk, &identity("kiosk"), Some(Standing::Holds { expiry: start + seconds(60) }));
+    metrics.stands(&stage, &identity("stage"), Some(Standing::Absent));
+    metrics.stands(&hall, &identity("hall"), Some(Standing::Suspended));
+    let states = |metrics: &Metrics| told(metrics, "playback_grants");
+    let expected = [r#"state="absent"} 1"#, r#"state="expired"} 0"#, r#"state="fresh"} 2"#, r#"state="suspended"} 1"#];
+    assert_eq!(
+        (told(&metrics, "playback_grant_expired_seconds_total"), states(&metrics)),
+        (vec!["0.0".to_owned()], expected.map(str::to_owned).to_vec())
+    );
+    tokio::time::sleep(seconds(22)).await;
+    assert_eq!(told(&metrics, "playback_grant_expired_seconds_total"), ["7.0"]);
+    let expected = [r#"state="absent"} 1"#, r#"state="expired"} 1"#, r#"state="fresh"} 1"#, r#"state="suspended"} 1"#];
+    assert_eq!(states(&metrics), expected);
+    let expiries = || told(&metrics, "playback_grant_expiry_timestamp_seconds");
+    let [kiosk_expires, lobby_expired] = <[String; 2]>::try_from(expiries()).unwrap();
+    let wall = |line: &str| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap();
+    assert!(kiosk_expires.starts_with(r#"namespace="web",name="kiosk"} "#), "{kiosk_expires}");
+    assert!(lobby_expired.starts_with(r#"namespace="web",name="lobby"} "#), "{lobby_expired}");
+    assert!((wall(&kiosk_expires) - wall(&lobby_expired) - 45.0).abs() < 1e-3, "{kiosk_expires} {lobby_expired}");
+    metrics.stands(&kiosk, &identity("kiosk"), Some(Standing::Suspended));
+    metrics.forget(&lobby);
+    assert_eq!(expiries(), [""; 0]);
+    tokio::time::sleep(seconds(9)).await;
+    assert_eq!(told(&metrics, "playback_grant_expired_seconds_total"), ["7.0"], "it is gone");
+}
+
+#[test]
+fn a_series_for_each_request_is_told_only_where_it_is_asked_for() {
+    let clock = Clock::simulated(Box::leak(Box::<Shift>::default()));
+    let metrics = Metrics::new(clock, false);
+    metrics.stands(&Caller::from("lobby"), &identity("lobby"), Some(Standing::Holds { expiry: clock.instant() }));
+    assert!(!metrics.encode().contains("lobby"));
+    assert_eq!(told(&metrics, "playback_grants").len(), 4, "and the states are");
+}
+
+#[test]
+fn events_are_counted_by_what_became_of_them() {
+    let (metrics, _) = metrics();
+    metrics.event_told("published");
+    metrics.event_told("dropped");
+    assert_eq!(told(&metrics, "playback_grant_events_total"), [r#"result="dropped"} 1"#, r#"result="published"} 1"#]);
+}
+
+#[test]
+fn errors_of_watches_are_counted_and_the_build_is_told() {
+    let (metrics, _) = metrics();
+    metrics.watch_failed("requests");
+    assert_eq!(told(&metrics, "playback_grant_watch_errors_total"), [r#"watched="requests"} 1"#]);
+    let build = told(&metrics, "playback_grant_build_info");
+    assert!(build[0].starts_with(concat!("version=\"", env!("CARGO_PKG_VERSION"), "\",commit=\"")), "{build:?}");
+    assert!(metrics.encode().ends_with("# EOF\n"));
+}
+
+#[test]
+fn the_lanes_are_told_as_they_stand() {
+    let (metrics, _) = metrics();
+    let silent = Figures { in_flight: 7, waiting: 3, silent: 1, joined: 2, ..Figures::default() };
+    let told_figures = std::sync::Arc::new(Mutex::new(Some(silent)));
+    let figures = told_figures.clone();
+    metrics.lanes_are_told_by(move || *figures.lock().unwrap());
+    metrics.lanes_are_told_by(|| None);
+    assert_eq!(told(&metrics, "playback_grant_lanes"), [r#"state="closed"} 0"#, r#"state="open"} 0"#, r#"state="silent"} 1"#]);
+    let plain = |name: &str| told(&metrics, &format!("playback_grant_media_api_{name}")).concat();
+    assert_eq!([plain("in_flight"), plain("waiting"), plain("joined_calls_total")], ["7", "3", "2"]);
+    *told_figures.lock().unwrap() =
+        Some(Figures { open: 1, closed: 2, limited: 1, own_rate: 18.5, shortfall: 4, joined: 5, ..Figures::default() });
+    assert_eq!(told(&metrics, "playback_grant_lanes"), [r#"state="closed"} 2"#, r#"state="open"} 1"#, r#"state="silent"} 0"#]);
+    assert_eq!([plain("limited_accounts"), plain("own_rate"), plain("shortfall"), plain("joined_calls_total")], ["1", "18.5", "4", "5"]);
+    *told_figures.lock().unwrap() = None;
+    assert_eq!(plain("in_flight"), "0", "as last told");
+}
+
+#[test]
+fn the_process_is_told_of() {
+    let (metrics, _) = metrics();
+    let value = |name: &str| told(&metrics, name).concat().parse::<f64>().unwrap();
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    assert!(value("process_open_fds") >= 3.0 && value("process_max_fds") > value("process_open_fds"));
+    assert!(value("process_threads") >= 1.0);
+    // The clock of the test is no witness: the process started after 2020 and before it is asked.
+    assert!(value("process_start_time_seconds") > 1.5e9);
+    let before = value("process_cpu_seconds_total");
+    let mut sum = 0_u64;
+    while value("process_cpu_seconds_total") <= before {
+        sum = (0..1_000_000).fold(sum, |sum, n| sum.wrapping_mul(31).wrapping_add(n));
+    }
+    assert!(sum > 0);
+}
+
+#[test]
+fn the_api_servers_answers_are_counted_by_kind_and_result() {
+    let (metrics, _) = metrics();
+    metrics.api_server_answered("patch_secret", "ok");
+    metrics.api_server_answered("patch_secret", "ok");
+    metrics.api_server_answered("patch_secret", "conflict");
+    let requests = told(&metrics, "playback_grant_api_server_requests_total");
+    assert_eq!(requests, [r#"request="patch_secret",result="conflict"} 1"#, r#"request="patch_secret",result="ok"} 2"#]);
+}
+
+#[test]
+fn of_scrapes_at_once_each_is_whole() {
+    const SERIES: usize = 50;
+    let (metrics, start) = metrics();
+    for n in 0..SERIES {
+        let (name, expiry) = (format!("lobby-{n}"), start + Duration::from_secs(15));
+        metrics.stands(&Caller::from(name.as_str()), &identity(&name), Some(Standing::Holds { expiry }));
+    }
+    let told_of = || told(&metrics, "playback_grant_expiry_timestamp_seconds").len();
+    let least = std::thread::scope(|scope| {
+        let scrapers: Vec<_> = (0..4).map(|_| scope.spawn(|| (0..50).map(|_| told_of()).min())).collect();
+        scrapers.into_iter().filter_map(|scraper| scraper.join().unwrap()).min()
+    });
+    assert_eq!(least, Some(SERIES));
+}
