@@ -70,6 +70,7 @@ impl Context {
         let Some(caller) = uid.map(Caller::from) else { return };
         self.dispatcher.withdraw(&caller);
         self.abandon(self.registry.remove(&caller));
+        self.turns.forget(&caller);
         self.metrics.forget(&caller);
         // A reconcile that was under way may have asked for credentials just after.
         self.credentials.sweep();

@@ -53,16 +53,21 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
         }
         let now = context.clock.now();
         match request.decide(now) {
-            None => return Action::await_change(),
+            None => {
+                context.turns.leave(scope, &request.caller);
+                return Action::await_change();
+            }
             Some(Decision::Step(step)) => request.act(step).await,
             Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), look_at }) if write_at <= now.instant => {
-                let Some(_turn) = context.turns.take(scope, &request.caller) else {
+                let unanswered = context.registry.with(&request.caller, |memory| memory.told.unclear).unwrap_or_default();
+                let Some(_turn) = context.turns.take(scope, &request.caller, unanswered) else {
                     // It is woken when its turn has come; should nobody wake it, it comes by itself.
                     return rest(look_at.into_iter().chain([now.instant + WITHOUT_A_TURN]).min(), now);
                 };
                 request.write_status(status).await;
             }
             Some(Decision::Rest { report, look_at }) => {
+                context.turns.leave(scope, &request.caller);
                 return rest(look_at.into_iter().chain(report.and_then(|report| report.write_at)).min(), now);
             }
         }
