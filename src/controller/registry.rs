@@ -106,6 +106,12 @@ impl Registry {
         self.state().by_secret.contains_key(secret)
     }
 
+    /// Whether what the watch shows of a request is its status as it was written last.
+    pub fn is_echo(&self, request: &ObjectMeta) -> bool {
+        let (Some(uid), Some(version)) = (&request.uid, &request.resource_version) else { return false };
+        self.with(&Caller::from(uid.as_str()), |memory| memory.is_echo(version, request.generation)).unwrap_or_default()
+    }
+
     /// Does something with the request's memory; `None` when the request is gone.
     pub fn with<T>(&self, caller: &Caller, action: impl FnOnce(&mut Memory) -> T) -> Option<T> {
         self.state().entries.get_mut(caller).map(|entry| action(&mut entry.memory))

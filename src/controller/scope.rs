@@ -129,7 +129,12 @@ impl Scope {
     ) {
         let (reader, writer) = reflector::store();
         let requests = self.clone().follow_requests(client, context.clone(), trigger.clone());
-        let touched = requests.reflect(writer).touched_objects();
+        let registry = context.clone();
+        let touched = requests.reflect(writer).touched_objects().filter(move |touched| {
+            // The status that the operator has just written is no news to whoever wrote it.
+            let is_echo = touched.as_ref().is_ok_and(|request| registry.registry.is_echo(&request.metadata));
+            futures::future::ready(!is_echo)
+        });
         let triggers = futures::stream::unfold(triggers, async |mut triggers| triggers.recv().await.map(|woken| (woken, triggers)));
         let store = reader.clone();
         let controller =

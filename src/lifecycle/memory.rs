@@ -188,6 +188,11 @@ impl Memory {
         self.trouble.take_if(|trouble| !trouble.terminating);
     }
 
+    /// Whether what a watch shows at that version is the status that was written last, on a spec that is known: no news, and nothing to look at.
+    pub fn is_echo(&mut self, version: &str, generation: Option<i64>) -> bool {
+        self.generation == generation && self.told.comes_back(version)
+    }
+
     /// A call was put into its lane.
     pub fn ordered(&mut self, ordered: Ordered, now: Instant) {
         if ordered.forced {

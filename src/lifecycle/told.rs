@@ -33,6 +33,8 @@ pub struct Told {
     pub unclear: bool,
     /// The request's newest version that is known.
     version: String,
+    /// Whether an own write has made it.
+    own: bool,
     /// What the status says at that version, which may be another's word.
     stands: PlaybackGrantRequestStatus,
     /// The versions that own writes have put an end to, and that a watch may still show.
@@ -62,6 +64,7 @@ impl Told {
             return;
         }
         version.clone_into(&mut self.version);
+        self.own = false;
         let stood = essence(&self.stands) == essence(&self.status);
         self.stands = status.cloned().unwrap_or_default();
         if stood && essence(&self.stands) != essence(&self.status) {
@@ -70,6 +73,15 @@ impl Told {
         if std::mem::take(&mut self.outrun) {
             self.held = None;
         }
+    }
+
+    /// Whether the request is seen at the version that the last own write has made: then nothing has changed that isn't known.
+    pub fn comes_back(&mut self, version: &str) -> bool {
+        let comes_back = self.own && self.version == version && !self.unclear;
+        if comes_back {
+            self.ended.clear();
+        }
+        comes_back
     }
 
     /// Whether that stands there, whoever wrote it.
@@ -114,6 +126,7 @@ impl Told {
     pub fn written(&mut self, status: PlaybackGrantRequestStatus, version: String, now: Instant) {
         if version != self.version {
             self.ended.insert(std::mem::replace(&mut self.version, version));
+            self.own = true;
         }
         self.stands.clone_from(&status);
         if essence(&status) != essence(&self.status) {
@@ -209,6 +222,22 @@ mod tests {
         told.seen("7", None);
         told.seen("9", None);
         assert_eq!(told.version(), Some("9"), "somebody else's");
+    }
+
+    #[test]
+    fn what_comes_back_is_the_last_own_write_and_nothing_else() {
+        let mut told = told("5");
+        assert!(!told.comes_back("5"), "it was another's");
+        told.written(says(2), "6".into(), at(0));
+        assert!(!told.comes_back("5") && told.comes_back("6"));
+        told.seen("5", None);
+        assert_eq!(told.version(), Some("5"), "the watch has caught up, and a version means nothing but itself");
+        told.written(says(2), "6".into(), at(1));
+        told.refused(false, at(2));
+        assert!(!told.comes_back("6"), "another may stand there");
+        told.seen("7", Some(&says(1)));
+        told.written(says(1), "7".into(), at(3));
+        assert!(!told.comes_back("7"), "a write that changed nothing made no version");
     }
 
     #[test]

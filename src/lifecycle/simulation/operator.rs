@@ -76,9 +76,12 @@ impl World {
         let Some(operator) = &mut self.operator else { return };
         match change {
             Change::Request(object) => {
-                let name = object.metadata.name.clone().unwrap();
+                let (name, caller) = (object.metadata.name.clone().unwrap(), Caller::from(object.metadata.uid.clone().unwrap()));
+                let (version, generation) = (object.metadata.resource_version.clone().unwrap_or_default(), object.metadata.generation);
                 operator.store.insert(name.clone(), *object);
-                self.wake_named(&name);
+                if !operator.entries.get_mut(&caller).is_some_and(|entry| entry.memory.is_echo(&version, generation)) {
+                    self.wake_named(&name);
+                }
             }
             Change::RequestGone { name, uid } => {
                 operator.store.remove(&name);
