@@ -30,6 +30,8 @@ pub struct Figures {
     /// The same at several times in between.
     pub meanwhile: Vec<Usage>,
     pub api_server: Usage,
+    /// What two writes cost it when nothing else happens, in microseconds.
+    pub two_writes_micros: u64,
     pub etcd: Usage,
     pub requests: ApiRequests,
 }

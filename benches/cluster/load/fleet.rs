@@ -8,6 +8,7 @@ use playback_grant_testbed::{Stopwatch, unix_millis};
 
 use super::api_requests::ApiRequests;
 use super::figures::{Bars, Figures, Window};
+use super::floor;
 use super::processes::Usage;
 use super::readiness::Readiness;
 use crate::stage::cast::{Group, live};
@@ -41,6 +42,7 @@ impl Fleet {
 
     async fn measured_on(&self, stage: &mut Stage, time: Duration) -> Result<Figures> {
         stage.switch_on(LATENCY)?;
+        let two_writes_micros = floor::two_writes(stage).await?;
         let group = Group { ttl_seconds: self.ttl_seconds, suspend: self.suspend, ..live(self.count) };
         let mut readiness = Readiness::of_all(stage.plane.admin()).await?;
         stage.rush_in(&group).await?;
@@ -72,6 +74,7 @@ impl Fleet {
             all_ready_millis: all_ready.as_millis().try_into()?,
             newcomer_millis: newcomer,
             meanwhile,
+            two_writes_micros,
             operator: after.operator.since(before.operator),
             api_server: after.api_server.since(before.api_server),
             etcd: after.etcd.since(before.etcd),

@@ -5,6 +5,7 @@
 mod api_requests;
 mod figures;
 mod fleet;
+mod floor;
 mod processes;
 mod readiness;
 mod table;

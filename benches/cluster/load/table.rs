@@ -22,9 +22,10 @@ pub fn table(columns: &[Column]) -> String {
     line("left of the grant at refresh, p1", &of(|figures| left(figures, 1)));
     line("the same, p50", &of(|figures| left(figures, 50)));
     line("lateness of a refresh, p50", &of(|figures| late(figures, 50)));
-    line("the same, p99", &of(|figures| late(figures, 99)));
+    line("the same, p99 and at most", &of(|figures| format!("{}, {}", late(figures, 99), late(figures, 100))));
     line("the operator's processor time a refresh", &of(|figures| cpu(figures, figures.operator.cpu_micros)));
     line("the API server's", &of(|figures| cpu(figures, figures.api_server.cpu_micros)));
+    line("what two writes cost it when nothing else happens", &of(|figures| format!("{:.2} ms", seconds(figures.two_writes_micros))));
     line("etcd's", &of(|figures| cpu(figures, figures.etcd.cpu_micros)));
     line(
         "the operator's memory, now and at most",

@@ -33,6 +33,9 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// So many are made at once of those that come together.
 const AT_ONCE: usize = 8;
 
+/// An audit log would be the bench's own cost. Where the processor time goes is told while it runs, by `kubectl get --raw /debug/pprof/profile`.
+const API_SERVER: [&str; 1] = ["--profiling=true"];
+
 /// How the Media API is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -60,7 +63,7 @@ pub struct Stage {
 impl Stage {
     /// Starts everything, with that operator and further arguments for it. Nobody is served yet.
     pub async fn raise(program: &Path, arguments: &[String], way: Way) -> Result<Self> {
-        let plane = ControlPlane::start().await?;
+        let plane = ControlPlane::start_with(&API_SERVER).await?;
         let parts = ["crds/playbackgrantrequests.yaml", "deploy/manifests/base/account.yaml", "deploy/manifests/base/cluster-role.yaml"];
         let parts = parts.map(|part| Path::new(env!("CARGO_MANIFEST_DIR")).join(part));
         plane.install(&parts.each_ref().map(PathBuf::as_path)).await?;
