@@ -23,7 +23,7 @@ const MOST_STEPS: usize = 16;
 const AFTER_MOST_STEPS: Duration = Duration::from_millis(100);
 
 /// Whoever waits for a turn to write a status looks again after this.
-const WITHOUT_A_TURN: Duration = Duration::from_secs(1);
+const WITHOUT_A_TURN: Duration = Duration::from_secs(5);
 
 /// What a reconcile works on.
 struct Request<'a> {
@@ -59,8 +59,8 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
             }
             Some(Decision::Step(step)) => request.act(step).await,
             Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), look_at }) if write_at <= now.instant => {
-                let unanswered = context.registry.with(&request.caller, |memory| memory.told.unclear).unwrap_or_default();
-                let Some(_turn) = context.turns.take(scope, &request.caller, unanswered) else {
+                let urgency = context.registry.with(&request.caller, |memory| memory.told.urgency(&status));
+                let Some(_turn) = urgency.and_then(|urgency| context.turns.take(scope, &request.caller, urgency)) else {
                     // It is woken when its turn has come; should nobody wake it, it comes by itself.
                     return rest(look_at.into_iter().chain([now.instant + WITHOUT_A_TURN]).min(), now);
                 };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::registry::Registry;
+use crate::lifecycle::Urgency;
 use crate::media::lane::Caller;
 
 /// So many statuses are written at once, of all that is (`scope::CONCURRENCY`): the rest is left to grants, also where the API server leaves statuses
@@ -19,11 +20,11 @@ pub(super) struct StatusTurns {
     registry: Arc<Registry>,
 }
 
-/// Leave to write a status, until it is dropped: then whoever of its scope has waited longest is woken.
+/// Leave to write a status, until it is dropped: then the most urgent of its scope is woken, of those whoever has waited longest.
 pub(super) struct Turn<'a> {
     of: &'a StatusTurns,
     scope: usize,
-    unanswered: bool,
+    urgency: Urgency,
 }
 
 impl StatusTurns {
@@ -31,11 +32,11 @@ impl StatusTurns {
         Self { scopes: Mutex::default(), registry }
     }
 
-    /// Leave for this request; `None`: it is woken when its turn has come. `unanswered`: its last status was left so.
-    pub(super) fn take(&self, scope: usize, caller: &Caller, unanswered: bool) -> Option<Turn<'_>> {
+    /// Leave for this request; `None`: it is woken when its turn has come.
+    pub(super) fn take(&self, scope: usize, caller: &Caller, urgency: Urgency) -> Option<Turn<'_>> {
         // Not `then_some`: a turn that wasn't given must not be given back.
-        let is_given = self.scopes().entry(scope).or_default().take(caller, unanswered);
-        is_given.then(|| Turn { of: self, scope, unanswered })
+        let is_given = self.scopes().entry(scope).or_default().take(caller, urgency);
+        is_given.then(|| Turn { of: self, scope, urgency })
     }
 
     /// This request has nothing to write: if it was woken for a turn, the next is.
@@ -65,7 +66,7 @@ impl StatusTurns {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let next = self.of.scopes().entry(self.scope).or_default().give_back(self.unanswered);
+        let next = self.of.scopes().entry(self.scope).or_default().give_back(self.urgency);
         self.of.wake(next);
     }
 }
@@ -75,39 +76,41 @@ impl Drop for Turn<'_> {
 struct Turns {
     taken: usize,
     taken_by_unanswered: usize,
-    waiting: VecDeque<Caller>,
-    waiting_unanswered: VecDeque<Caller>,
-    /// Those in either.
-    waits: BTreeSet<Caller>,
+    /// In the order in which they came.
+    waiting: BTreeMap<Urgency, VecDeque<Caller>>,
+    /// Those in any of them.
+    waits: BTreeMap<Caller, Urgency>,
     /// Those who have been woken and haven't come yet.
     woken: BTreeSet<Caller>,
 }
 
 impl Turns {
-    fn take(&mut self, caller: &Caller, unanswered: bool) -> bool {
+    fn take(&mut self, caller: &Caller, urgency: Urgency) -> bool {
         let was_woken = self.woken.remove(caller);
-        if self.is_free(unanswered) {
+        if self.is_free(urgency) {
             self.taken += 1;
-            self.taken_by_unanswered += usize::from(unanswered);
+            self.taken_by_unanswered += usize::from(urgency == Urgency::Unanswered);
             self.wait_no_more(caller);
             return true;
         }
-        if self.waits.insert(caller.clone()) {
-            let waiting = if unanswered { &mut self.waiting_unanswered } else { &mut self.waiting };
+        if self.waits.get(caller) != Some(&urgency) {
+            self.wait_no_more(caller);
+            self.waits.insert(caller.clone(), urgency);
+            let waiting = self.waiting.entry(urgency).or_default();
             // Who was overtaken on the way here has waited longest.
             if was_woken { waiting.push_front(caller.clone()) } else { waiting.push_back(caller.clone()) }
         }
         false
     }
 
-    const fn is_free(&self, unanswered: bool) -> bool {
-        self.taken < AT_ONCE && !(unanswered && self.taken_by_unanswered >= UNANSWERED_AT_ONCE)
+    fn is_free(&self, urgency: Urgency) -> bool {
+        self.taken < AT_ONCE && !(urgency == Urgency::Unanswered && self.taken_by_unanswered >= UNANSWERED_AT_ONCE)
     }
 
     /// Returns whoever is to be woken.
-    fn give_back(&mut self, unanswered: bool) -> Option<Caller> {
+    fn give_back(&mut self, urgency: Urgency) -> Option<Caller> {
         self.taken = self.taken.saturating_sub(1);
-        self.taken_by_unanswered = self.taken_by_unanswered.saturating_sub(usize::from(unanswered));
+        self.taken_by_unanswered = self.taken_by_unanswered.saturating_sub(usize::from(urgency == Urgency::Unanswered));
         self.next()
     }
 
@@ -117,19 +120,19 @@ impl Turns {
         if self.woken.remove(caller) { self.next() } else { None }
     }
 
-    /// Whoever has waited longest, and waits no more from here on: who is answered goes first.
+    /// The most urgent for whom there is a turn, who waits no more from here on.
     fn next(&mut self) -> Option<Caller> {
-        let next = if self.is_free(false) { self.waiting.pop_front() } else { None };
-        let next = next.or_else(|| if self.is_free(true) { self.waiting_unanswered.pop_front() } else { None })?;
+        let urgencies = [Urgency::Transition, Urgency::Usual, Urgency::Unanswered];
+        let free = urgencies.into_iter().filter(|urgency| self.is_free(*urgency)).collect::<Vec<_>>();
+        let next = free.iter().find_map(|urgency| self.waiting.get_mut(urgency)?.pop_front())?;
         self.waits.remove(&next);
         self.woken.insert(next.clone());
         Some(next)
     }
 
     fn wait_no_more(&mut self, caller: &Caller) {
-        if self.waits.remove(caller) {
-            self.waiting.retain(|waits| waits != caller);
-            self.waiting_unanswered.retain(|waits| waits != caller);
+        if let Some(waiting) = self.waits.remove(caller).and_then(|urgency| self.waiting.get_mut(&urgency)) {
+            waiting.retain(|waits| waits != caller);
         }
     }
 }
@@ -138,6 +141,7 @@ impl Turns {
 mod tests {
     use kube::runtime::reflector::ObjectRef;
 
+    use super::Urgency::{Transition, Unanswered, Usual};
     use super::*;
     use crate::lifecycle::Identity;
     use crate::time::Instant;
@@ -150,13 +154,13 @@ mod tests {
     fn a_turn_is_given_back_by_whoever_had_it_and_by_nobody_else() {
         let turns = StatusTurns::new(Arc::default());
         let callers = callers(AT_ONCE + 2);
-        let count = || turns.scopes().get(&0).map(|turns| (turns.taken, turns.waiting.len()));
-        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, caller, false)).collect();
+        let count = || turns.scopes().get(&0).map(|turns| (turns.taken, turns.waits.len()));
+        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, caller, Usual)).collect();
         assert_eq!((given.len(), count()), (AT_ONCE, Some((AT_ONCE, 2))));
-        assert!(turns.take(1, &callers[0], false).is_some(), "another namespace's are its own");
+        assert!(turns.take(1, &callers[0], Usual).is_some(), "another namespace's are its own");
         given.pop();
         assert_eq!(count(), Some((AT_ONCE - 1, 1)));
-        assert!(turns.take(0, &callers[0], false).is_some(), "and it is given back at once");
+        assert!(turns.take(0, &callers[0], Usual).is_some(), "and it is given back at once");
         given.clear();
         assert_eq!(count(), Some((0, 0)));
     }
@@ -171,7 +175,7 @@ mod tests {
             registry.enter(&identity, None, 0, &trigger, Instant::after_start(std::time::Duration::ZERO));
         }
         let turns = StatusTurns::new(registry);
-        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, caller, false)).collect();
+        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, caller, Usual)).collect();
         let mut is_woken = |n: usize| woken.try_recv().ok() == Some(ObjectRef::new(&format!("of-{}", &*callers[n])).within("web"));
         drop(given.pop());
         assert!(is_woken(AT_ONCE));
@@ -188,20 +192,20 @@ mod tests {
     fn few_go_at_once_and_the_others_in_the_order_in_which_they_came() {
         let mut turns = Turns::default();
         let callers = callers(AT_ONCE + 3);
-        let taken: Vec<bool> = callers.iter().map(|caller| turns.take(caller, false)).collect();
+        let taken: Vec<bool> = callers.iter().map(|caller| turns.take(caller, Usual)).collect();
         assert_eq!(taken.iter().filter(|taken| **taken).count(), AT_ONCE);
-        assert!(!turns.take(&callers[AT_ONCE], false), "it waits already");
-        assert_eq!(turns.give_back(false).as_ref(), Some(&callers[AT_ONCE]));
-        assert!(turns.take(&callers[0], false), "it was quicker");
-        assert!(!turns.take(&callers[AT_ONCE], false));
-        assert_eq!(turns.give_back(false).as_ref(), Some(&callers[AT_ONCE]), "who was overtaken is first again");
+        assert!(!turns.take(&callers[AT_ONCE], Usual), "it waits already");
+        assert_eq!(turns.give_back(Usual).as_ref(), Some(&callers[AT_ONCE]));
+        assert!(turns.take(&callers[0], Usual), "it was quicker");
+        assert!(!turns.take(&callers[AT_ONCE], Usual));
+        assert_eq!(turns.give_back(Usual).as_ref(), Some(&callers[AT_ONCE]), "who was overtaken is first again");
         // One that comes by itself doesn't wait any more.
-        assert!(turns.take(&callers[AT_ONCE + 1], false) && !turns.take(&callers[AT_ONCE], false));
-        assert_eq!(turns.give_back(false).as_ref(), Some(&callers[AT_ONCE]));
-        assert!(turns.take(&callers[AT_ONCE], false) && !turns.take(&callers[AT_ONCE + 1], false));
-        assert_eq!(turns.give_back(false).as_ref(), Some(&callers[AT_ONCE + 2]));
-        assert_eq!(turns.give_back(false).as_ref(), Some(&callers[AT_ONCE + 1]));
-        let rest: Vec<_> = (0..AT_ONCE - 2).map(|_| turns.give_back(false)).collect();
+        assert!(turns.take(&callers[AT_ONCE + 1], Usual) && !turns.take(&callers[AT_ONCE], Usual));
+        assert_eq!(turns.give_back(Usual).as_ref(), Some(&callers[AT_ONCE]));
+        assert!(turns.take(&callers[AT_ONCE], Usual) && !turns.take(&callers[AT_ONCE + 1], Usual));
+        assert_eq!(turns.give_back(Usual).as_ref(), Some(&callers[AT_ONCE + 2]));
+        assert_eq!(turns.give_back(Usual).as_ref(), Some(&callers[AT_ONCE + 1]));
+        let rest: Vec<_> = (0..AT_ONCE - 2).map(|_| turns.give_back(Usual)).collect();
         assert!(rest.iter().all(Option::is_none) && turns.taken == 0 && turns.waits.is_empty());
     }
 
@@ -209,25 +213,37 @@ mod tests {
     fn those_that_are_left_unanswered_hold_up_nobody_else() {
         let mut turns = Turns::default();
         let callers = callers(7);
-        assert!(turns.take(&callers[0], true) && turns.take(&callers[1], true));
-        assert!(!turns.take(&callers[2], true) && !turns.take(&callers[3], true));
-        assert!(turns.take(&callers[4], false) && turns.take(&callers[5], false), "the rest is for those who are answered");
-        assert!(!turns.take(&callers[6], false));
-        assert_eq!(turns.give_back(true).as_ref(), Some(&callers[6]), "they go first, though they came later");
-        assert!(turns.take(&callers[6], false));
-        assert_eq!(turns.give_back(false).as_ref(), Some(&callers[2]), "there is room for one");
-        assert!(turns.take(&callers[2], true));
-        assert_eq!(turns.give_back(false), None, "and for no more, though a turn is free");
-        assert_eq!(turns.give_back(true).as_ref(), Some(&callers[3]));
+        assert!(turns.take(&callers[0], Unanswered) && turns.take(&callers[1], Unanswered));
+        assert!(!turns.take(&callers[2], Unanswered) && !turns.take(&callers[3], Unanswered));
+        assert!(turns.take(&callers[4], Usual) && turns.take(&callers[5], Usual), "the rest is for those who are answered");
+        assert!(!turns.take(&callers[6], Usual));
+        assert_eq!(turns.give_back(Unanswered).as_ref(), Some(&callers[6]), "they go first, though they came later");
+        assert!(turns.take(&callers[6], Usual));
+        assert_eq!(turns.give_back(Usual).as_ref(), Some(&callers[2]), "there is room for one");
+        assert!(turns.take(&callers[2], Unanswered));
+        assert_eq!(turns.give_back(Usual), None, "and for no more, though a turn is free");
+        assert_eq!(turns.give_back(Unanswered).as_ref(), Some(&callers[3]));
+    }
+
+    #[test]
+    fn a_transition_goes_before_what_is_as_usual_and_who_comes_with_one_moves_up() {
+        let mut turns = Turns::default();
+        let callers = callers(AT_ONCE + 4);
+        assert_eq!(callers.iter().take(AT_ONCE + 2).filter(|caller| turns.take(caller, Usual)).count(), AT_ONCE);
+        assert!(!turns.take(&callers[AT_ONCE + 2], Transition) && !turns.take(&callers[AT_ONCE + 3], Usual));
+        assert!(!turns.take(&callers[AT_ONCE + 1], Transition), "it waits already, for less");
+        let order: Vec<_> = (0..AT_ONCE).filter_map(|_| turns.give_back(Usual)).collect();
+        assert_eq!(order, [2, 1, 0, 3].map(|n| callers[AT_ONCE + n].clone()));
+        assert!(turns.waits.is_empty());
     }
 
     #[test]
     fn who_leaves_before_being_woken_takes_nobodys_turn() {
         let mut turns = Turns::default();
         let callers = callers(AT_ONCE + 2);
-        assert_eq!(callers.iter().filter(|caller| turns.take(caller, false)).count(), AT_ONCE);
+        assert_eq!(callers.iter().filter(|caller| turns.take(caller, Usual)).count(), AT_ONCE);
         assert_eq!(turns.leave(&callers[AT_ONCE]), None, "all turns are taken");
-        assert_eq!(turns.give_back(false).as_ref(), Some(&callers[AT_ONCE + 1]));
+        assert_eq!(turns.give_back(Usual).as_ref(), Some(&callers[AT_ONCE + 1]));
         assert_eq!((turns.leave(&callers[AT_ONCE + 1]), turns.woken.len()), (None, 0));
     }
 }

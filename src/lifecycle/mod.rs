@@ -42,4 +42,4 @@ pub use secret::{Claim, Owner, SecretMeta, SecretVersion, SecretView};
 pub use situation::{CredentialsView, LaneClosed, Seen};
 pub use standing::{Refreshed, Standing};
 pub use token::{Signer, TokenOrder};
-pub use told::Told;
+pub use told::{Told, Urgency};

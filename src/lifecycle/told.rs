@@ -16,6 +16,17 @@ const GAINSAID: Duration = Duration::from_secs(1);
 /// A newer version of a request is seen within that time, or its watch doesn't work.
 const UNSEEN: Duration = Duration::from_secs(10);
 
+/// Which status is written first where not all can be at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// It tells of more than a refresh as usual.
+    Transition,
+    /// It tells of a refresh as usual.
+    Usual,
+    /// The one before was left unanswered.
+    Unanswered,
+}
+
 /// What the status says, and how it came there.
 ///
 /// A status is written on the version of the request that is known: one that was sent earlier and was left unanswered, and that the API server
@@ -110,6 +121,18 @@ impl Told {
         self.shared_failure.is_some()
     }
 
+    /// Whether this status has to wait for others', where not all can be written at once.
+    #[must_use]
+    pub fn urgency(&self, status: &PlaybackGrantRequestStatus) -> Urgency {
+        if self.unclear {
+            Urgency::Unanswered
+        } else if transition(status) == transition(&self.status) {
+            Urgency::Usual
+        } else {
+            Urgency::Transition
+        }
+    }
+
     /// What the status says at the version that is known, whoever wrote it.
     #[must_use]
     pub const fn stands(&self) -> &PlaybackGrantRequestStatus {
@@ -153,9 +176,14 @@ impl Told {
 
 /// What is written at once when it changes.
 pub(super) fn essence(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
+    (transition(status), status.grant.clone())
+}
+
+/// Of that, what a refresh as usual doesn't change.
+fn transition(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
     let conditions: Vec<_> =
         status.conditions.iter().map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone())).collect();
-    (status.observed_generation, conditions, status.secret_name.clone(), status.grant.clone(), status.last_handled_refresh_request.clone())
+    (status.observed_generation, conditions, status.secret_name.clone(), status.last_handled_refresh_request.clone())
 }
 
 #[cfg(test)]
@@ -163,6 +191,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
     use super::*;
+    use crate::api::GrantStatus;
 
     fn at(millis: u64) -> Instant {
         Instant::after_start(Duration::from_millis(millis))
@@ -222,6 +251,18 @@ mod tests {
         told.seen("7", None);
         told.seen("9", None);
         assert_eq!(told.version(), Some("9"), "somebody else's");
+    }
+
+    #[test]
+    fn a_transition_is_more_urgent_than_a_refresh_and_what_was_left_unanswered_less() {
+        let mut told = told("5");
+        assert_eq!(told.urgency(&says(2)), Urgency::Usual, "a count");
+        let refreshed = PlaybackGrantRequestStatus { grant: Some(GrantStatus::default()), ..says(1) };
+        assert_eq!(told.urgency(&refreshed), Urgency::Usual, "another grant");
+        let renamed = PlaybackGrantRequestStatus { secret_name: Some("lobby".into()), ..says(1) };
+        assert_eq!(told.urgency(&renamed), Urgency::Transition);
+        told.refused(false, at(0));
+        assert_eq!(told.urgency(&renamed), Urgency::Unanswered);
     }
 
     #[test]

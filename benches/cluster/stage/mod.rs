@@ -33,7 +33,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// So many are made at once of those that come together.
 const AT_ONCE: usize = 8;
 
-/// An audit log would be the bench's own cost. Where the processor time goes is told while it runs, by `kubectl get --raw /debug/pprof/profile`.
+/// Where its processor time goes is told while it runs, by `kubectl get --raw /debug/pprof/profile`.
 const API_SERVER: [&str; 1] = ["--profiling=true"];
 
 /// How the Media API is reached.
