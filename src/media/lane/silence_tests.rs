@@ -56,8 +56,9 @@ fn the_first_grant_ends_a_silence_and_what_went_unanswered_is_called_again() {
     let answered = lane.answered(&attempt, Outcome::Granted, now, 0.0);
     assert_eq!(answered, Some(Answered { ends_call: true, change: GateChange::Opened }));
     assert_eq!((lane.closure(), lane.out_since_opened()), (None, 0));
+    assert!(lane.has_lost());
     let again: Vec<_> = std::iter::from_fn(|| lane.start(Kind::Refresh, now)).map(|attempt| attempt.caller).collect();
-    assert_eq!(again, ["a", "b"].map(caller), "each once");
+    assert_eq!((&again[..], lane.has_lost()), (&["a", "b"].map(caller)[..], false), "each once");
     assert_eq!(lane.start(Kind::Newcomer, now).map(|attempt| attempt.caller), Some(caller("new")));
     assert_eq!((lane.out(), lane.out_since_opened()), (5, 3));
 }

@@ -48,6 +48,21 @@ pub(super) fn requeue(lane: &mut Lane, name: &str) {
 const DOWN: Result<(), FailureClass> = Err(FailureClass::Unavailable);
 
 #[test]
+fn what_may_be_called_now_is_counted_while_the_lane_is_open() {
+    let mut lane = lane_of(&["a", "b", "c"]);
+    let held = Hold::WithLane(at(u64::MAX / 2));
+    lane.enqueue(&caller("held"), Waiting { kind: Kind::Refresh, deadline: at(1), hold: held, urgent: false });
+    assert_eq!((lane.ready_refreshes(), lane.has_lost()), (3, false));
+    let [first, second] = [0, 1].map(|_| lane.start(Kind::Refresh, at(0)).unwrap());
+    assert_eq!(lane.ready_refreshes(), 1);
+    for attempt in [first, second] {
+        lane.answered(&attempt, Outcome::Failed(FailureClass::Unavailable), at(1), 0.0);
+    }
+    assert!(lane.closure().is_some());
+    assert_eq!((lane.ready_refreshes(), lane.has_lost()), (0, false));
+}
+
+#[test]
 fn the_earliest_deadline_goes_first() {
     let mut lane = Lane::default();
     for (name, deadline) in [("b", 2000), ("c", 3000), ("a", 1000)] {
