@@ -43,6 +43,7 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
     if let Some(predecessor) = predecessor {
         context.dispatcher.withdraw(&predecessor);
         context.metrics.forget(&predecessor);
+        context.turns.forget(&predecessor);
     }
     let spec = validate(&object);
     let request = Request { context, object: &object, identity, caller, spec };

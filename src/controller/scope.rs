@@ -129,16 +129,17 @@ impl Scope {
     ) {
         let (reader, writer) = reflector::store();
         let requests = self.clone().follow_requests(client, context.clone(), trigger.clone());
-        let registry = context.clone();
-        let touched = requests.reflect(writer).touched_objects().filter(move |touched| {
-            // The status that the operator has just written is no news to whoever wrote it.
-            let is_echo = touched.as_ref().is_ok_and(|request| registry.registry.is_echo(&request.metadata));
+        let known = context.clone();
+        let news = requests.reflect(writer).filter(move |event| {
+            // The status that the operator has just written is no news to whoever wrote it. (Of a list nothing is in the store yet.)
+            let is_echo = matches!(event, Ok(Event::Apply(request)) if known.registry.is_echo(&request.metadata));
             futures::future::ready(!is_echo)
         });
         let triggers = futures::stream::unfold(triggers, async |mut triggers| triggers.recv().await.map(|woken| (woken, triggers)));
         let store = reader.clone();
-        let controller =
-            Controller::for_stream(touched, reader).reconcile_on(triggers).with_config(Config::default().concurrency(CONCURRENCY));
+        let controller = Controller::for_stream(news.touched_objects(), reader)
+            .reconcile_on(triggers)
+            .with_config(Config::default().concurrency(CONCURRENCY));
         let run = controller.run(
             move |object, context| {
                 let (trigger, scope, store) = (trigger.clone(), self.index, store.clone());

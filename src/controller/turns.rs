@@ -11,7 +11,7 @@ use crate::media::lane::Caller;
 /// unanswered, and where there are no grants to be written it is enough for hundreds a second.
 const AT_ONCE: usize = 4;
 
-/// So many of those are of requests whose last status was left unanswered: a webhook that hangs for some holds up nobody else for long.
+/// So many of those are of requests whose last status was left unanswered: where a webhook hangs for some, it holds up the others once for each.
 const UNANSWERED_AT_ONCE: usize = 2;
 
 /// Who may write a status now. Each scope (a `--namespace`, or all) has turns of its own.
@@ -122,7 +122,11 @@ impl Turns {
 
     /// The most urgent for whom there is a turn, who waits no more from here on.
     fn next(&mut self) -> Option<Caller> {
-        let urgencies = [Urgency::Transition, Urgency::Usual, Urgency::Unanswered];
+        // One turn is left to those who were left unanswered: the API server may have been slow, and be slow still.
+        let urgencies = match self.taken_by_unanswered {
+            0 => [Urgency::Transition, Urgency::Unanswered, Urgency::Usual],
+            _ => [Urgency::Transition, Urgency::Usual, Urgency::Unanswered],
+        };
         let free = urgencies.into_iter().filter(|urgency| self.is_free(*urgency)).collect::<Vec<_>>();
         let next = free.iter().find_map(|urgency| self.waiting.get_mut(urgency)?.pop_front())?;
         self.waits.remove(&next);
@@ -235,6 +239,17 @@ mod tests {
         let order: Vec<_> = (0..AT_ONCE).filter_map(|_| turns.give_back(Usual)).collect();
         assert_eq!(order, [2, 1, 0, 3].map(|n| callers[AT_ONCE + n].clone()));
         assert!(turns.waits.is_empty());
+    }
+
+    #[test]
+    fn those_that_are_left_unanswered_come_to_their_turn_where_others_always_wait() {
+        let mut turns = Turns::default();
+        let callers = callers(AT_ONCE + 3);
+        assert_eq!(callers.iter().take(AT_ONCE + 2).filter(|caller| turns.take(caller, Usual)).count(), AT_ONCE);
+        assert!(!turns.take(&callers[AT_ONCE + 2], Unanswered));
+        assert_eq!(turns.give_back(Usual).as_ref(), Some(&callers[AT_ONCE + 2]), "one of them goes first");
+        assert!(turns.take(&callers[AT_ONCE + 2], Unanswered));
+        assert_eq!(turns.give_back(Usual).as_ref(), Some(&callers[AT_ONCE]), "and the next after the others");
     }
 
     #[test]

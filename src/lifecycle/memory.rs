@@ -189,7 +189,8 @@ impl Memory {
     }
 
     /// Whether what a watch shows at that version is the status that was written last, on a spec that is known: no news, and nothing to look at.
-    pub fn is_echo(&mut self, version: &str, generation: Option<i64>) -> bool {
+    #[must_use]
+    pub fn is_echo(&self, version: &str, generation: Option<i64>) -> bool {
         self.generation == generation && self.told.comes_back(version)
     }
 

@@ -44,7 +44,7 @@ pub struct Told {
     pub unclear: bool,
     /// The request's newest version that is known.
     version: String,
-    /// Whether an own write has made it.
+    /// Whether an own write has made it of the version before, which was known: nothing else is new at it.
     own: bool,
     /// What the status says at that version, which may be another's word.
     stands: PlaybackGrantRequestStatus,
@@ -87,12 +87,9 @@ impl Told {
     }
 
     /// Whether the request is seen at the version that the last own write has made: then nothing has changed that isn't known.
-    pub fn comes_back(&mut self, version: &str) -> bool {
-        let comes_back = self.own && self.version == version && !self.unclear;
-        if comes_back {
-            self.ended.clear();
-        }
-        comes_back
+    #[must_use]
+    pub fn comes_back(&self, version: &str) -> bool {
+        self.own && self.version == version && !self.unclear
     }
 
     /// Whether that stands there, whoever wrote it.
@@ -148,8 +145,8 @@ impl Told {
     /// The status was written, which made the request that version.
     pub fn written(&mut self, status: PlaybackGrantRequestStatus, version: String, now: Instant) {
         if version != self.version {
+            self.own = self.version().is_some();
             self.ended.insert(std::mem::replace(&mut self.version, version));
-            self.own = true;
         }
         self.stands.clone_from(&status);
         if essence(&status) != essence(&self.status) {
@@ -272,13 +269,15 @@ mod tests {
         told.written(says(2), "6".into(), at(0));
         assert!(!told.comes_back("5") && told.comes_back("6"));
         told.seen("5", None);
-        assert_eq!(told.version(), Some("5"), "the watch has caught up, and a version means nothing but itself");
-        told.written(says(2), "6".into(), at(1));
+        assert_eq!(told.version(), Some("6"), "an older one may still be looked at");
         told.refused(false, at(2));
         assert!(!told.comes_back("6"), "another may stand there");
         told.seen("7", Some(&says(1)));
         told.written(says(1), "7".into(), at(3));
         assert!(!told.comes_back("7"), "a write that changed nothing made no version");
+        told.outrun(at(4));
+        told.written(says(1), "9".into(), at(5));
+        assert!(!told.comes_back("9"), "written on whatever stood there, which may be another's");
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl World {
                 let (name, caller) = (object.metadata.name.clone().unwrap(), Caller::from(object.metadata.uid.clone().unwrap()));
                 let (version, generation) = (object.metadata.resource_version.clone().unwrap_or_default(), object.metadata.generation);
                 operator.store.insert(name.clone(), *object);
-                if !operator.entries.get_mut(&caller).is_some_and(|entry| entry.memory.is_echo(&version, generation)) {
+                if !operator.entries.get(&caller).is_some_and(|entry| entry.memory.is_echo(&version, generation)) {
                     self.wake_named(&name);
                 }
             }
