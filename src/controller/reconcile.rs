@@ -151,8 +151,7 @@ impl Request<'_> {
         match written {
             Ok(version) => {
                 let before = context.registry.with(caller, |memory| {
-                    let before = std::mem::take(&mut memory.told.status);
-                    memory.told.written(status.clone(), version, now);
+                    let before = memory.told.written(status.clone(), version, now);
                     (before, memory.told.shares_failure(closed_by))
                 });
                 let (before, shared) = before.unwrap_or_default();

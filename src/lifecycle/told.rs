@@ -142,8 +142,8 @@ impl Told {
         Some(self.version.as_str()).filter(|version| !self.outrun && !version.is_empty())
     }
 
-    /// The status was written, which made the request that version.
-    pub fn written(&mut self, status: PlaybackGrantRequestStatus, version: String, now: Instant) {
+    /// The status was written, which made the request that version. Returns what it said before.
+    pub fn written(&mut self, status: PlaybackGrantRequestStatus, version: String, now: Instant) -> PlaybackGrantRequestStatus {
         if version != self.version {
             self.own = self.version().is_some();
             self.ended.insert(std::mem::replace(&mut self.version, version));
@@ -152,8 +152,9 @@ impl Told {
         if essence(&status) != essence(&self.status) {
             self.gainsaid = 0;
         }
-        (self.status, self.written) = (status, Some(now));
+        self.written = Some(now);
         (self.held, self.unclear, self.outrun) = (None, false, false);
+        std::mem::replace(&mut self.status, status)
     }
 
     /// The status wasn't taken; `refused`: the API server said no, rather than being in trouble itself or giving no answer.

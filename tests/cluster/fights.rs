@@ -1,15 +1,19 @@
-//! Others who write the same Secret, again and again: they are met with few writes, and the status says so.
+//! Others who write the same Secret or status, again and again: they are met with few writes, and the status says so.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Resource;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
+use playback_grant_operator::api::PlaybackGrantRequest;
 use playback_grant_operator::simulator::PlaybackToken;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,26 +24,28 @@ pub fn tests() -> Vec<ClusterTest> {
     vec![
         test("fights::one_who_changes_a_key_back_each_time_is_met_less_and_less_often", one_who_changes_a_key_back_each_time),
         test("fights::one_who_deletes_it_each_time_is_met_less_and_less_often", one_who_deletes_it_each_time),
+        test("fights::one_who_gainsays_the_status_each_time_is_met_less_and_less_often", one_who_gainsays_the_status_each_time),
         test("fights::one_who_annotates_it_at_each_update_brings_no_write", one_who_annotates_it_at_each_update),
     ]
 }
 
 const ELSEWHERE: &str = "https://elsewhere.example";
 
-/// Another writer, who answers each version of the Secret; it ends when it is dropped.
+/// Another writer, who answers each version of an object; it ends when it is dropped.
 struct Rival(AbortOnDropHandle<Result<()>>);
 
 impl Rival {
-    fn start<R>(stage: &Stage, name: &str, answer: impl Fn(Api<Secret>, Secret) -> R + Send + 'static) -> Self
+    fn start<K, R>(objects: &Api<K>, name: &str, answer: impl Fn(Api<K>, K) -> R + Send + 'static) -> Self
     where
+        K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+        K::DynamicType: Clone + Debug + Default + Eq + std::hash::Hash + Send + Sync + Unpin,
         R: Future<Output = Result<(), kube::Error>> + Send,
     {
-        let secrets: Api<Secret> = Api::namespaced(stage.admin.clone(), &stage.namespace);
-        let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let (objects, one) = (objects.clone(), watcher::Config::default().fields(&format!("metadata.name={name}")));
         Self(AbortOnDropHandle::new(tokio::spawn(async move {
-            let mut versions = pin!(watcher(secrets.clone(), one).default_backoff().applied_objects());
+            let mut versions = pin!(watcher(objects.clone(), one).default_backoff().applied_objects());
             while let Some(version) = versions.next().await {
-                match answer(secrets.clone(), version?).await {
+                match answer(objects.clone(), version?).await {
                     // The operator was faster: the next version is answered.
                     Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
                     answered => answered?,
@@ -74,7 +80,7 @@ async fn one_who_changes_a_key_back_each_time(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &long()).await?;
-    let rival = Rival::start(&stage, "lobby", async |secrets, secret: Secret| {
+    let rival = Rival::start(&stage.secrets, "lobby", async |secrets, secret: Secret| {
         if data(&secret, "playbackUrl").as_deref() != Some(ELSEWHERE) {
             let patch = Patch::Merge(json!({"stringData": {"playbackUrl": ELSEWHERE}}));
             secrets.patch("lobby", &PatchParams::apply("rival"), &patch).await?;
@@ -104,7 +110,7 @@ async fn one_who_deletes_it_each_time(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &long()).await?;
-    let rival = Rival::start(&stage, "lobby", async |secrets, _| secrets.delete("lobby", &DeleteParams::default()).await.map(drop));
+    let rival = Rival::start(&stage.secrets, "lobby", async |secrets, _| secrets.delete("lobby", &DeleteParams::default()).await.map(drop));
     let told = ["Ready=False SecretConflict", "Reconciling=True SecretConflict"];
     stage.reaches("lobby", "told of the fight", |request| conditions(request) == told).await?;
     ensure_told(&stage, "is deleted by others again and again; the operator makes it again").await?;
@@ -126,11 +132,38 @@ async fn one_who_deletes_it_each_time(scene: Scene) -> Result<()> {
     Ok(())
 }
 
+fn is_told_of_by_another(request: &PlaybackGrantRequest) -> bool {
+    conditions(request) == ["Ready=True Elsewhere"]
+}
+
+async fn one_who_gainsays_the_status_each_time(scene: Scene) -> Result<()> {
+    const STATUS: &str = "patch playbackgrantrequests.status/lobby";
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &long()).await?;
+    let rival = Rival::start(&stage.requests, "lobby", async |requests, request: PlaybackGrantRequest| {
+        if !is_told_of_by_another(&request) {
+            let condition = json!({"type": "Ready", "status": "True", "reason": "Elsewhere", "message": "", "lastTransitionTime": "2026-11-24T12:00:00Z"});
+            let patch = Patch::Merge(json!({"status": {"conditions": [condition]}}));
+            requests.patch_status("lobby", &PatchParams::apply("rival"), &patch).await?;
+        }
+        Ok(())
+    });
+    stage.reaches("lobby", "told of by another", is_told_of_by_another).await?;
+    let written = async || Ok::<_, anyhow::Error>(stage.asked(None).await?.iter().filter(|asked| *asked == STATUS).count());
+    let before = written().await?;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let times = written().await? - before;
+    // After 1, 2, 4 and 8 s; the fifth would come after 31.
+    ensure!((3..=5).contains(&times), "the operator has said it again {times} times");
+    rival.end()
+}
+
 async fn one_who_annotates_it_at_each_update(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
     stage.ready_request("lobby", 1, &json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 4})).await?;
-    let rival = Rival::start(&stage, "lobby", async |secrets, secret: Secret| {
+    let rival = Rival::start(&stage.secrets, "lobby", async |secrets, secret: Secret| {
         let annotation = |name: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
         let issue = annotation("playbackgrant.dev/issue-time");
         if annotation("seen") != issue {

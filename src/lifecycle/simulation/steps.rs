@@ -99,7 +99,7 @@ impl World {
                 self.remember(caller, |memory| memory.unpatchable = Some(version));
             }
             (Call::WriteStatus { status, .. }, Ok(Answer::Request(version))) => {
-                self.remember(caller, |memory| memory.told.written(*status, version, now));
+                self.remember(caller, |memory| drop(memory.told.written(*status, version, now)));
             }
             (Call::WriteStatus { .. }, Err(Failure::Conflict)) => self.remember(caller, |memory| memory.told.outrun(now)),
             (Call::WriteStatus { .. }, Err(failure)) => {
