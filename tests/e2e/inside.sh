@@ -253,10 +253,10 @@ with_manifests() {
   within 60 'nothing is left' is_left ''
 }
 
-# What the operator's account has asked beyond requests and Secrets of these namespaces: a line of the audit log each.
+# What the operator's account has asked beyond requests, Secrets and Events of these namespaces: a line of the audit log each.
 beyond() { # SINCE NAMESPACE|NAMESPACE…
   grep -F "\"username\":\"system:serviceaccount:$system:playback-grant-operator\"" "$E2E_AUDIT" | tail -n "+$((1 + $1))" \
-    | sed -E "/\"objectRef\":\{\"resource\":\"(secrets|playbackgrantrequests)\",\"namespace\":\"($2)\"/d"
+    | sed -E "/\"objectRef\":\{\"resource\":\"(secrets|playbackgrantrequests|events)\",\"namespace\":\"($2)\"/d"
 }
 
 asked_by_account() { grep -cF "\"username\":\"system:serviceaccount:$system:playback-grant-operator\"" "$E2E_AUDIT" || :; }
