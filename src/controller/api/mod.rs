@@ -27,14 +27,14 @@ use self::ask::Ask;
 use self::reach::{News, Reach};
 use super::API_SERVER_LIMIT;
 use crate::api::PlaybackGrantRequestStatus;
-use crate::api::names::GROUP;
+use crate::api::names::{FIELD_MANAGER, GROUP};
 use crate::clock::Clock;
 use crate::lifecycle::{Identity, SecretMeta, SecretOrder, SecretVersion};
 use crate::telemetry::Metrics;
 use crate::token::AccessToken;
 
-/// Who writes. That there are no fields that the API server doesn't know need not be checked each time: what is written is made from types.
-const AS_US: &str = "fieldManager=playback-grant-operator&fieldValidation=Ignore";
+/// That there are no fields that the API server doesn't know need not be checked each time: what is written is made from types.
+const UNCHECKED: &str = "fieldValidation=Ignore";
 
 /// The longest answer that is read.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
@@ -138,7 +138,7 @@ impl ApiServer {
         order: &SecretOrder,
         token: Option<&AccessToken>,
     ) -> Result<SecretMeta, ApiFailure> {
-        let path = format!("/api/v1/namespaces/{namespace}/secrets?{AS_US}");
+        let path = format!("/api/v1/namespaces/{namespace}/secrets?fieldManager={FIELD_MANAGER}&{UNCHECKED}");
         let answer = self.call(Ask::CreateSecret, namespace, &path, body::create(name, order, token)?).await?;
         meta::parse(&answer)
     }
@@ -152,7 +152,7 @@ impl ApiServer {
         order: &SecretOrder,
         token: Option<&AccessToken>,
     ) -> Result<SecretMeta, ApiFailure> {
-        let path = format!("{}?{AS_US}", secret_path(namespace, name));
+        let path = format!("{}?fieldManager={FIELD_MANAGER}&{UNCHECKED}", secret_path(namespace, name));
         let answer = self.call(Ask::PatchSecret, namespace, &path, body::patch(version, order, token)?).await?;
         meta::parse(&answer)
     }
@@ -179,7 +179,9 @@ impl ApiServer {
         status: &PlaybackGrantRequestStatus,
     ) -> Result<String, ApiFailure> {
         let Identity { namespace, name, uid } = identity;
-        let path = format!("/apis/{GROUP}/v1alpha1/namespaces/{namespace}/playbackgrantrequests/{name}/status?{AS_US}");
+        let path = format!(
+            "/apis/{GROUP}/v1alpha1/namespaces/{namespace}/playbackgrantrequests/{name}/status?fieldManager={FIELD_MANAGER}&{UNCHECKED}"
+        );
         let is_this = json!({"op": "test", "path": "/metadata/uid", "value": uid});
         let is_at = version.map(|version| json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}));
         let says = json!({"op": "add", "path": "/status", "value": status});

@@ -11,6 +11,7 @@ use kube::{Client, Resource as _};
 use tokio::sync::Notify;
 
 use self::outbox::{Next, Outbox};
+use super::API_SERVER_LIMIT;
 use crate::api::PlaybackGrantRequest;
 use crate::api::names::FIELD_MANAGER;
 use crate::clock::Clock;
@@ -81,11 +82,12 @@ impl Events {
 
     /// One that isn't taken isn't told again: the condition tells the same, and the log has it.
     async fn send(&self, event: &Event, regarding: &ObjectReference) {
-        match self.recorder.publish(event, regarding).await {
-            Ok(()) => self.metrics.event_told("published"),
-            Err(error) => {
+        // Without a limit one that hangs would hold up all others.
+        match tokio::time::timeout(API_SERVER_LIMIT, self.recorder.publish(event, regarding)).await {
+            Ok(Ok(())) => self.metrics.event_told("published"),
+            failed => {
                 self.metrics.event_told("failed");
-                let answer = if let kube::Error::Api(status) = &error { Some(status) } else { None };
+                let answer = if let Ok(Err(kube::Error::Api(status))) = &failed { Some(status) } else { None };
                 let (namespace, request, reason) = (&regarding.namespace, &regarding.name, &event.reason);
                 let is_new =
                     answer.is_some_and(|answer| lacks_rights(answer.code, &answer.message)) && self.refused().insert(namespace.clone());

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::labels::StateLabels;
+use super::registered;
 use crate::media::figures::Figures;
 
 /// The figures of the lanes.
@@ -23,39 +24,39 @@ pub(super) struct LaneMetrics {
 
 impl LaneMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let mut gauge = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, Gauge::clone(&gauge));
-            gauge
-        };
-        let in_flight = gauge("playback_grant_media_api_in_flight", "Calls of the Media API that are under way");
-        let waiting = gauge(
-            "playback_grant_media_api_waiting",
-            "Requests that wait for their turn to call the Media API, or until it may be tried again",
-        );
-        let limited =
-            gauge("playback_grant_media_api_limited_accounts", "Accounts whose calls are held back since the Media API answered 429");
-        let shortfall =
-            gauge("playback_grant_media_api_shortfall", "Refreshes that are due and wait, since their account's calls are held back");
-        let own_rate = Gauge::default();
-        registry.register(
-            "playback_grant_media_api_own_rate",
-            "Calls a second that accounts whose calls are held back may make, all together",
-            Gauge::clone(&own_rate),
-        );
-        let lanes = Family::default();
-        registry.register(
-            "playback_grant_lanes",
-            "Lanes, one for each pair of credentials: open, closed by failures, or silent",
-            Family::clone(&lanes),
-        );
-        let joined = Counter::default();
-        registry.register(
-            "playback_grant_media_api_joined_calls",
-            "Calls of the Media API that were made beside others for the same, which weren't answered",
-            Counter::clone(&joined),
-        );
-        Self { in_flight, waiting, lanes, limited, own_rate, shortfall, joined }
+        Self {
+            in_flight: registered(registry, "playback_grant_media_api_in_flight", "Calls of the Media API that are under way"),
+            waiting: registered(
+                registry,
+                "playback_grant_media_api_waiting",
+                "Requests that wait for their turn to call the Media API, or until it may be tried again",
+            ),
+            lanes: registered(
+                registry,
+                "playback_grant_lanes",
+                "Lanes, one for each pair of credentials: open, closed by failures, or silent",
+            ),
+            limited: registered(
+                registry,
+                "playback_grant_media_api_limited_accounts",
+                "Accounts whose calls are held back since the Media API answered 429",
+            ),
+            own_rate: registered(
+                registry,
+                "playback_grant_media_api_own_rate",
+                "Calls a second that accounts whose calls are held back may make, all together",
+            ),
+            shortfall: registered(
+                registry,
+                "playback_grant_media_api_shortfall",
+                "Refreshes that are due and wait, since their account's calls are held back",
+            ),
+            joined: registered(
+                registry,
+                "playback_grant_media_api_joined_calls",
+                "Calls of the Media API that were made beside others for the same, which weren't answered",
+            ),
+        }
     }
 
     pub(super) fn set(&self, figures: &Figures) {

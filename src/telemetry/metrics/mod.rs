@@ -16,7 +16,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use self::labels::{
     ApiLabels, CallLabels, CallResult, Code, EventLabels, ReasonValue, RefreshLabels, RefreshResult, StateLabels, WatchLabels,
@@ -67,28 +67,22 @@ impl Metrics {
     #[must_use]
     pub fn new(clock: Clock, per_object: bool) -> Self {
         let mut registry = Registry::default();
-        let expired = Counter::default();
-        registry.register_with_unit(
+        let into = &mut registry;
+        let expired = registered_in(
+            into,
             "playback_grant_expired",
             "For how long Secrets have held expired grants, all together; not of suspended requests",
             Unit::Seconds,
-            expired.clone(),
         );
-        let grants = Family::default();
-        registry.register(
+        let grants = registered(
+            into,
             "playback_grants",
             "Requests, by what their Secrets hold: a fresh grant, an expired one, or none; or suspended",
-            Family::clone(&grants),
         );
-        let refreshes = Family::default();
-        registry.register(
-            "playback_grant_refreshes",
-            "Grants that came into Secrets, and attempts that failed, by reason",
-            Family::clone(&refreshes),
-        );
+        let refreshes = registered(into, "playback_grant_refreshes", "Grants that came into Secrets, and attempts that failed, by reason");
         let mut histogram = |name: &str, help: &str, buckets: [f64; 12]| {
             let histogram = Histogram::new(buckets);
-            registry.register_with_unit(name, help, Unit::Seconds, histogram.clone());
+            into.register_with_unit(name, help, Unit::Seconds, histogram.clone());
             histogram
         };
         let refresh_duration =
@@ -98,40 +92,13 @@ impl Metrics {
         let lateness =
             histogram("playback_grant_refresh_lateness", "From when a refresh was due until the grant was in its Secret", LATENCIES);
         let media_api_duration = histogram("playback_grant_media_api_request_duration", "How long calls of the Media API took", LATENCIES);
-        let media_api_requests = Family::default();
-        registry.register(
-            "playback_grant_media_api_requests",
-            "Calls of the Media API that ended, by what that means and by HTTP status",
-            Family::clone(&media_api_requests),
-        );
-        let api_server_requests = Family::default();
-        registry.register(
-            "playback_grant_api_server_requests",
-            "What was asked of the Kubernetes API server for requests, and how it was answered; without watches",
-            Family::clone(&api_server_requests),
-        );
-        let watch_errors = Family::default();
-        registry.register("playback_grant_watch_errors", "Errors of watches, by what is watched", Family::clone(&watch_errors));
-        registry.register(
+        into.register(
             "playback_grant_build",
             "The build",
             Info::new(vec![("version", env!("CARGO_PKG_VERSION")), ("commit", env!("PLAYBACK_GRANT_COMMIT"))]),
         );
-        let events = Family::default();
-        registry.register("playback_grant_events", "Kubernetes Events, by what became of them", Family::clone(&events));
-        let clock_difference = Gauge::default();
-        registry.register_with_unit(
-            "playback_grant_media_api_clock_difference",
-            "By how much the Media API's clock was ahead of this machine's when it last granted",
-            Unit::Seconds,
-            Gauge::clone(&clock_difference),
-        );
-        let lanes = LaneMetrics::new(&mut registry);
-        let process = ProcessMetrics::new(&mut registry);
-        let objects = per_object.then(|| ObjectMetrics::new(&mut registry));
         Self {
             clock,
-            registry,
             scrape: Mutex::default(),
             ledger: Mutex::default(),
             expired,
@@ -140,15 +107,29 @@ impl Metrics {
             refresh_duration,
             remaining_life,
             lateness,
-            media_api_requests,
+            media_api_requests: registered(
+                into,
+                "playback_grant_media_api_requests",
+                "Calls of the Media API that ended, by what that means and by HTTP status",
+            ),
             media_api_duration,
-            api_server_requests,
-            watch_errors,
-            events,
-            clock_difference,
-            lanes,
-            process,
-            objects,
+            api_server_requests: registered(
+                into,
+                "playback_grant_api_server_requests",
+                "What was asked of the Kubernetes API server for requests, and how it was answered; without watches",
+            ),
+            watch_errors: registered(into, "playback_grant_watch_errors", "Errors of watches, by what is watched"),
+            events: registered(into, "playback_grant_events", "Kubernetes Events, by what became of them"),
+            clock_difference: registered_in(
+                into,
+                "playback_grant_media_api_clock_difference",
+                "By how much the Media API's clock was ahead of this machine's when it last granted",
+                Unit::Seconds,
+            ),
+            lanes: LaneMetrics::new(into),
+            process: ProcessMetrics::new(into),
+            objects: per_object.then(|| ObjectMetrics::new(into)),
+            registry,
             figures: OnceLock::new(),
         }
     }
@@ -266,6 +247,20 @@ impl Metrics {
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A metric under that name, which stands in `/metrics` from now on.
+fn registered<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// The same, in that unit, which is part of its name.
+fn registered_in<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str, unit: Unit) -> M {
+    let metric = M::default();
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
 }
 
 #[cfg(test)]

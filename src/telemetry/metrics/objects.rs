@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::ObjectLabels;
+use super::registered_in;
 use crate::lifecycle::{Identity, Standing};
 use crate::media::lane::Caller;
 use crate::time::{Instant, Now};
@@ -22,14 +23,8 @@ pub(super) struct ObjectMetrics {
 
 impl ObjectMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let expiry = Family::default();
-        registry.register_with_unit(
-            "playback_grant_expiry_timestamp",
-            "When the grant expires that the Secret of the request holds, since the Unix epoch",
-            Unit::Seconds,
-            Family::clone(&expiry),
-        );
-        Self { expiry, held: Mutex::default() }
+        let help = "When the grant expires that the Secret of the request holds, since the Unix epoch";
+        Self { expiry: registered_in(registry, "playback_grant_expiry_timestamp", help, Unit::Seconds), held: Mutex::default() }
     }
 
     /// The request's Secret stands so from now on; `None`: it is served no more.

@@ -8,6 +8,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::{registered, registered_in};
+
 /// Figures of the process.
 pub(super) struct ProcessMetrics {
     cpu: Counter<f64, AtomicU64>,
@@ -20,25 +22,14 @@ pub(super) struct ProcessMetrics {
 
 impl ProcessMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let (cpu, started) = (Counter::default(), Gauge::default());
-        registry.register_with_unit("process_cpu", "Time on processors, in user and system mode", Unit::Seconds, Counter::clone(&cpu));
-        let resident = Gauge::default();
-        registry.register_with_unit("process_resident_memory", "Memory that is resident", Unit::Bytes, Gauge::clone(&resident));
-        let mut gauge = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, Gauge::clone(&gauge));
-            gauge
-        };
-        let open_files = gauge("process_open_fds", "Open file descriptors");
-        let most_files = gauge("process_max_fds", "The most file descriptors that may be open");
-        let threads = gauge("process_threads", "Threads");
-        registry.register_with_unit(
-            "process_start_time",
-            "When the process started, since the Unix epoch",
-            Unit::Seconds,
-            Gauge::clone(&started),
-        );
-        Self { cpu, resident, open_files, most_files, threads, started }
+        Self {
+            cpu: registered_in(registry, "process_cpu", "Time on processors, in user and system mode", Unit::Seconds),
+            resident: registered_in(registry, "process_resident_memory", "Memory that is resident", Unit::Bytes),
+            open_files: registered(registry, "process_open_fds", "Open file descriptors"),
+            most_files: registered(registry, "process_max_fds", "The most file descriptors that may be open"),
+            threads: registered(registry, "process_threads", "Threads"),
+            started: registered_in(registry, "process_start_time", "When the process started, since the Unix epoch", Unit::Seconds),
+        }
     }
 
     /// Reads them anew. What the kernel doesn't tell stays as it was.
