@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults bench simulate planted e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
+.PHONY: help demo test faults bench bench-micro simulate planted e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
 
 help:
 	@printf '%s\n' \
@@ -27,6 +27,7 @@ help:
 	'make interop       others accept our Access Tokens: the vendor'"'"'s libraries for Python and Node, and its Player SDK' \
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
+	'make bench-micro   how long the parts of a refresh take that matter, and what has changed since the last time   needs: Rust, a C compiler' \
 	'make mutants       changes lifecycle, media and what ownership rests on in every way that cargo-mutants knows: does a test fail? an hour or two' \
 	'                     FILES=src/…       these files alone                               needs: Rust, a C compiler, Python 3' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart, dependencies   needs: Rust, a C compiler, Go' \
@@ -72,6 +73,9 @@ bench:
 	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
 	@$(CARGO) build --release --bin playback-grant-operator
 	@$(CARGO) run --quiet --profile simulate --example cluster-bench -- target/release/playback-grant-operator load $(if $(ONLY),--only "$(ONLY)") $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-micro:
+	@$(CARGO) bench --quiet --bench micro
 
 simulate:
 	@set -o pipefail; program=$$($(CARGO) test --quiet --profile simulate --no-run --test simulation --message-format=json-render-diagnostics \

@@ -159,7 +159,7 @@ impl Actor<'_> {
     /// What was refused may have been judged by a Secret that others have changed since: they said so before the refusal came.
     fn overtaken(&self, version: Option<&SecretVersion>) {
         let view = self.context.secrets.view(&self.target());
-        let present = if let SecretView::Present(meta) = &view { Some(&meta.version) } else { None };
+        let present = if let SecretView::Present(meta) = &*view { Some(&meta.version) } else { None };
         if present != version {
             let now = self.context.clock.instant();
             self.context.registry.with(self.caller, |memory| memory.secret_changed(now));

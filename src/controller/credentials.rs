@@ -5,15 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 
-use super::api::{ApiFailure, ApiServer, ReadSecret, secret_meta};
+use super::api::{ApiFailure, ApiServer, ReadSecret};
 use super::registry::{ObjectName, Registry};
 use super::secret_index::is_newer;
 use super::watch::{WATCH_TIMEOUT_SECONDS, WatchLog, with_waits};
+use super::watched::WatchedSecret;
 use crate::clock::Clock;
 use crate::lifecycle::{CredentialsView, SecretVersion, Signer};
 use crate::media::Credentials;
@@ -158,6 +157,13 @@ impl CredentialsStore {
         }
     }
 
+    /// Stops following these credentials, unless a request names them.
+    pub fn abandon(&self, name: &ObjectName) {
+        if !self.registry.is_followed(name) {
+            lock(&self.slots).remove(name);
+        }
+    }
+
     /// Stops following what no request names any more.
     pub fn sweep(&self) {
         lock(&self.slots).retain(|name, _| self.registry.is_followed(name));
@@ -210,7 +216,7 @@ impl Drop for Slot {
 }
 
 async fn watch(store: Arc<CredentialsStore>, name: ObjectName) {
-    let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(store.client.clone(), &name.namespace);
+    let secrets: Api<WatchedSecret> = Api::namespaced(store.client.clone(), &name.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", name.name)).timeout(WATCH_TIMEOUT_SECONDS);
     let mut events = with_waits(watcher::watcher(secrets, config), store.clock).boxed();
     let mut listed = None;
@@ -220,10 +226,10 @@ async fn watch(store: Arc<CredentialsStore>, name: ObjectName) {
             log.works();
         }
         match event {
-            Ok(Event::Apply(secret)) => store.seen(&name, Some(&secret_meta(&secret.metadata).version)),
+            Ok(Event::Apply(secret)) => store.seen(&name, Some(&secret.meta.version)),
             Ok(Event::Delete(_)) => store.seen(&name, None),
             Ok(Event::Init) => listed = None,
-            Ok(Event::InitApply(secret)) => listed = Some(secret_meta(&secret.metadata).version),
+            Ok(Event::InitApply(secret)) => listed = Some(secret.meta.version),
             Ok(Event::InitDone) => store.seen(&name, listed.as_ref()),
             Err(error) => {
                 store.metrics.watch_failed("credentials");

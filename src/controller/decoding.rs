@@ -1,38 +1,31 @@
 //! Requests that can't be decoded: they were stored through a laxer definition. They are warned of, not served, and stop nobody else.
 
 use kube::api::ObjectMeta;
-use kube::core::DeserializeGuard;
-use kube::core::error_boundary::InvalidObject;
 use kube::runtime::watcher::Event;
 
 use super::Context;
 use super::registry::{ObjectName, name_of};
+use super::watched::WatchedRequest;
 use crate::api::{PlaybackGrantRequest, PlaybackGrantRequestSpec, SecretRef};
 
 /// The event with its object decoded. One that can't be is the deletion of what was there before, if anything was.
-pub(super) fn decoded(event: Event<DeserializeGuard<PlaybackGrantRequest>>, context: &Context) -> Option<Event<PlaybackGrantRequest>> {
+pub(super) fn decoded(event: Event<WatchedRequest>, context: &Context) -> Option<Event<PlaybackGrantRequest>> {
     Some(match event {
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
-        Event::InitApply(DeserializeGuard(object)) => Event::InitApply(object.map_err(|invalid| warn(&invalid)).map(slim).ok()?),
-        Event::Delete(DeserializeGuard(object)) => Event::Delete(object.map_or_else(|invalid| placeholder(invalid.metadata), slim)),
-        Event::Apply(DeserializeGuard(Ok(object))) => Event::Apply(slim(object)),
-        Event::Apply(DeserializeGuard(Err(invalid))) => {
-            warn(&invalid);
-            context.forget(invalid.metadata.uid.as_deref());
-            Event::Delete(placeholder(invalid.metadata))
+        Event::InitApply(WatchedRequest(object)) => Event::InitApply(object.map_err(|metadata| warn(&metadata)).ok()?),
+        Event::Delete(WatchedRequest(object)) => Event::Delete(object.unwrap_or_else(|metadata| placeholder(*metadata))),
+        Event::Apply(WatchedRequest(Ok(object))) => Event::Apply(object),
+        Event::Apply(WatchedRequest(Err(metadata))) => {
+            warn(&metadata);
+            context.forget(metadata.uid.as_deref());
+            Event::Delete(placeholder(*metadata))
         }
     })
 }
 
-/// Without what nobody reads and takes memory.
-fn slim(mut object: PlaybackGrantRequest) -> PlaybackGrantRequest {
-    object.metadata.managed_fields = None;
-    object
-}
-
-fn warn(invalid: &InvalidObject) {
-    let ObjectName { namespace, name } = name_of(&invalid.metadata);
+fn warn(metadata: &ObjectMeta) {
+    let ObjectName { namespace, name } = name_of(metadata);
     tracing::warn!(
         namespace,
         request = name,

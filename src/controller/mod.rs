@@ -20,6 +20,7 @@ mod signing;
 mod sleep;
 mod turns;
 mod watch;
+pub mod watched;
 mod withhold;
 
 use std::collections::BTreeSet;
@@ -72,19 +73,14 @@ impl Context {
         self.abandon(self.registry.remove(&caller));
         self.turns.forget(&caller);
         self.metrics.forget(&caller);
-        // A reconcile that was under way may have asked for credentials just after.
-        self.credentials.sweep();
     }
 
     /// Nobody is woken for these Secrets any more.
     fn abandon(&self, secrets: Vec<ObjectName>) {
-        if secrets.is_empty() {
-            return;
-        }
         for secret in secrets {
             self.secrets.abandon(&secret);
+            self.credentials.abandon(&secret);
         }
-        self.credentials.sweep();
     }
 }
 

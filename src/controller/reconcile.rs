@@ -1,6 +1,5 @@
 //! One reconcile: observe, decide, act, until there is nothing but to report.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::api::ApiFailure;
 use super::registry::{ObjectName, Trigger};
 use crate::api::names::annotation;
 use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
-use crate::lifecycle::{Decision, Identity, LaneClosed, Report, Seen, Standing, decide, reason_of};
+use crate::lifecycle::{CredentialsView, Decision, Identity, LaneClosed, Report, SecretView, Seen, Standing, decide, reason_of};
 use crate::media::lane::Caller;
 use crate::telemetry;
 use crate::time::{Instant, Now};
@@ -32,6 +31,24 @@ struct Request<'a> {
     identity: Identity,
     caller: Caller,
     spec: Result<ValidSpec, InvalidSpec>,
+    names: Names,
+}
+
+/// Under which names its affairs are looked up: made once, since they are at each step.
+struct Names {
+    request: ObjectName,
+    /// The grant Secret and the credentials Secret, where the spec names them.
+    secrets: Option<[ObjectName; 2]>,
+}
+
+impl Names {
+    fn of(identity: &Identity, spec: Option<&ValidSpec>) -> Self {
+        let name = |name: &str| ObjectName::new(&identity.namespace, name);
+        Self {
+            request: name(&identity.name),
+            secrets: spec.map(|spec| [&spec.secret_name, &spec.credentials_secret_name].map(|secret| name(secret))),
+        }
+    }
 }
 
 /// Brings one request as far as it can be brought now. Never fails: what fails is remembered, reported, and tried again when it is due.
@@ -46,7 +63,8 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
         context.turns.forget(&predecessor);
     }
     let spec = validate(&object);
-    let request = Request { context, object: &object, identity, caller, spec };
+    let names = Names::of(&identity, spec.as_ref().ok());
+    let request = Request { context, object: &object, identity, caller, spec, names };
     request.follow();
     for _ in 0..MOST_STEPS {
         if context.stop.is_cancelled() {
@@ -61,7 +79,9 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
             Some(Decision::Step(step)) => request.act(step).await,
             Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), look_at }) if write_at <= now.instant => {
                 let urgency = context.registry.with(&request.caller, |memory| memory.told.urgency(&status));
-                let Some(_turn) = urgency.and_then(|urgency| context.turns.take(scope, &request.caller, urgency)) else {
+                let Some(_turn) =
+                    urgency.and_then(|urgency| context.turns.take(scope, &request.caller, urgency))
+                else {
                     // It is woken when its turn has come; should nobody wake it, it comes by itself.
                     return rest(look_at.into_iter().chain([now.instant + WITHOUT_A_TURN]).min(), now);
                 };
@@ -86,23 +106,19 @@ impl Request<'_> {
                 memory.paused |= spec.suspend;
             }
         });
-        let name = |name: &str| ObjectName::new(&self.identity.namespace, name);
-        let secrets = match &self.spec {
-            Ok(spec) => BTreeSet::from([name(&spec.secret_name), name(&spec.credentials_secret_name)]),
-            Err(_) => BTreeSet::new(),
-        };
+        let secrets = self.names.secrets.as_ref().map(<[ObjectName; 2]>::as_slice).unwrap_or_default();
         self.context.abandon(self.context.registry.follow(&self.caller, secrets));
     }
 
     fn decide(&self, now: Now) -> Option<Decision> {
-        let Self { context, object, identity, caller, spec } = self;
-        let (secret, strays, credentials) = match spec {
-            Ok(spec) => (
-                context.secrets.view(&ObjectName::new(&identity.namespace, &spec.secret_name)),
-                context.secrets.strays(identity, &spec.secret_name),
-                context.credentials.view(&ObjectName::new(&identity.namespace, &spec.credentials_secret_name)),
+        let Self { context, object, identity, caller, spec, names } = self;
+        let (secret, strays, credentials) = match &names.secrets {
+            Some([target, credentials]) => (
+                context.secrets.view(target),
+                context.secrets.strays(identity, &names.request, &target.name),
+                context.credentials.view(credentials),
             ),
-            Err(_) => (crate::lifecycle::SecretView::NotLooked, Vec::new(), crate::lifecycle::CredentialsView::NotRead),
+            None => (Arc::new(SecretView::NotLooked), Vec::new(), CredentialsView::NotRead),
         };
         let lane_closed = context.dispatcher.closure(caller).map(|(class, slow)| LaneClosed { class, slow });
         let refresh_request =

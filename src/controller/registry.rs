@@ -44,7 +44,8 @@ pub struct Registry {
 
 #[derive(Default)]
 struct State {
-    entries: BTreeMap<Caller, Entry>,
+    /// Boxed: a tree's nodes have room for eleven, and are half empty.
+    entries: BTreeMap<Caller, Box<Entry>>,
     by_name: BTreeMap<ObjectName, Caller>,
     by_secret: BTreeMap<ObjectName, BTreeSet<Caller>>,
 }
@@ -53,7 +54,8 @@ struct Entry {
     name: ObjectName,
     scope: usize,
     trigger: Trigger,
-    secrets: BTreeSet<ObjectName>,
+    /// Few, and in no order.
+    secrets: Box<[ObjectName]>,
     memory: Memory,
 }
 
@@ -79,23 +81,23 @@ impl Registry {
         }
         let caller = Caller::from(identity.uid.as_str());
         let memory = Memory::at_first_sight(status, now);
-        let entry = Entry { name: name.clone(), scope, trigger: trigger.clone(), secrets: BTreeSet::new(), memory };
+        let entry = Entry { name: name.clone(), scope, trigger: trigger.clone(), secrets: Box::default(), memory };
         state.by_name.insert(name, caller.clone());
-        state.entries.insert(caller.clone(), entry);
+        state.entries.insert(caller.clone(), Box::new(entry));
         (caller, predecessor)
     }
 
     /// Says which Secrets the request is woken for. Returns those that nobody is woken for any more.
-    pub fn follow(&self, caller: &Caller, secrets: BTreeSet<ObjectName>) -> Vec<ObjectName> {
+    pub fn follow(&self, caller: &Caller, secrets: &[ObjectName]) -> Vec<ObjectName> {
         let mut state = self.state();
         let Some(entry) = state.entries.get_mut(caller) else { return Vec::new() };
-        if entry.secrets == secrets {
+        if *entry.secrets == *secrets {
             return Vec::new();
         }
-        let before = std::mem::replace(&mut entry.secrets, secrets.clone());
+        let before = std::mem::replace(&mut entry.secrets, secrets.into());
         state.forget_secrets(caller, &before);
         for secret in secrets {
-            state.by_secret.entry(secret).or_default().insert(caller.clone());
+            state.by_secret.entry(secret.clone()).or_default().insert(caller.clone());
         }
         state.abandoned(before)
     }
@@ -125,8 +127,9 @@ impl Registry {
     /// The requests of a scope that live no more.
     #[must_use]
     pub fn gone(&self, scope: usize, alive: &BTreeSet<String>) -> Vec<Caller> {
-        let gone = |(caller, entry): (&Caller, &Entry)| (entry.scope == scope && !alive.contains(&**caller)).then(|| caller.clone());
-        self.state().entries.iter().filter_map(gone).collect()
+        let state = self.state();
+        let gone = state.entries.iter().filter(|(caller, entry)| entry.scope == scope && !alive.contains(&***caller));
+        gone.map(|(caller, _)| caller.clone()).collect()
     }
 
     /// Does something with the memory of each request of a scope, and wakes it.
@@ -207,11 +210,11 @@ impl State {
     }
 
     /// Of these Secrets, those that nobody is woken for.
-    fn abandoned(&self, secrets: BTreeSet<ObjectName>) -> Vec<ObjectName> {
+    fn abandoned(&self, secrets: Box<[ObjectName]>) -> Vec<ObjectName> {
         secrets.into_iter().filter(|secret| !self.by_secret.contains_key(secret)).collect()
     }
 
-    fn forget_secrets(&mut self, caller: &Caller, secrets: &BTreeSet<ObjectName>) {
+    fn forget_secrets(&mut self, caller: &Caller, secrets: &[ObjectName]) {
         for secret in secrets {
             if let Some(followers) = self.by_secret.get_mut(secret) {
                 followers.remove(caller);

@@ -9,9 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::PartialObjectMeta;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Event};
@@ -20,12 +17,12 @@ use kube::{Api, Client};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Context;
-use super::api::secret_meta;
 use super::decoding::decoded;
 use super::reconcile::reconcile;
 use super::registry::{ObjectName, Trigger, name_of};
 use super::secret_index::owner;
 use super::watch::{WATCH_TIMEOUT_SECONDS, WatchLog, is_forbidden, with_waits};
+use super::watched::{WatchedRequest, WatchedSecret};
 use crate::api::PlaybackGrantRequest;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
 
@@ -71,7 +68,7 @@ impl Scope {
 
     async fn follow_secrets(self: Arc<Self>, client: Client, context: Arc<Context>, listed: oneshot::Sender<()>) {
         let config = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}")).timeout(WATCH_TIMEOUT_SECONDS);
-        let mut events = with_waits(watcher::watcher(self.api::<PartialObjectMeta<Secret>>(client), config), context.clock).boxed();
+        let mut events = with_waits(watcher::watcher(self.api::<WatchedSecret>(client), config), context.clock).boxed();
         let mut listed = Some(listed);
         let mut listing = BTreeSet::new();
         let mut log = WatchLog::new("secrets", self.namespace.as_deref(), context.clock);
@@ -83,8 +80,8 @@ impl Scope {
             match event {
                 Ok(Event::Init) => listing.clear(),
                 Ok(Event::InitApply(secret)) => {
-                    listing.insert(name_of(&secret.metadata));
-                    take_in(&context, &secret);
+                    listing.insert(secret.name());
+                    take_in(&context, secret);
                 }
                 Ok(Event::InitDone) => {
                     for gone in context.secrets.sweep(self.namespace.as_deref(), &listing) {
@@ -97,10 +94,10 @@ impl Scope {
                         let _ = listed.send(());
                     }
                 }
-                Ok(Event::Apply(secret)) => take_in(&context, &secret),
+                Ok(Event::Apply(secret)) => take_in(&context, secret),
                 Ok(Event::Delete(secret)) => {
-                    let name = name_of(&secret.metadata);
-                    if context.secrets.vanished(&name.namespace, &secret_meta(&secret.metadata)) {
+                    let name = secret.name();
+                    if context.secrets.vanished(&name.namespace, &secret.meta) {
                         context.registry.tell_followers(&name, context.clock.instant());
                     }
                     if !context.registry.is_followed(&name) {
@@ -148,9 +145,10 @@ impl Scope {
                     let reference = ObjectRef::from_obj(&*object);
                     let uid = object.metadata.uid.clone();
                     let action = AssertUnwindSafe(reconcile(object, scope, &trigger, &context)).catch_unwind().await;
-                    // A request that went meanwhile may have been entered again just after the watch took it out.
+                    // A request that went meanwhile may have been entered again just after the watch took it out, and have asked for credentials.
                     if store.get(&reference).is_none_or(|stored| stored.metadata.uid != uid) {
                         context.forget(uid.as_deref());
+                        context.credentials.sweep();
                     }
                     Ok::<_, std::convert::Infallible>(action.unwrap_or_else(|_| {
                         tracing::error!(request = %reference, "a reconcile panicked: this is a bug. It is tried again in 10 s");
@@ -178,7 +176,7 @@ impl Scope {
         context: Arc<Context>,
         trigger: Trigger,
     ) -> impl Stream<Item = Result<Event<PlaybackGrantRequest>, watcher::Error>> + Send + 'static {
-        let api: Api<DeserializeGuard<PlaybackGrantRequest>> = self.api(client);
+        let api: Api<WatchedRequest> = self.api(client);
         let events = with_waits(watcher::watcher(api, watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)), context.clock);
         let mut listing = Listing::default();
         let mut log = WatchLog::new("requests", self.namespace.as_deref(), context.clock);
@@ -205,10 +203,10 @@ impl Scope {
     }
 
     /// Forgets what is gone.
-    fn sweep(&self, event: &Event<DeserializeGuard<PlaybackGrantRequest>>, listing: &mut Listing, context: &Context, trigger: &Trigger) {
+    fn sweep(&self, event: &Event<WatchedRequest>, listing: &mut Listing, context: &Context, trigger: &Trigger) {
         match event {
             Event::Init => *listing = Listing::default(),
-            Event::InitApply(DeserializeGuard(Ok(request))) => {
+            Event::InitApply(WatchedRequest(Ok(request))) => {
                 listing.uids.extend(request.metadata.uid.clone());
                 listing.names.push(name_of(&request.metadata));
             }
@@ -231,7 +229,7 @@ impl Scope {
                 context.registry.wake_followers(&name_of(meta));
             }
             // What can't be decoded isn't served.
-            Event::InitApply(DeserializeGuard(Err(_))) | Event::Apply(_) => {}
+            Event::InitApply(WatchedRequest(Err(_))) | Event::Apply(_) => {}
         }
     }
 }
@@ -243,11 +241,10 @@ struct Listing {
     names: Vec<ObjectName>,
 }
 
-fn take_in(context: &Context, secret: &PartialObjectMeta<Secret>) {
-    let meta = secret_meta(&secret.metadata);
-    let name = name_of(&secret.metadata);
-    let owner = owner(&meta).map(str::to_owned);
-    if context.secrets.present(&name.namespace, meta) {
+fn take_in(context: &Context, secret: WatchedSecret) {
+    let name = secret.name();
+    let owner = owner(&secret.meta).map(str::to_owned);
+    if context.secrets.present(&name.namespace, secret.meta) {
         context.registry.tell_followers(&name, context.clock.instant());
         if let Some(owner) = owner.filter(|owner| *owner != name.name) {
             context.registry.wake_named(&ObjectName::new(name.namespace, owner));

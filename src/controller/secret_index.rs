@@ -1,7 +1,7 @@
 //! The freshest that is known of each grant Secret: from the watch, or from the answer to one's own write, whichever is newer.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::registry::ObjectName;
 use crate::api::names::annotation;
@@ -15,7 +15,8 @@ pub struct SecretIndex {
 
 #[derive(Default)]
 struct State {
-    secrets: BTreeMap<ObjectName, SecretView>,
+    /// Shared with whoever looks at it just now: it is looked at far more often than it changes.
+    secrets: BTreeMap<ObjectName, Arc<SecretView>>,
     /// The Secrets that name a request as their owner, by the request's name.
     by_owner: BTreeMap<ObjectName, BTreeSet<String>>,
     /// The versions at which Secrets were last seen to go. An answer that comes late brings none of them back.
@@ -25,17 +26,17 @@ struct State {
 impl SecretIndex {
     /// What is known of a Secret.
     #[must_use]
-    pub fn view(&self, name: &ObjectName) -> SecretView {
-        self.state().secrets.get(name).cloned().unwrap_or(SecretView::NotLooked)
+    pub fn view(&self, name: &ObjectName) -> Arc<SecretView> {
+        self.state().secrets.get(name).cloned().unwrap_or_else(|| Arc::new(SecretView::NotLooked))
     }
 
     /// Other Secrets than `target` that the request has left behind.
     #[must_use]
-    pub fn strays(&self, identity: &Identity, target: &str) -> Vec<SecretMeta> {
+    pub fn strays(&self, identity: &Identity, request: &ObjectName, target: &str) -> Vec<SecretMeta> {
         let state = self.state();
-        let owned = state.by_owner.get(&ObjectName::new(&identity.namespace, &identity.name)).into_iter().flatten();
+        let owned = state.by_owner.get(request).into_iter().flatten();
         let strays =
-            owned.filter(|name| *name != target).filter_map(|name| match state.secrets.get(&ObjectName::new(&identity.namespace, name)) {
+            owned.filter(|name| *name != target).filter_map(|name| match state.view(&ObjectName::new(&identity.namespace, name)) {
                 Some(SecretView::Present(meta)) if identity.has_left_behind(meta) => Some(meta.clone()),
                 _ => None,
             });
@@ -47,7 +48,7 @@ impl SecretIndex {
         let name = ObjectName::new(namespace, &meta.name);
         let mut state = self.state();
         let version = &meta.version.resource_version;
-        let is_news = match state.secrets.get(&name) {
+        let is_news = match state.view(&name) {
             Some(SecretView::Present(known)) => is_newer(version, &known.version.resource_version),
             Some(SecretView::Outdated(known)) => !is_newer(&known.version.resource_version, version),
             // One that has only lost its label is there at the very version at which it went.
@@ -59,7 +60,7 @@ impl SecretIndex {
             if let Some(owner) = owner(&meta) {
                 state.by_owner.entry(ObjectName::new(namespace, owner)).or_default().insert(meta.name.clone());
             }
-            state.secrets.insert(name, SecretView::Present(meta));
+            state.secrets.insert(name, Arc::new(SecretView::Present(meta)));
         }
         is_news
     }
@@ -69,7 +70,7 @@ impl SecretIndex {
         let name = ObjectName::new(namespace, &meta.name);
         let mut state = self.state();
         let version = &meta.version.resource_version;
-        let known = match state.secrets.get(&name) {
+        let known = match state.view(&name) {
             Some(SecretView::Present(known) | SecretView::Outdated(known)) => Some(known),
             _ => None,
         };
@@ -89,25 +90,26 @@ impl SecretIndex {
     pub fn absent(&self, name: ObjectName) {
         let mut state = self.state();
         state.remove(&name);
-        state.secrets.insert(name, SecretView::Absent);
+        state.secrets.insert(name, Arc::new(SecretView::Absent));
     }
 
     /// The Secret isn't what it was at `version` any more: it has changed, or is another. What is known of it that is newer stands.
     /// `None`: nothing was known to be there.
     pub fn outdated(&self, name: &ObjectName, version: Option<&SecretVersion>) {
         if let Some(view) = self.state().secrets.get_mut(name) {
-            *view = match std::mem::replace(view, SecretView::NotLooked) {
-                SecretView::Present(meta) if version != Some(&meta.version) => SecretView::Present(meta),
-                SecretView::Present(meta) | SecretView::Outdated(meta) => SecretView::Outdated(meta),
+            let outdated = match &**view {
+                SecretView::Present(meta) if version == Some(&meta.version) => SecretView::Outdated(meta.clone()),
+                SecretView::Present(_) | SecretView::Outdated(_) => return,
                 SecretView::Absent | SecretView::NotLooked => SecretView::NotLooked,
             };
+            *view = Arc::new(outdated);
         }
     }
 
     /// Nobody asks for the Secret any more: it is forgotten, unless the watch tells when it goes.
     pub fn abandon(&self, name: &ObjectName) {
         let mut state = self.state();
-        let is_watched = matches!(state.secrets.get(name), Some(SecretView::Present(meta)) if meta.is_watched());
+        let is_watched = matches!(state.view(name), Some(SecretView::Present(meta)) if meta.is_watched());
         if !is_watched {
             state.remove(name);
             state.gone.remove(name);
@@ -133,9 +135,14 @@ impl SecretIndex {
 }
 
 impl State {
+    fn view(&self, name: &ObjectName) -> Option<&SecretView> {
+        self.secrets.get(name).map(|view| &**view)
+    }
+
     fn remove(&mut self, name: &ObjectName) {
-        let Some(SecretView::Present(meta) | SecretView::Outdated(meta)) = self.secrets.remove(name) else { return };
-        let Some(owner) = owner(&meta).map(|owner| ObjectName::new(&name.namespace, owner)) else { return };
+        let Some(view) = self.secrets.remove(name) else { return };
+        let (SecretView::Present(meta) | SecretView::Outdated(meta)) = &*view else { return };
+        let Some(owner) = owner(meta).map(|owner| ObjectName::new(&name.namespace, owner)) else { return };
         if let Some(owned) = self.by_owner.get_mut(&owner) {
             owned.remove(&name.name);
             if owned.is_empty() {
@@ -179,7 +186,7 @@ mod tests {
     fn what_a_look_has_not_found_is_absent() {
         let index = SecretIndex::default();
         index.absent(name());
-        assert_eq!(index.view(&name()), SecretView::Absent);
+        assert_eq!(*index.view(&name()), SecretView::Absent);
         assert!(index.present("web", meta("a", "1")));
     }
 
@@ -195,7 +202,7 @@ mod tests {
         assert!(index.present("web", meta("a", "10")));
         assert!(!index.present("web", meta("a", "9")));
         assert!(!index.present("web", meta("a", "10")), "our own write, back through the watch");
-        assert_eq!(index.view(&name()), SecretView::Present(meta("a", "10")));
+        assert_eq!(*index.view(&name()), SecretView::Present(meta("a", "10")));
     }
 
     #[test]
@@ -205,7 +212,7 @@ mod tests {
         assert!(!index.vanished("web", &meta("a", "11")));
         assert!(!index.vanished("web", &meta("b", "11")), "a label that was put back since");
         assert!(index.vanished("web", &meta("b", "13")));
-        assert_eq!(index.view(&name()), SecretView::NotLooked);
+        assert_eq!(*index.view(&name()), SecretView::NotLooked);
     }
 
     #[test]
@@ -217,7 +224,7 @@ mod tests {
             }
             assert_eq!(index.vanished("web", &meta("a", "11")), seen);
             assert!(!index.present("web", meta("a", "10")), "our own write, answered late");
-            assert_eq!(index.view(&name()), SecretView::NotLooked);
+            assert_eq!(*index.view(&name()), SecretView::NotLooked);
             assert!(index.present("web", meta("a", "11")), "a look has shown that it has only lost its label");
             assert!(index.present("web", meta("b", "12")), "made again");
         }
@@ -239,17 +246,17 @@ mod tests {
         let index = SecretIndex::default();
         index.present("web", meta("a", "10"));
         index.outdated(&name(), Some(&meta("a", "10").version));
-        assert_eq!(index.view(&name()), SecretView::Outdated(meta("a", "10")));
+        assert_eq!(*index.view(&name()), SecretView::Outdated(meta("a", "10")));
         assert!(!index.present("web", meta("a", "9")));
         assert!(index.present("web", meta("a", "10")), "a look has shown that it is as it was");
         index.outdated(&name(), Some(&meta("a", "10").version));
         assert!(index.vanished("web", &meta("a", "11")));
         index.present("web", meta("a", "12"));
         index.outdated(&name(), Some(&meta("a", "10").version));
-        assert_eq!(index.view(&name()), SecretView::Present(meta("a", "12")), "what the watch has shown meanwhile is newer");
+        assert_eq!(*index.view(&name()), SecretView::Present(meta("a", "12")), "what the watch has shown meanwhile is newer");
         index.absent(name());
         index.outdated(&name(), None);
-        assert_eq!(index.view(&name()), SecretView::NotLooked);
+        assert_eq!(*index.view(&name()), SecretView::NotLooked);
     }
 
     #[test]
@@ -267,7 +274,7 @@ mod tests {
             index.present("web", owned(name, "1", owned_by));
         }
         index.present("elsewhere", owned("old", "1", "keynote/uid-1"));
-        let names = |index: &SecretIndex| index.strays(&identity, "keynote").into_iter().map(|meta| meta.name).collect::<Vec<_>>();
+        let names = |index: &SecretIndex| index.strays(&identity, &name(), "keynote").into_iter().map(|meta| meta.name).collect::<Vec<_>>();
         assert_eq!(names(&index), ["old"]);
         index.present("web", owned("old", "2", "lobby/uid-1"));
         assert_eq!(names(&index), Vec::<String>::new(), "it has changed hands");
@@ -282,15 +289,15 @@ mod tests {
         let index = SecretIndex::default();
         index.absent(name());
         index.abandon(&name());
-        assert_eq!(index.view(&name()), SecretView::NotLooked);
+        assert_eq!(*index.view(&name()), SecretView::NotLooked);
         index.present("web", meta("foreign", "1"));
         index.abandon(&name());
-        assert_eq!(index.view(&name()), SecretView::NotLooked);
+        assert_eq!(*index.view(&name()), SecretView::NotLooked);
         let labels = [(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())].into();
         let watched = SecretMeta { labels, ..meta("ours", "2") };
         index.present("web", watched.clone());
         index.abandon(&name());
-        assert_eq!(index.view(&name()), SecretView::Present(watched));
+        assert_eq!(*index.view(&name()), SecretView::Present(watched));
     }
 
     #[test]

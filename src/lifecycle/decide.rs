@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::hand::HeldGrant;
 use super::memory::{Memory, Ordered};
-use super::order::{Contents, SecretOrder};
+use super::order::{Contents, SecretOrder, has_unwanted_token};
 use super::report::{Report, report};
 use super::secret::{SecretMeta, SecretVersion};
 use super::situation::{CredentialsView, Seen, Situation, Target};
@@ -172,24 +172,24 @@ impl Situation<'_> {
         if !right && self.awaits_credentials(&token) {
             return Some(Step::ReadCredentials);
         }
+        if right && SecretOrder::is_needless(self.seen.identity, self.spec, meta) {
+            return None;
+        }
         let repair = self.repairs(meta) && (right || self.has_landed(&token));
         let contents = (!right).then(|| Contents { grant: grant.clone(), token: token.order() });
         let order = SecretOrder::new(self.seen.identity, self.spec, Some(meta), contents);
-        if right && order.is_fulfilled_by(meta) {
-            return None;
-        }
         Some(Step::Patch { version, order, repair })
     }
 
     /// Takes out a token that is asked for no more, also where there is no unexpired grant that could be written with it.
     fn unwanted_token(&self, meta: &SecretMeta) -> Option<Step> {
         let memory = self.seen.memory;
-        let order = SecretOrder::new(self.seen.identity, self.spec, Some(meta), None);
         // What is known to be of no use is replaced as a whole, with the next grant.
         let is_lost = [&memory.damaged, &memory.unpatchable].into_iter().any(|lost| lost.as_ref() == Some(&meta.version));
         let waits = self.repair_at().is_some_and(|at| self.now.instant < at);
-        let goes = order.drops_token && !is_lost && !waits;
-        goes.then(|| Step::Patch { version: meta.version.clone(), order, repair: false })
+        let goes = has_unwanted_token(self.spec, meta) && !is_lost && !waits;
+        let order = || SecretOrder::new(self.seen.identity, self.spec, Some(meta), None);
+        goes.then(|| Step::Patch { version: meta.version.clone(), order: order(), repair: false })
     }
 
     /// Whether the key that signs is looked for before the grant is written. Only once: while the API server doesn't give the credentials, the

@@ -54,31 +54,40 @@ impl SecretOrder {
             annotations.insert(annotation::REQUEST_HASH.to_owned(), Some(claim.request_hash));
             annotations.insert(annotation::TOKEN_HASH.to_owned(), token.as_ref().map(TokenOrder::hash));
         }
-        let has_token = present.is_some_and(|present| present.annotations.contains_key(annotation::TOKEN_HASH));
-        let drops_token = contents.is_none() && has_token && spec.access_token.is_none();
+        let drops_token = contents.is_none() && present.is_some_and(|present| has_unwanted_token(spec, present));
         if drops_token {
             annotations.insert(annotation::TOKEN_HASH.to_owned(), None);
         }
         let spared = present.filter(|_| contents.as_ref().is_some_and(|contents| contents.token.is_none())).map(others_token);
-        let present_owners = present.map(|present| present.owners.as_slice()).unwrap_or_default();
-        let wanted_owners = owners(identity, spec.deletion_policy, present_owners);
         if let Some(present) = present {
-            for key in present.own_labels.iter().filter(|key| present.labels.contains_key(*key)) {
-                labels.entry(key.clone()).or_insert(None);
-            }
-            let left = present.own_annotations.iter().filter(|key| present.annotations.contains_key(*key) && !is_ours(key));
-            for key in left {
-                annotations.entry(key.clone()).or_insert(None);
-            }
+            labels.extend(left_labels(spec, present).map(|key| (key.clone(), None)));
+            annotations.extend(left_annotations(spec, present).map(|key| (key.clone(), None)));
         }
         Self {
             labels,
             annotations,
-            owners: (wanted_owners != present_owners).then_some(wanted_owners),
+            owners: changed_owners(identity, spec.deletion_policy, present.map(|present| present.owners.as_slice()).unwrap_or_default()),
             contents,
             spared: spared.unwrap_or_default(),
             drops_token,
         }
+    }
+
+    /// Whether such an order without contents would change nothing of `present`. That is asked at each look, so it is told without making one.
+    #[must_use]
+    pub fn is_needless(identity: &Identity, spec: &ValidSpec, present: &SecretMeta) -> bool {
+        let has_all = |there: &BTreeMap<String, String>, asked: &BTreeMap<String, String>| {
+            asked.iter().all(|(key, value)| there.get(key).is_some_and(|there| there == value))
+        };
+        has_all(&present.labels, &spec.labels)
+            && has_all(&present.annotations, &spec.annotations)
+            && present.is_watched()
+            && present.annotations.get(annotation::OWNED_BY).and_then(|owner| owner.split_once('/'))
+                == Some((&identity.name, &identity.uid))
+            && left_labels(spec, present).next().is_none()
+            && left_annotations(spec, present).next().is_none()
+            && changed_owners(identity, spec.deletion_policy, &present.owners).is_none()
+            && !has_unwanted_token(spec, present)
     }
 
     /// Whether `present` is already so, its data aside.
@@ -106,14 +115,33 @@ fn is_ours(key: &str) -> bool {
     key.starts_with("playbackgrant.dev/")
 }
 
-/// The owners as they should be: this request as the controller under `Delete`, no request under `Retain`, others as they are.
-fn owners(identity: &Identity, policy: DeletionPolicy, present: &[Owner]) -> Vec<Owner> {
-    let ours = identity.as_owner();
-    let others = present.iter().filter(|owner| !(is_request(owner) && owner.name == identity.name)).cloned();
+/// The labels that the operator put there and nobody asks for any more.
+fn left_labels<'a>(spec: &'a ValidSpec, present: &'a SecretMeta) -> impl Iterator<Item = &'a String> {
+    let is_left = |key: &&String| present.labels.contains_key(*key) && !spec.labels.contains_key(*key) && *key != MANAGED_BY_LABEL;
+    present.own_labels.iter().filter(is_left)
+}
+
+/// The annotations that the operator put there and nobody asks for any more, other than what tells of the grant.
+fn left_annotations<'a>(spec: &'a ValidSpec, present: &'a SecretMeta) -> impl Iterator<Item = &'a String> {
+    let is_left = |key: &&String| present.annotations.contains_key(*key) && !spec.annotations.contains_key(*key) && !is_ours(key);
+    present.own_annotations.iter().filter(is_left)
+}
+
+/// Whether there is a token that nobody asks for any more.
+pub(super) fn has_unwanted_token(spec: &ValidSpec, present: &SecretMeta) -> bool {
+    spec.access_token.is_none() && present.annotations.contains_key(annotation::TOKEN_HASH)
+}
+
+/// The owners as they should be, unless they are: this request as the controller under `Delete`, no request under `Retain`, others as they are.
+fn changed_owners(identity: &Identity, policy: DeletionPolicy, present: &[Owner]) -> Option<Vec<Owner>> {
+    let is_ours = |owner: &&Owner| is_request(owner) && owner.name == identity.name;
+    let others = || present.iter().filter(|owner| !is_ours(owner)).cloned();
     match policy {
-        DeletionPolicy::Retain => others.collect(),
-        DeletionPolicy::Delete if present.iter().any(|owner| owner.uid == ours.uid && owner.controller) => present.to_vec(),
-        DeletionPolicy::Delete => others.chain([ours]).collect(),
+        DeletionPolicy::Retain => present.iter().any(|owner| is_ours(&owner)).then(|| others().collect()),
+        DeletionPolicy::Delete => {
+            let owns = present.iter().any(|owner| owner.uid == identity.uid && owner.controller);
+            (!owns).then(|| others().chain([identity.as_owner()]).collect())
+        }
     }
 }
 

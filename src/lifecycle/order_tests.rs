@@ -120,3 +120,45 @@ fn the_request_is_the_controller_under_delete_and_no_owner_under_retain() {
         assert_eq!(SecretOrder::new(&identity(), &spec, Some(&secret), None).owners, wanted, "{policy:?} {present:?}");
     }
 }
+
+#[test]
+fn an_order_is_needless_just_where_it_would_change_nothing() {
+    type Change = fn(&mut crate::api::ValidSpec, &mut SecretMeta);
+    let changes: &[Change] = &[
+        |_, _| {},
+        |_, present| drop(present.labels.remove("tier")),
+        |_, present| drop(present.labels.insert("tier".into(), "lead".into())),
+        |_, present| drop(present.labels.insert("theirs".into(), "l".into())),
+        |_, present| drop(present.labels.remove(MANAGED_BY_LABEL)),
+        |_, present| drop(present.labels.insert(MANAGED_BY_LABEL.into(), "another".into())),
+        |_, present| drop(present.annotations.remove("note")),
+        |_, present| drop(present.annotations.insert("note".into(), "other".into())),
+        |_, present| drop(present.annotations.insert("theirs".into(), "a".into())),
+        |_, present| drop(present.annotations.remove(annotation::OWNED_BY)),
+        |_, present| drop(present.annotations.insert(annotation::OWNED_BY.into(), "keynote/uid-1".into())),
+        |_, present| drop(present.annotations.insert(annotation::OWNED_BY.into(), "lobby/uid-2".into())),
+        |_, present| drop(present.annotations.insert(annotation::OWNED_BY.into(), "keynote/uid-2/".into())),
+        |_, present| drop(present.annotations.insert(annotation::TOKEN_HASH.into(), "hash".into())),
+        |_, present| present.owners.clear(),
+        |_, present| present.owners.push(Owner { uid: "uid-1".into(), controller: false, ..identity().as_owner() }),
+        |_, present| present.own_labels.clear(),
+        |_, present| present.own_annotations.clear(),
+        |spec, _| spec.labels.clear(),
+        |spec, _| spec.annotations.clear(),
+        |spec, _| spec.deletion_policy = DeletionPolicy::Retain,
+        |spec, _| spec.access_token = Some(token_order().spec),
+    ];
+    let mut needless = 0;
+    for (first, change) in changes.iter().enumerate() {
+        for (second, another) in changes.iter().enumerate() {
+            let (mut spec, mut present) = (spec(), claimed("keynote", 1000));
+            change(&mut spec, &mut present);
+            another(&mut spec, &mut present);
+            let is_needless = SecretOrder::is_needless(&identity(), &spec, &present);
+            let changes_nothing = SecretOrder::new(&identity(), &spec, Some(&present), None).is_fulfilled_by(&present);
+            assert_eq!(is_needless, changes_nothing, "changes {first} and {second}");
+            needless += usize::from(is_needless);
+        }
+    }
+    assert!(needless > changes.len() && needless < changes.len() * changes.len() / 2, "{needless} are");
+}

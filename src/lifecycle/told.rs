@@ -46,8 +46,8 @@ pub struct Told {
     version: String,
     /// Whether an own write has made it of the version before, which was known: nothing else is new at it.
     own: bool,
-    /// What the status says at that version, which may be another's word.
-    stands: PlaybackGrantRequestStatus,
+    /// What the status says at that version instead, where another has had a word.
+    gainsays: Option<Box<PlaybackGrantRequestStatus>>,
     /// The versions that own writes have put an end to, and that a watch may still show.
     ended: BTreeSet<String>,
     /// Whether the last write met a newer version than that.
@@ -62,7 +62,7 @@ impl Told {
     /// What stands there when the request is first seen.
     #[must_use]
     pub fn at_first_sight(status: PlaybackGrantRequestStatus) -> Self {
-        Self { stands: status.clone(), status, ..Self::default() }
+        Self { status, ..Self::default() }
     }
 
     /// The request is seen at this version, with that status. What waits for a newer one than was known is tried now.
@@ -76,9 +76,11 @@ impl Told {
         }
         version.clone_into(&mut self.version);
         self.own = false;
-        let stood = essence(&self.stands) == essence(&self.status);
-        self.stands = status.cloned().unwrap_or_default();
-        if stood && essence(&self.stands) != essence(&self.status) {
+        let stood = essence(self.stands()) == essence(&self.status);
+        let nothing = PlaybackGrantRequestStatus::default();
+        let stands = status.unwrap_or(&nothing);
+        self.gainsays = (*stands != self.status).then(|| Box::new(stands.clone()));
+        if stood && essence(self.stands()) != essence(&self.status) {
             self.gainsaid = self.gainsaid.saturating_add(1);
         }
         if std::mem::take(&mut self.outrun) {
@@ -95,7 +97,7 @@ impl Told {
     /// Whether that stands there, whoever wrote it.
     #[must_use]
     pub fn says(&self, status: &PlaybackGrantRequestStatus) -> bool {
-        !self.unclear && self.stands == *status
+        !self.unclear && self.stands() == status
     }
 
     /// How long what is no transition waits after the last write. What others gainsay for the first time is said again after a second: theirs may be
@@ -132,8 +134,8 @@ impl Told {
 
     /// What the status says at the version that is known, whoever wrote it.
     #[must_use]
-    pub const fn stands(&self) -> &PlaybackGrantRequestStatus {
-        &self.stands
+    pub fn stands(&self) -> &PlaybackGrantRequestStatus {
+        self.gainsays.as_deref().unwrap_or(&self.status)
     }
 
     /// The version of the request to write on. `None`: on any, since it has met another, and no watch has shown that.
@@ -148,7 +150,7 @@ impl Told {
             self.own = self.version().is_some();
             self.ended.insert(std::mem::replace(&mut self.version, version));
         }
-        self.stands.clone_from(&status);
+        self.gainsays = None;
         if essence(&status) != essence(&self.status) {
             self.gainsaid = 0;
         }
@@ -174,14 +176,13 @@ impl Told {
 
 /// What is written at once when it changes.
 pub(super) fn essence(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
-    (transition(status), status.grant.clone())
+    (transition(status), &status.grant)
 }
 
 /// Of that, what a refresh as usual doesn't change.
 fn transition(status: &PlaybackGrantRequestStatus) -> impl PartialEq {
-    let conditions: Vec<_> =
-        status.conditions.iter().map(|condition| (condition.type_.clone(), condition.status.clone(), condition.reason.clone())).collect();
-    (status.observed_generation, conditions, status.secret_name.clone(), status.last_handled_refresh_request.clone())
+    let conditions: Vec<_> = status.conditions.iter().map(|condition| (&condition.type_, &condition.status, &condition.reason)).collect();
+    (status.observed_generation, conditions, &status.secret_name, &status.last_handled_refresh_request)
 }
 
 #[cfg(test)]

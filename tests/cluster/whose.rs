@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use playback_grant_operator::controller::api::{ApiFailure, ApiServer, secret_meta};
+use playback_grant_operator::controller::api::{ApiFailure, ApiServer};
 use playback_grant_operator::lifecycle::SecretVersion;
 use serde_json::{Value, json};
 
@@ -127,7 +127,11 @@ async fn a_deletion_meets_only_the_version_that_was_seen(scene: Scene) -> Result
     }))?;
     let first = stage.secrets.create(&PostParams::default(), &labelled).await?;
     let last = stage.secrets.patch("lobby", &PatchParams::default(), &given_to("somebody/else")).await?;
-    let (seen, current) = (secret_meta(&first.metadata).version, secret_meta(&last.metadata).version);
+    let version_of = |secret: &Secret| -> Result<SecretVersion> {
+        let (uid, resource_version) = (secret.metadata.uid.clone(), secret.metadata.resource_version.clone());
+        Ok(SecretVersion { uid: uid.context("no uid")?, resource_version: resource_version.context("no version")? })
+    };
+    let (seen, current) = (version_of(&first)?, version_of(&last)?);
     ensure!(seen.uid == current.uid && seen.resource_version != current.resource_version, "it wasn't changed: {seen:?}, {current:?}");
     let server = ApiServer::new(stage.plane.service_account_client(ACCOUNT.0, ACCOUNT.1).await?).within(PATIENCE);
     let foreign = SecretVersion { uid: "5d1cb6a4-0000-0000-0000-000000000000".to_owned(), ..current.clone() };

@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use secrecy::{ExposeSecret as _, SecretSlice};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{ApiFailure, meta};
+use super::{ApiFailure, Metadata};
 use crate::api::names::key;
 use crate::lifecycle::{HeldGrant, Owner, SecretMeta, SecretOrder, SecretVersion};
 use crate::time::rfc3339_millis;
@@ -35,7 +34,7 @@ pub struct ReadSecret {
 
 #[derive(Deserialize)]
 struct SecretAnswer {
-    metadata: ObjectMeta,
+    metadata: Metadata,
     #[serde(default)]
     data: Option<BTreeMap<String, Zeroizing<String>>>,
 }
@@ -48,7 +47,7 @@ impl ReadSecret {
             Ok((name, SecretSlice::from(decoded)))
         };
         let data = data.unwrap_or_default().into_iter().map(decode).collect::<Result<_, _>>()?;
-        Ok(Self { meta: meta::secret_meta(&metadata), data })
+        Ok(Self { meta: metadata.into_secret(), data })
     }
 }
 

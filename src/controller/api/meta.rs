@@ -1,63 +1,174 @@
-//! A Secret's metadata, from the API server's form.
+//! Metadata in the API server's form.
+//!
+//! Most of them is the API server's record of who set which field. It comes with every answer and every event, and only some of its keys are read:
+//! nothing is made of the rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference};
-use serde::Deserialize;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::ApiFailure;
 use crate::api::names::FIELD_MANAGER;
 use crate::lifecycle::{Owner, SecretMeta, SecretVersion};
 
+/// An object's metadata, as far as they are read.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::controller) struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    deletion_timestamp: Option<Time>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+    managed_fields: Option<Vec<Managed>>,
+}
+
+/// What one manager was the last to set.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Managed {
+    manager: Option<String>,
+    fields_v1: Option<Fields>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    #[serde(rename = "f:metadata")]
+    metadata: MetadataFields,
+    #[serde(rename = "f:data")]
+    data: Keys,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct MetadataFields {
+    #[serde(rename = "f:labels")]
+    labels: Keys,
+    #[serde(rename = "f:annotations")]
+    annotations: Keys,
+}
+
+/// The names of the fields in a map, without what is in them.
+#[derive(Clone, Debug, Default)]
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(KeysVisitor)
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a map of fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
+        let mut keys = Vec::new();
+        while let Some((mut key, IgnoredAny)) = map.next_entry::<String, _>()? {
+            // Others than fields are the map itself, and items of lists.
+            if key.starts_with("f:") {
+                key.drain(..2);
+                keys.push(key);
+            }
+        }
+        Ok(Keys(keys))
+    }
+}
+
 #[derive(Deserialize)]
 struct MetadataAnswer {
-    metadata: ObjectMeta,
+    metadata: Metadata,
 }
 
 pub(super) fn parse(answer: &[u8]) -> Result<SecretMeta, ApiFailure> {
     let answer: MetadataAnswer = serde_json::from_slice(answer).map_err(|error| super::body::unreadable(&error))?;
-    Ok(secret_meta(&answer.metadata))
+    Ok(answer.metadata.into_secret())
 }
 
-/// A Secret's metadata, as far as it matters.
-#[must_use]
-pub fn secret_meta(metadata: &ObjectMeta) -> SecretMeta {
-    SecretMeta {
-        name: metadata.name.clone().unwrap_or_default(),
-        version: SecretVersion {
-            uid: metadata.uid.clone().unwrap_or_default(),
-            resource_version: metadata.resource_version.clone().unwrap_or_default(),
-        },
-        deleting: metadata.deletion_timestamp.is_some(),
-        labels: metadata.labels.clone().unwrap_or_default(),
-        annotations: metadata.annotations.clone().unwrap_or_default(),
-        owners: metadata.owner_references.iter().flatten().map(owner).collect(),
-        own_labels: keys(metadata, is_ours, &["f:metadata", "f:labels"]),
-        own_annotations: keys(metadata, is_ours, &["f:metadata", "f:annotations"]),
-        foreign_data: &keys(metadata, |entry| !is_ours(entry), &["f:data"]) - &keys(metadata, is_ours, &["f:data"]),
+impl Metadata {
+    /// As a Secret's.
+    pub(in crate::controller) fn into_secret(self) -> SecretMeta {
+        let (mut own_labels, mut own_annotations) = (BTreeSet::new(), BTreeSet::new());
+        let (mut own_data, mut foreign_data) = (BTreeSet::<String>::new(), BTreeSet::new());
+        for managed in self.managed_fields.into_iter().flatten() {
+            let is_ours = managed.is_ours();
+            let Some(Fields { metadata, data }) = managed.fields_v1 else { continue };
+            if is_ours {
+                own_labels.extend(metadata.labels.0);
+                own_annotations.extend(metadata.annotations.0);
+                own_data.extend(data.0);
+            } else {
+                foreign_data.extend(data.0);
+            }
+        }
+        foreign_data.retain(|key| !own_data.contains(key));
+        SecretMeta {
+            name: self.name.unwrap_or_default(),
+            version: SecretVersion { uid: self.uid.unwrap_or_default(), resource_version: self.resource_version.unwrap_or_default() },
+            deleting: self.deletion_timestamp.is_some(),
+            labels: self.labels.unwrap_or_default(),
+            annotations: self.annotations.unwrap_or_default(),
+            owners: self.owner_references.into_iter().flatten().map(owner).collect(),
+            own_labels,
+            own_annotations,
+            foreign_data,
+        }
+    }
+
+    /// As a request's, with no more annotations than those.
+    pub(in crate::controller) fn into_request(self, read: &[&str]) -> ObjectMeta {
+        let mut annotations = self.annotations.unwrap_or_default();
+        annotations.retain(|name, _| read.contains(&name.as_str()));
+        ObjectMeta {
+            name: self.name,
+            namespace: self.namespace,
+            uid: self.uid,
+            resource_version: self.resource_version,
+            generation: self.generation,
+            deletion_timestamp: self.deletion_timestamp,
+            annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// What a watch goes by.
+    pub(in crate::controller) fn object(&self) -> ObjectMeta {
+        ObjectMeta {
+            name: self.name.clone(),
+            namespace: self.namespace.clone(),
+            resource_version: self.resource_version.clone(),
+            ..ObjectMeta::default()
+        }
     }
 }
 
-fn owner(reference: &OwnerReference) -> Owner {
+impl Managed {
+    fn is_ours(&self) -> bool {
+        self.manager.as_deref() == Some(FIELD_MANAGER)
+    }
+}
+
+fn owner(reference: OwnerReference) -> Owner {
     Owner {
-        api_version: reference.api_version.clone(),
-        kind: reference.kind.clone(),
-        name: reference.name.clone(),
-        uid: reference.uid.clone(),
+        api_version: reference.api_version,
+        kind: reference.kind,
+        name: reference.name,
+        uid: reference.uid,
         controller: reference.controller.unwrap_or_default(),
         block_owner_deletion: reference.block_owner_deletion.unwrap_or_default(),
     }
-}
-
-fn is_ours(entry: &ManagedFieldsEntry) -> bool {
-    entry.manager.as_deref() == Some(FIELD_MANAGER)
-}
-
-/// The keys at `path` that those managers were the last to set, by the API server's own record.
-fn keys(metadata: &ObjectMeta, managers: impl Fn(&ManagedFieldsEntry) -> bool, path: &[&str]) -> BTreeSet<String> {
-    let managed = metadata.managed_fields.iter().flatten().filter(|entry| managers(entry));
-    let maps = managed.filter_map(|entry| path.iter().try_fold(&entry.fields_v1.as_ref()?.0, |fields, name| fields.get(name))?.as_object());
-    maps.flat_map(|map| map.keys().filter_map(|key| key.strip_prefix("f:")).map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -100,16 +211,24 @@ mod tests {
 
     #[test]
     fn own_keys_are_those_of_our_manager() {
-        let metadata: ObjectMeta = serde_json::from_value(json!({"managedFields": [
-            {"manager": FIELD_MANAGER, "fieldsV1": {"f:data": {".": {}, "f:grant": {}, "f:both": {}}}},
+        let metadata: Metadata = serde_json::from_value(json!({"managedFields": [
+            {"manager": FIELD_MANAGER, "fieldsV1": {"f:data": {".": {}, "f:grant": {}, "f:both": {}}, "f:type": {}}},
             {"manager": "kubectl", "fieldsV1": {"f:data": {"f:theirs": {}, "f:both": {}}}},
+            {"fieldsV1": {"f:metadata": {"f:ownerReferences": {".": {}, "k:{\"uid\":\"u1\"}": {}}, "f:labels": {"f:nobodys": {}}}}, "manager": FIELD_MANAGER,
+             "operation": "Update", "time": "2026-11-24T12:00:00Z"},
             {"manager": FIELD_MANAGER, "fieldsV1": {"f:metadata": {"f:labels": {".": {}, "f:ours": {}}, "f:annotations": {"f:a.b/c": {}}}}},
-            {"manager": "kubectl", "fieldsV1": {"f:metadata": {"f:labels": {"f:theirs": {}}}}},
+            {"manager": "kubectl", "fieldsV1": {"f:metadata": {"f:labels": {"f:theirs": {}}, "f:annotations": {"f:theirs": {}}}}},
+            {"manager": FIELD_MANAGER, "fieldsV1": null},
+            {"operation": "Apply"},
         ]}))
         .unwrap();
-        let meta = secret_meta(&metadata);
-        assert_eq!(meta.own_labels, BTreeSet::from(["ours".to_owned()]));
+        let meta = metadata.into_secret();
+        assert_eq!(meta.own_labels, ["nobodys", "ours"].map(str::to_owned).into());
         assert_eq!(meta.foreign_data, BTreeSet::from(["theirs".to_owned()]));
         assert_eq!(meta.own_annotations, BTreeSet::from(["a.b/c".to_owned()]));
+        assert_eq!(
+            serde_json::from_value::<Metadata>(json!({"managedFields": null, "labels": null})).unwrap().into_secret(),
+            SecretMeta::default()
+        );
     }
 }

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 pub use body::{ReadSecret, SecretData, text};
 pub use failure::ApiFailure;
-pub use meta::secret_meta;
+pub(super) use meta::Metadata;
 
 use self::ask::Ask;
 use self::reach::{News, Reach};

@@ -11,7 +11,8 @@ use kube::Client;
 use kube::api::{Api, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use playback_grant_operator::api::names::annotation;
 use playback_grant_operator::api::{PlaybackGrantRequest, validate};
-use playback_grant_operator::controller::api::{ApiFailure, ApiServer, secret_meta};
+use playback_grant_operator::controller::api::{ApiFailure, ApiServer};
+use playback_grant_operator::controller::watched::WatchedSecret;
 use playback_grant_operator::lifecycle::{Contents, HeldGrant, Identity, SecretMeta, SecretOrder, SecretVersion, request_hash};
 use playback_grant_operator::media::Grant;
 use playback_grant_operator::time::{Instant, rfc3339_millis};
@@ -93,8 +94,9 @@ impl Landed {
             let (older, newer, ()) = tokio::try_join!(try_join_all(older), newer, goes_on)?;
             landed.conflicts += older.into_iter().chain(newer).sum::<usize>();
         }
-        let secrets = stage.secrets.list(&ListParams::default()).await?.items;
-        let issue_times = secrets.into_iter().map(|secret| secret_meta(&secret.metadata)).filter(|meta| meta.name.starts_with(way));
+        let secrets = Api::<WatchedSecret>::namespaced(first, &stage.namespace);
+        let secrets = secrets.list(&ListParams::default()).await?.items;
+        let issue_times = secrets.into_iter().map(|secret| secret.meta).filter(|meta| meta.name.starts_with(way));
         let issue_times: Vec<_> = issue_times.map(|meta| meta.annotations.get(annotation::ISSUE_TIME).cloned()).collect();
         ensure!(issue_times.len() == PAUSES * PAIRS_IN_A_PAUSE, "there are {} Secrets", issue_times.len());
         for issue_time in issue_times {
@@ -136,7 +138,7 @@ async fn make(secrets: &Api<Secret>, name: String) -> Result<SecretMeta> {
     let labels = [("app.kubernetes.io/managed-by".to_owned(), "playback-grant-operator".to_owned())].into();
     let metadata = ObjectMeta { name: Some(name), labels: Some(labels), ..ObjectMeta::default() };
     let made = secrets.create(&PostParams::default(), &Secret { metadata, type_: Some("Opaque".to_owned()), ..Secret::default() }).await?;
-    Ok(secret_meta(&made.metadata))
+    Ok(serde_json::from_value::<WatchedSecret>(serde_json::to_value(&made)?)?.meta)
 }
 
 /// As it would be without a thought for the order: whatever stands there is written over, if it is only the same Secret.
