@@ -55,7 +55,7 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
         per_object_metrics,
         status_interval,
     } = arguments;
-    telemetry::init_logs(log_format.into(), &log_level).context("--log-level can't be used")?;
+    let log = telemetry::init_logs(log_format.into(), &log_level).context("--log-level can't be used")?;
     let clock = Clock::MACHINE;
     let base_url = MediaApiUrl::parse(media_api_url.as_str(), allow_insecure_media_api).context("--media-api-url can't be used")?;
     let config = MediaClientConfig { base_url, ca_file: media_api_ca_file, wall_clock: Arc::new(move || clock.wall()) };
@@ -66,6 +66,7 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
     let listener = bind(bind_address).await?;
     let gates = Arc::new(Gates::new(clock));
     let metrics = Arc::new(Metrics::new(clock, per_object_metrics));
+    metrics.dropped_lines_are_told_by(log.dropped());
     let max_in_flight = usize::try_from(max_in_flight).unwrap_or(usize::MAX);
     let serving = namespaces.join(",");
     tracing::info!(

@@ -1,5 +1,8 @@
 //! Logs: one line for a transition, none for a refresh as usual.
 
+use std::io::Write;
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -23,15 +26,41 @@ const NEVER_LOGGED: &str = "kube_client::client=off";
 /// these names.
 const QUIETER: &str = "kube_runtime=warn,kube_runtime::watcher=error,hickory_resolver=error,hickory_net=error";
 
+/// So many lines wait at the most; of more, the newest are dropped.
+const MOST_LINES: usize = 4096;
+
+/// The log. When it is dropped, the lines that still wait are written, unless nobody takes them within a second.
+#[derive(Debug)]
+pub struct Log {
+    dropped: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl Log {
+    /// How many lines nobody has read, so far.
+    pub fn dropped(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let dropped = self.dropped.clone();
+        move || u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX)
+    }
+}
+
 /// Starts logging to standard error.
-pub fn init(format: LogFormat, level: &str) -> Result<(), ParseError> {
+pub fn init(format: LogFormat, level: &str) -> Result<Log, ParseError> {
     let filter = EnvFilter::try_new(format!("{QUIETER},{level}"))?.add_directive(NEVER_LOGGED.parse()?);
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let (writer, log) = beside(std::io::stderr());
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
         LogFormat::Text => subscriber.with_ansi(false).init(),
         LogFormat::Json => subscriber.json().init(),
     }
-    Ok(())
+    Ok(log)
+}
+
+/// Writes on a thread of its own: who writes into a pipe that nobody reads waits, and that must not be who refreshes grants.
+fn beside(to: impl Write + Send + 'static) -> (NonBlocking, Log) {
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MOST_LINES).thread_name("log").finish(to);
+    let log = Log { dropped: writer.error_counter(), _writer: guard };
+    (writer, log)
 }
 
 /// Logs what has come about. `shared`: it is told already of all that the Media API fails together.
@@ -43,5 +72,44 @@ pub fn log(identity: &Identity, transition: &Transition, shared: bool) {
         tracing::warn!(namespace, request = name, reason, "{text}");
     } else {
         tracing::info!(namespace, request = name, reason, "{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What is written to it is taken only once it is unlocked.
+    #[derive(Clone, Default)]
+    struct Pipe(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Pipe {
+        fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(text)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn of_what_nobody_reads_a_bounded_part_waits_and_the_rest_is_counted() {
+        let pipe = Pipe::default();
+        let (mut writer, log) = beside(pipe.clone());
+        let stuck = pipe.0.lock().unwrap();
+        for _ in 0..2 * MOST_LINES {
+            writer.write_all(b"line\n").unwrap();
+        }
+        let dropped = usize::try_from(log.dropped()()).unwrap();
+        assert!(
+            (MOST_LINES - 1..=MOST_LINES).contains(&dropped),
+            "{dropped} lines were dropped: but for the one being written, none too many"
+        );
+        drop(stuck);
+        drop(log);
+        assert_eq!(pipe.0.lock().unwrap().len(), (2 * MOST_LINES - dropped) * 5, "the others are written before it ends");
     }
 }

@@ -7,7 +7,7 @@ mod server;
 mod transition;
 
 pub use health::Gates;
-pub use logs::{LogFormat, init as init_logs, log};
+pub use logs::{Log, LogFormat, init as init_logs, log};
 pub use metrics::Metrics;
 pub use server::serve;
 pub use transition::{Transition, transitions};

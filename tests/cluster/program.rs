@@ -1,13 +1,15 @@
 //! The program in its surroundings: health, metrics, a few namespaces, and one of them forbidden.
 
+use std::ffi::OsStr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Result, ensure};
-use playback_grant_testbed::{AuditQuery, service_account_user, start_on_free_port};
+use playback_grant_testbed::{AuditQuery, Launch, service_account_user, start_on_free_port};
 use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, in_project, test};
-use crate::stage::{ACCOUNT, Operator, PATIENCE, Stage, eventually, status};
+use crate::stage::{ACCOUNT, MOST_VERBOSE, Operator, PATIENCE, Stage, eventually, status};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
@@ -16,6 +18,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("program::without_a_role_it_is_not_ready_and_says_why", without_a_role_it_is_not_ready_and_says_why),
         test("program::a_taken_port_is_no_hindrance", a_taken_port_is_no_hindrance),
         test("program::without_an_api_server_it_says_so_and_goes_on", without_an_api_server_it_says_so_and_goes_on),
+        test("program::a_log_that_nobody_reads_holds_up_nothing", a_log_that_nobody_reads_holds_up_nothing),
     ]
 }
 
@@ -140,3 +143,37 @@ async fn without_an_api_server_it_says_so_and_goes_on(scene: Scene) -> Result<()
     ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
     Ok(())
 }
+
+/// Who writes into a pipe that is full waits until somebody reads it.
+async fn a_log_that_nobody_reads_holds_up_nothing(scene: Scene) -> Result<()> {
+    // Held open for reading and writing by the program itself, which reads it never.
+    const UNREAD: &str = r#"pipe=$1 && shift && mkfifo "$pipe" && exec 3<>"$pipe" && exec "$@" 2>"$pipe""#;
+    let stage = Stage::set(&scene).await?;
+    let kubeconfig = stage.plane.service_account_kubeconfig(ACCOUNT.0, ACCOUNT.1).await?;
+    let folder = tempfile::tempdir()?;
+    let launch = Launch::new("/bin/bash", folder.path().join("log"))
+        .args([OsStr::new("-c"), OsStr::new(UNREAD), OsStr::new("bash"), folder.path().join("pipe").as_os_str()])
+        .args([env!("CARGO_BIN_EXE_playback-grant-operator"), "controller", "--log-level", MOST_VERBOSE, "--log-format", "json"])
+        .args(["--namespace", &stage.namespace, "--media-api-url", &stage.simulator.base_url()])
+        .env("KUBECONFIG", kubeconfig);
+    let operator = Operator::start(launch).await?;
+    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 6})).await?;
+    // So many lines as no pipe holds, and for longer than a grant lives.
+    let metrics = async || Ok(operator.get("/metrics").await?.1);
+    let refreshes =
+        |metrics: &String| metrics.lines().any(|line| line.starts_with("playback_grant_refreshes_total") && line.ends_with(" 4"));
+    let told = eventually("it is refreshed", metrics, refreshes, |_| ()).await?;
+    ensure!(told.contains("playback_grants{state=\"fresh\"} 1\n") && told.contains("playback_grant_expired_seconds_total 0.0\n"), "{told}");
+    let mut waiting = vec![0; PIPE];
+    let pipe = std::fs::File::options().read(true).write(true).custom_flags(NON_BLOCKING).open(folder.path().join("pipe"))?;
+    let held = std::io::Read::read(&mut &pipe, &mut waiting)?;
+    ensure!(held > PIPE / 2, "the pipe wasn't full, with {held} bytes in it");
+    ensure!(operator.process.terminate(PATIENCE).await? == 0, "it didn't end in order");
+    Ok(())
+}
+
+/// `O_NONBLOCK` of Linux on the processors that are served.
+const NON_BLOCKING: i32 = 0o4000;
+
+/// As much as a pipe holds.
+const PIPE: usize = 64 * 1024;

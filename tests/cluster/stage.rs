@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub const A_WHILE: Duration = Duration::from_secs(3);
 
 /// Everything, and by name what the operator otherwise keeps quieter; one of these it never lets speak.
-const MOST_VERBOSE: &str = "trace,kube_runtime=trace,kube_runtime::watcher=trace,kube_client=trace,kube_client::client=trace";
+pub const MOST_VERBOSE: &str = "trace,kube_runtime=trace,kube_runtime::watcher=trace,kube_client=trace,kube_client::client=trace";
 
 /// The simulator, and the operator once it is started.
 pub struct Stage {

@@ -60,6 +60,9 @@ pub struct Metrics {
     objects: Option<ObjectMetrics>,
     /// What tells how the lanes stand.
     figures: OnceLock<Box<dyn Fn() -> Option<Figures> + Send + Sync>>,
+    dropped_lines: Counter,
+    /// What tells how many lines of the log were dropped.
+    log: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
 
 impl Metrics {
@@ -92,6 +95,8 @@ impl Metrics {
         let lateness =
             histogram("playback_grant_refresh_lateness", "From when a refresh was due until the grant was in its Secret", LATENCIES);
         let media_api_duration = histogram("playback_grant_media_api_request_duration", "How long calls of the Media API took", LATENCIES);
+        let dropped_lines =
+            registered(into, "playback_grant_log_lines_dropped", "Lines of the log that were dropped, since nobody read standard error");
         into.register(
             "playback_grant_build",
             "The build",
@@ -131,12 +136,19 @@ impl Metrics {
             objects: per_object.then(|| ObjectMetrics::new(into)),
             registry,
             figures: OnceLock::new(),
+            dropped_lines,
+            log: OnceLock::new(),
         }
     }
 
     /// From now on `figures` is asked how the lanes stand. Only the first is.
     pub fn lanes_are_told_by(&self, figures: impl Fn() -> Option<Figures> + Send + Sync + 'static) {
         let _ = self.figures.set(Box::new(figures));
+    }
+
+    /// From now on `log` is asked how many lines it has dropped. Only the first is.
+    pub fn dropped_lines_are_told_by(&self, log: impl Fn() -> u64 + Send + Sync + 'static) {
+        let _ = self.log.set(Box::new(log));
     }
 
     /// The request's Secret stands so from now on; `None`: it is no affair of the operator's any more.
@@ -236,6 +248,9 @@ impl Metrics {
             self.grants.get_or_create(&StateLabels { state }).set(count.into());
         }
         self.process.read();
+        if let Some(log) = self.log.get() {
+            self.dropped_lines.inner().store(log(), std::sync::atomic::Ordering::Relaxed);
+        }
         if let Some(objects) = &self.objects {
             objects.settle(now);
         }

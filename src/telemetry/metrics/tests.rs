@@ -135,6 +135,20 @@ fn the_lanes_are_told_as_they_stand() {
 }
 
 #[test]
+fn dropped_lines_of_the_log_are_told_as_they_stand() {
+    let (metrics, _) = metrics();
+    let dropped = || told(&metrics, "playback_grant_log_lines_dropped_total").concat();
+    assert_eq!(dropped(), "0");
+    let lines = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(3));
+    let counted = lines.clone();
+    metrics.dropped_lines_are_told_by(move || counted.load(std::sync::atomic::Ordering::Relaxed));
+    metrics.dropped_lines_are_told_by(|| 99);
+    assert_eq!(dropped(), "3");
+    lines.store(5, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(dropped(), "5");
+}
+
+#[test]
 fn the_process_is_told_of() {
     let (metrics, _) = metrics();
     let value = |name: &str| told(&metrics, name).concat().parse::<f64>().unwrap();
