@@ -80,12 +80,12 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
             Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), look_at }) if write_at <= now.instant => {
                 let urgency = context.registry.with(&request.caller, |memory| memory.told.urgency(&status));
                 let Some(_turn) =
-                    urgency.and_then(|urgency| context.turns.take(scope, &request.caller, urgency))
+                    urgency.and_then(|urgency| context.turns.take(scope, &request.identity.namespace, &request.caller, urgency))
                 else {
                     // It is woken when its turn has come; should nobody wake it, it comes by itself.
                     return rest(look_at.into_iter().chain([now.instant + WITHOUT_A_TURN]).min(), now);
                 };
-                request.write_status(status).await;
+                request.write_status(scope, status).await;
             }
             Some(Decision::Rest { report, look_at }) => {
                 context.turns.leave(scope, &request.caller);
@@ -157,12 +157,13 @@ impl Request<'_> {
         }
     }
 
-    async fn write_status(&self, status: PlaybackGrantRequestStatus) {
+    async fn write_status(&self, scope: usize, status: PlaybackGrantRequestStatus) {
         let Self { context, identity, caller, .. } = self;
         let closed_by = context.dispatcher.closure(caller).map(|(class, _)| reason_of(class));
         let known = context.registry.with(caller, |memory| (memory.server_limit(), memory.told.version().map(str::to_owned)));
         let Some((limit, version)) = known else { return };
         let written = context.server.within(limit).write_status(identity, version.as_deref(), &status).await;
+        context.turns.ended(scope, &identity.namespace, written.as_ref().err().is_none_or(ApiFailure::is_answer));
         let now = context.clock.instant();
         match written {
             Ok(version) => {

@@ -11,7 +11,8 @@ use crate::media::lane::Caller;
 /// unanswered, and where there are no grants to be written it is enough for hundreds a second.
 const AT_ONCE: usize = 4;
 
-/// So many of those are of requests whose last status was left unanswered: where a webhook hangs for some, it holds up the others once for each.
+/// So many of those are of requests whose last status was left unanswered, or the last one in their namespace: where a webhook hangs for some, it holds
+/// up the others once for each such request or, where all of a namespace hang, for its first few.
 const UNANSWERED_AT_ONCE: usize = 2;
 
 /// Who may write a status now. Each scope (a `--namespace`, or all) has turns of its own.
@@ -33,10 +34,17 @@ impl StatusTurns {
     }
 
     /// Leave for this request; `None`: it is woken when its turn has come.
-    pub(super) fn take(&self, scope: usize, caller: &Caller, urgency: Urgency) -> Option<Turn<'_>> {
+    pub(super) fn take(&self, scope: usize, namespace: &str, caller: &Caller, urgency: Urgency) -> Option<Turn<'_>> {
+        let mut scopes = self.scopes();
+        let turns = scopes.entry(scope).or_default();
+        let urgency = turns.urgency_in(namespace, urgency);
         // Not `then_some`: a turn that wasn't given must not be given back.
-        let is_given = self.scopes().entry(scope).or_default().take(caller, urgency);
-        is_given.then(|| Turn { of: self, scope, urgency })
+        turns.take(caller, urgency).then(|| Turn { of: self, scope, urgency })
+    }
+
+    /// A status in that namespace was written, or refused, or (not `is_answered`) left unanswered.
+    pub(super) fn ended(&self, scope: usize, namespace: &str, is_answered: bool) {
+        self.scopes().entry(scope).or_default().ended(namespace, is_answered);
     }
 
     /// This request has nothing to write: if it was woken for a turn, the next is.
@@ -82,9 +90,23 @@ struct Turns {
     waits: BTreeMap<Caller, Urgency>,
     /// Those who have been woken and haven't come yet.
     woken: BTreeSet<Caller>,
+    /// The namespaces in which the last status was left unanswered.
+    unanswered_in: BTreeSet<String>,
 }
 
 impl Turns {
+    fn urgency_in(&self, namespace: &str, urgency: Urgency) -> Urgency {
+        if self.unanswered_in.contains(namespace) { Urgency::Unanswered } else { urgency }
+    }
+
+    fn ended(&mut self, namespace: &str, is_answered: bool) {
+        if is_answered {
+            self.unanswered_in.remove(namespace);
+        } else if !self.unanswered_in.contains(namespace) {
+            self.unanswered_in.insert(namespace.to_owned());
+        }
+    }
+
     fn take(&mut self, caller: &Caller, urgency: Urgency) -> bool {
         let was_woken = self.woken.remove(caller);
         if self.is_free(urgency) {
@@ -159,12 +181,12 @@ mod tests {
         let turns = StatusTurns::new(Arc::default());
         let callers = callers(AT_ONCE + 2);
         let count = || turns.scopes().get(&0).map(|turns| (turns.taken, turns.waits.len()));
-        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, caller, Usual)).collect();
+        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "web", caller, Usual)).collect();
         assert_eq!((given.len(), count()), (AT_ONCE, Some((AT_ONCE, 2))));
-        assert!(turns.take(1, &callers[0], Usual).is_some(), "another namespace's are its own");
+        assert!(turns.take(1, "web", &callers[0], Usual).is_some(), "another namespace's are its own");
         given.pop();
         assert_eq!(count(), Some((AT_ONCE - 1, 1)));
-        assert!(turns.take(0, &callers[0], Usual).is_some(), "and it is given back at once");
+        assert!(turns.take(0, "web", &callers[0], Usual).is_some(), "and it is given back at once");
         given.clear();
         assert_eq!(count(), Some((0, 0)));
     }
@@ -179,7 +201,7 @@ mod tests {
             registry.enter(&identity, None, 0, &trigger, Instant::after_start(std::time::Duration::ZERO));
         }
         let turns = StatusTurns::new(registry);
-        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, caller, Usual)).collect();
+        let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "web", caller, Usual)).collect();
         let mut is_woken = |n: usize| woken.try_recv().ok() == Some(ObjectRef::new(&format!("of-{}", &*callers[n])).within("web"));
         drop(given.pop());
         assert!(is_woken(AT_ONCE));
@@ -227,6 +249,34 @@ mod tests {
         assert!(turns.take(&callers[2], Unanswered));
         assert_eq!(turns.give_back(Usual), None, "and for no more, though a turn is free");
         assert_eq!(turns.give_back(Unanswered).as_ref(), Some(&callers[3]));
+    }
+
+    #[test]
+    fn where_the_last_was_left_unanswered_the_next_count_for_it_until_one_is_answered() {
+        let mut turns = Turns::default();
+        assert_eq!(turns.urgency_in("web", Transition), Transition);
+        turns.ended("web", false);
+        turns.ended("web", false);
+        assert_eq!([turns.urgency_in("web", Transition), turns.urgency_in("other", Usual)], [Unanswered, Usual]);
+        turns.ended("other", true);
+        assert_eq!(turns.urgency_in("web", Usual), Unanswered);
+        turns.ended("web", true);
+        assert_eq!([turns.urgency_in("web", Transition), turns.urgency_in("web", Unanswered)], [Transition, Unanswered]);
+    }
+
+    #[test]
+    fn of_a_namespace_that_hangs_no_more_than_two_are_tried_at_once() {
+        let turns = StatusTurns::new(Arc::default());
+        let callers = callers(2 * AT_ONCE);
+        let first: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "hangs", caller, Transition)).collect();
+        assert_eq!(first.len(), AT_ONCE, "of this nobody knows yet");
+        turns.ended(0, "hangs", false);
+        drop(first);
+        let again: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "hangs", caller, Transition)).collect();
+        assert_eq!(again.len(), UNANSWERED_AT_ONCE);
+        assert!(turns.take(0, "web", &callers[0], Usual).is_some(), "there is room for others");
+        drop(again);
+        assert_eq!(turns.scopes()[&0].taken_by_unanswered, 0, "given back as it was taken");
     }
 
     #[test]

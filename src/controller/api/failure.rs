@@ -53,7 +53,7 @@ const LONGEST_WORDS: usize = 512;
 
 impl ApiFailure {
     /// Whether the server did its work, and this is its answer.
-    pub(super) const fn is_answer(&self) -> bool {
+    pub(in crate::controller) const fn is_answer(&self) -> bool {
         !matches!(self, Self::Trouble(_) | Self::Unreachable(_) | Self::Unreadable(_))
     }
 
