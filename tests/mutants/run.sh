@@ -52,10 +52,13 @@ run() {
   local name=$1 stripped=$2 tests=$3 files
   shift 3
   [ $# -gt 0 ] || return 0
+  # What plays through minutes of many requests is met by what survives the rest alone.
+  local skipped=(--skip simulation)
+  [ "$name" != media ] || skipped+=(--skip media::lanes:: --skip a_standing_limit)
   mapfile -t files < <(in_files "$@")
   cp src/lib.rs "$work/lib.rs"
   [ -z "$stripped" ] || sed -i "/^pub mod \($stripped\);/d" src/lib.rs
-  mutate "$work/$name" "${files[@]}" --timeout 60 --cargo-arg=--lib -- -- "$tests" --skip simulation
+  mutate "$work/$name" "${files[@]}" --timeout 60 --cargo-arg=--lib -- -- "$tests" "${skipped[@]}"
   cp "$work/lib.rs" src/lib.rs
   if [ ! -f "$work/$name/mutants.out/outcomes.json" ]; then
     echo "nothing in these files can be mutated: $*"
