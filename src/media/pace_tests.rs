@@ -339,3 +339,13 @@ proptest! {
         prop_assert!(granted >= 200 && refused == 0, "{granted} granted in half a second");
     }
 }
+
+#[test]
+fn what_a_429_asks_for_is_told_and_the_rate_is_none_meanwhile() {
+    let mut pace = Pace::default();
+    assert_eq!((pace.asked_until(), pace.closed_until(), pace.rate(at(0))), (None, None, None));
+    assert!(pace.throttled(&who("a"), throttled(Some(20)), at(1000)));
+    assert_eq!((pace.asked_until(), pace.closed_until(), pace.rate(at(1000))), (Some(at(21_000)), Some(at(21_000)), Some(0.0)));
+    assert!(pace.let_through(&who("b"), at(21_000)));
+    assert_eq!((pace.asked_until(), pace.closed_until()), (None, None));
+}

@@ -105,6 +105,8 @@ mod tests {
         assert_eq!([14_000, 24_000].map(|later| hearing.latency(at(later))), [Duration::from_secs(2), Duration::from_secs(1)]);
         hearing.answered(at(0), at(8000));
         assert_eq!(hearing.silent_at(&one_sent(8001)), Some(at(17_001)));
+        hearing.answered(at(8000), at(8000));
+        assert_eq!(hearing.latency(at(8000)), Duration::from_secs(7), "a quick one takes an eighth off, of what it is by then");
         for _ in 0..40 {
             hearing.answered(at(8000), at(8010));
         }

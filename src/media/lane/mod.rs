@@ -365,4 +365,6 @@ impl Lane {
 #[cfg(test)]
 mod silence_tests;
 #[cfg(test)]
+mod standing_tests;
+#[cfg(test)]
 mod tests;

@@ -6,4 +6,5 @@ mod accounts;
 mod ends;
 mod faults;
 mod model;
+mod room;
 mod shared;
