@@ -349,3 +349,22 @@ fn what_a_429_asks_for_is_told_and_the_rate_is_none_meanwhile() {
     assert!(pace.let_through(&who("b"), at(21_000)));
     assert_eq!((pace.asked_until(), pace.closed_until()), (None, None));
 }
+
+#[test]
+fn two_single_calls_may_be_refused_before_the_rate_is_forgotten_and_what_passed_long_ago_is() {
+    let mut pace = Pace::default();
+    for n in 0..300 {
+        pace.let_through(&who("a"), at(n * 100));
+    }
+    assert_eq!(pace.passed.len(), 100, "of the last ten seconds alone");
+    let now = at(30_000);
+    assert!(pace.throttled(&who("a"), throttled(None), now));
+    let is_known: Vec<bool> = (0..2)
+        .map(|_| {
+            pace.probes(|| who("a"), now);
+            assert!(!pace.throttled(&who("a"), throttled(None), now));
+            pace.limit.is_some()
+        })
+        .collect();
+    assert_eq!(is_known, [true, false]);
+}

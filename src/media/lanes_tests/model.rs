@@ -118,6 +118,8 @@ impl Model {
                 let (after, outcome) = if after >= GIVEN_UP { HANGS } else { (after, outcome) };
                 self.schedule(self.now + after, Event::Ends { request, attempt, sent: self.now, outcome });
             }
+            let out: usize = self.lanes.members.values().map(|member| member.lane.out()).sum();
+            assert_eq!(self.lanes.out, out, "so many are out, in all lanes together");
             let look_at = self.lanes.look_at(at(self.now));
             assert!(look_at.is_none_or(|look_at| at(self.now) < look_at), "it would be looked at again and again");
             let look_at = look_at.map(millis);

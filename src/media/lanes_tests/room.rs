@@ -40,6 +40,10 @@ fn whoever_is_withdrawn_makes_room_for_one() {
     assert_eq!(lanes.out(), 2);
     enqueue(&mut lanes, lane, "e");
     assert_eq!((called(&mut lanes, 1).len(), lanes.out()), (1, 3));
+    lanes.withdraw(lane, &out[1].1.caller);
+    lanes.withdraw(lane, &out[2].1.caller);
+    assert_eq!(lanes.out(), 1);
+    assert_eq!((called(&mut lanes, 1).len(), lanes.out()), (1, 2));
     let waits = ["d", "e"].map(Caller::from);
     for waits in &waits {
         lanes.withdraw(lane, waits);
@@ -54,6 +58,29 @@ fn an_answer_makes_room_for_one_and_none_that_is_not_awaited_does() {
     assert!(answer(&mut lanes) && !answer(&mut lanes));
     assert_eq!(lanes.out(), 2);
     assert_eq!((called(&mut lanes, 1).len(), lanes.out()), (1, 3));
+}
+
+#[test]
+fn without_room_none_is_joined() {
+    let joined = |most| {
+        let (mut lanes, lane) = (Lanes::new(most), lane("first"));
+        lanes.enqueue(lane, &Caller::from("a"), Waiting { deadline: at(3000), ..waiting() });
+        assert_eq!(called(&mut lanes, 0).len(), 1);
+        called(&mut lanes, 1000).len()
+    };
+    assert_eq!([joined(1), joined(512)], [0, 1]);
+}
+
+#[test]
+fn in_a_silent_lane_all_whose_grants_are_about_to_expire_are_tried_at_once() {
+    let (mut lanes, lane) = (Lanes::new(512), lane("first"));
+    enqueue(&mut lanes, lane, "a");
+    assert_eq!(called(&mut lanes, 0).len(), 1);
+    assert_eq!(lanes.listen(at(2000)).len(), 1);
+    for name in ["b", "c", "d"] {
+        lanes.enqueue(lane, &Caller::from(name), Waiting { deadline: at(2500), ..waiting() });
+    }
+    assert_eq!(called(&mut lanes, 2000).len(), 3);
 }
 
 #[test]
