@@ -133,7 +133,7 @@ pub fn decode_request(event: &str) -> WatchEvent<WatchedRequest> {
     serde_json::from_str(event).unwrap()
 }
 
-/// So many callers with the same credentials, of which one after the other is due.
+/// So many callers in one lane, of which one after the other is due, and the others wait for what holds them back.
 pub struct Fleet {
     lanes: Lanes,
     callers: Vec<Caller>,
@@ -144,8 +144,12 @@ pub struct Fleet {
 impl Fleet {
     /// The first call has been answered.
     pub fn new(size: usize) -> Self {
-        let callers = (0..size).map(|caller| Caller::from(format!("uid-{caller}"))).collect();
-        let mut fleet = Self { lanes: Lanes::new(1024), callers, turn: 0, now: at(0) };
+        let callers: Vec<_> = (0..size).map(|caller| Caller::from(format!("uid-{caller}"))).collect();
+        let mut lanes = Lanes::new(1024);
+        for caller in &callers {
+            lanes.enqueue(lane(), caller, held());
+        }
+        let mut fleet = Self { lanes, callers, turn: 0, now: at(0) };
         fleet.refresh();
         fleet
     }
@@ -162,7 +166,13 @@ impl Fleet {
         assert!(lanes.next(*now).is_none() && lanes.look_at(*now).is_some());
         let answered = lanes.answered(lane, &attempt, (Outcome::Granted, Some("AC1")), *now, 0.5);
         assert!(answered.is_some_and(|answered| answered.ends_call));
+        lanes.enqueue(lane, &callers[*turn], held());
     }
+}
+
+/// Waits for longer than anything here takes.
+fn held() -> Waiting {
+    Waiting { kind: Kind::Refresh, deadline: at(1_000_000), hold: Hold::Own(at(1_000_000)), urgent: false }
 }
 
 const UID: &str = "0b5f4a52-9a61-4f8e-8c11-9b2f7c1e6f3c";

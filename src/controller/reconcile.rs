@@ -57,15 +57,19 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
         Identity { namespace: object.namespace().unwrap_or_default(), name: object.name_any(), uid: object.uid().unwrap_or_default() };
     let now = context.clock.instant();
     let (caller, predecessor) = context.registry.enter(&identity, object.status.as_ref(), scope, trigger, now);
-    if let Some(predecessor) = predecessor {
-        context.dispatcher.withdraw(&predecessor);
-        context.metrics.forget(&predecessor);
-        context.turns.forget(&predecessor);
+    if let Some(predecessor) = &predecessor {
+        context.dispatcher.withdraw(predecessor);
+        context.metrics.forget(predecessor);
+        context.turns.forget(predecessor);
     }
     let spec = validate(&object);
     let names = Names::of(&identity, spec.as_ref().ok());
     let request = Request { context, object: &object, identity, caller, spec, names };
     request.follow();
+    if predecessor.is_some() {
+        // Its credentials may be nobody's now.
+        context.credentials.sweep();
+    }
     for _ in 0..MOST_STEPS {
         if context.stop.is_cancelled() {
             return Action::await_change();
@@ -160,10 +164,15 @@ impl Request<'_> {
     async fn write_status(&self, scope: usize, status: PlaybackGrantRequestStatus) {
         let Self { context, identity, caller, .. } = self;
         let closed_by = context.dispatcher.closure(caller).map(|(class, _)| reason_of(class));
-        let known = context.registry.with(caller, |memory| (memory.server_limit(), memory.told.version().map(str::to_owned)));
-        let Some((limit, version)) = known else { return };
+        let known =
+            context.registry.with(caller, |memory| (memory.server_limit(), memory.told.version().map(str::to_owned), memory.told.unclear));
+        let Some((limit, version, was_unclear)) = known else { return };
         let written = context.server.within(limit).write_status(identity, version.as_deref(), &status).await;
-        context.turns.ended(scope, &identity.namespace, written.as_ref().err().is_none_or(ApiFailure::is_answer));
+        let is_answered = written.as_ref().err().is_none_or(ApiFailure::is_answer);
+        // One that hangs again and again says nothing new of the others.
+        if is_answered || !was_unclear {
+            context.turns.ended(scope, &identity.namespace, is_answered);
+        }
         let now = context.clock.instant();
         match written {
             Ok(version) => {

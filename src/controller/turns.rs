@@ -38,8 +38,15 @@ impl StatusTurns {
         let mut scopes = self.scopes();
         let turns = scopes.entry(scope).or_default();
         let urgency = turns.urgency_in(namespace, urgency);
-        // Not `then_some`: a turn that wasn't given must not be given back.
-        turns.take(caller, urgency).then(|| Turn { of: self, scope, urgency })
+        let taken = turns.come(caller, urgency);
+        drop(scopes);
+        match taken {
+            Ok(()) => Some(Turn { of: self, scope, urgency }),
+            Err(next) => {
+                self.wake(next);
+                None
+            }
+        }
     }
 
     /// A status in that namespace was written, or refused, or (not `is_answered`) left unanswered.
@@ -105,6 +112,12 @@ impl Turns {
         } else if !self.unanswered_in.contains(namespace) {
             self.unanswered_in.insert(namespace.to_owned());
         }
+    }
+
+    /// Takes a turn, or gives whoever is to be woken in the caller's stead, if that was: it may have come with less urgency than it was woken for.
+    fn come(&mut self, caller: &Caller, urgency: Urgency) -> Result<(), Option<Caller>> {
+        let was_woken = self.woken.contains(caller);
+        if self.take(caller, urgency) { Ok(()) } else { Err(if was_woken { self.next() } else { None }) }
     }
 
     fn take(&mut self, caller: &Caller, urgency: Urgency) -> bool {
@@ -262,6 +275,21 @@ mod tests {
         assert_eq!(turns.urgency_in("web", Usual), Unanswered);
         turns.ended("web", true);
         assert_eq!([turns.urgency_in("web", Transition), turns.urgency_in("web", Unanswered)], [Transition, Unanswered]);
+    }
+
+    #[test]
+    fn a_turn_that_whoever_was_woken_may_not_take_any_more_goes_to_the_next() {
+        let mut turns = Turns::default();
+        let callers = callers(AT_ONCE + 4);
+        assert_eq!(callers.iter().filter(|caller| turns.take(caller, Transition)).count(), AT_ONCE);
+        // What is under way in their namespace turns out to hang, and two of it are tried again.
+        let [first, second] = [0, 1].map(|_| turns.give_back(Transition).unwrap());
+        assert_eq!([turns.come(&first, Unanswered), turns.come(&second, Unanswered)], [Ok(()), Ok(())]);
+        let third = turns.give_back(Transition).unwrap();
+        let healthy = callers.last().unwrap();
+        assert_eq!(turns.come(&third, Unanswered), Err(Some(healthy.clone())));
+        assert_eq!(turns.come(healthy, Transition), Ok(()));
+        assert_eq!(turns.come(&third, Unanswered), Err(None), "it was woken for nothing, and waits again");
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! The library's own types for the same keep a whole object in two forms while they decode it, and all that the API server records of its fields.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::Deserialize;
@@ -85,13 +87,24 @@ impl Resource for WatchedSecret {
 pub struct WatchedRequest(pub Result<PlaybackGrantRequest, Box<ObjectMeta>>);
 
 /// What can't be decoded must still be read to its end.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 struct RequestObject {
-    metadata: Metadata,
+    metadata: RequestMetadata,
     spec: Value,
     status: Value,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RequestMetadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    generation: Option<i64>,
+    deletion_timestamp: Option<Time>,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 /// Of a request's annotations, those that say something to the operator. Others may be long.
@@ -99,7 +112,18 @@ const READ: [&str; 2] = [annotation::REFRESH_REQUESTED_AT, annotation::FLUX_REQU
 
 impl From<RequestObject> for WatchedRequest {
     fn from(RequestObject { metadata, spec, status }: RequestObject) -> Self {
-        let metadata = metadata.into_request(&READ);
+        let mut annotations = metadata.annotations.unwrap_or_default();
+        annotations.retain(|name, _| READ.contains(&name.as_str()));
+        let metadata = ObjectMeta {
+            name: metadata.name,
+            namespace: metadata.namespace,
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            generation: metadata.generation,
+            deletion_timestamp: metadata.deletion_timestamp,
+            annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
+            ..ObjectMeta::default()
+        };
         let status = Option::<PlaybackGrantRequestStatus>::deserialize(status);
         Self(match (serde_json::from_value(spec), status) {
             (Ok(spec), Ok(status)) => Ok(PlaybackGrantRequest { metadata, spec, status }),

@@ -109,6 +109,10 @@ mod tests {
             "{dropped} lines were dropped: but for the one being written, none too many"
         );
         drop(stuck);
+        // The end, too, needs its place in the queue.
+        while pipe.0.lock().unwrap().is_empty() {
+            std::thread::yield_now();
+        }
         drop(log);
         assert_eq!(pipe.0.lock().unwrap().len(), (2 * MOST_LINES - dropped) * 5, "the others are written before it ends");
     }

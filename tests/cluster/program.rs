@@ -146,8 +146,9 @@ async fn without_an_api_server_it_says_so_and_goes_on(scene: Scene) -> Result<()
 
 /// Who writes into a pipe that is full waits until somebody reads it.
 async fn a_log_that_nobody_reads_holds_up_nothing(scene: Scene) -> Result<()> {
+    const REFRESHED: &str = r#"playback_grant_refreshes_total{result="success",reason="GrantIssued"} "#;
     // Held open for reading and writing by the program itself, which reads it never.
-    const UNREAD: &str = r#"pipe=$1 && shift && mkfifo "$pipe" && exec 3<>"$pipe" && exec "$@" 2>"$pipe""#;
+    const UNREAD: &str = r#"pipe=$1 && shift && rm -f "$pipe" && mkfifo "$pipe" && exec 3<>"$pipe" && exec "$@" 2>"$pipe""#;
     let stage = Stage::set(&scene).await?;
     let kubeconfig = stage.plane.service_account_kubeconfig(ACCOUNT.0, ACCOUNT.1).await?;
     let folder = tempfile::tempdir()?;
@@ -160,8 +161,9 @@ async fn a_log_that_nobody_reads_holds_up_nothing(scene: Scene) -> Result<()> {
     stage.ready_request("lobby", 1, &json!({"ttlSeconds": 6})).await?;
     // So many lines as no pipe holds, and for longer than a grant lives.
     let metrics = async || Ok(operator.get("/metrics").await?.1);
-    let refreshes =
-        |metrics: &String| metrics.lines().any(|line| line.starts_with("playback_grant_refreshes_total") && line.ends_with(" 4"));
+    let is_enough = |count: &str| count.parse::<u64>().is_ok_and(|count| count >= 4);
+    let is_refreshed = |line: &str| line.strip_prefix(REFRESHED).is_some_and(is_enough);
+    let refreshes = |metrics: &String| metrics.lines().any(is_refreshed);
     let told = eventually("it is refreshed", metrics, refreshes, |_| ()).await?;
     ensure!(told.contains("playback_grants{state=\"fresh\"} 1\n") && told.contains("playback_grant_expired_seconds_total 0.0\n"), "{told}");
     let mut waiting = vec![0; PIPE];

@@ -5,7 +5,7 @@
 #
 # Exit code 1 when a mutant survives that tests/mutants/explained.txt doesn't explain.
 #
-# Each mutant meets the fast tests of its own room first; of the client, what survives meets its tests against the simulator. What survives those
+# Each mutant meets the fast tests of its own room first; of the client, what survives meets its slower ones, then its tests against the simulator. What survives those
 # meets all of the library, also the simulation (but for the client's, which has no part in it). Where only pure rooms are changed, only they are compiled
 # for the fast tests: that is what makes an hour of a day.
 set -euo pipefail

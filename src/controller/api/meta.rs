@@ -21,7 +21,6 @@ pub(in crate::controller) struct Metadata {
     namespace: Option<String>,
     uid: Option<String>,
     resource_version: Option<String>,
-    generation: Option<i64>,
     deletion_timestamp: Option<Time>,
     labels: Option<BTreeMap<String, String>>,
     annotations: Option<BTreeMap<String, String>>,
@@ -124,22 +123,6 @@ impl Metadata {
             own_labels,
             own_annotations,
             foreign_data,
-        }
-    }
-
-    /// As a request's, with no more annotations than those.
-    pub(in crate::controller) fn into_request(self, read: &[&str]) -> ObjectMeta {
-        let mut annotations = self.annotations.unwrap_or_default();
-        annotations.retain(|name, _| read.contains(&name.as_str()));
-        ObjectMeta {
-            name: self.name,
-            namespace: self.namespace,
-            uid: self.uid,
-            resource_version: self.resource_version,
-            generation: self.generation,
-            deletion_timestamp: self.deletion_timestamp,
-            annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
-            ..ObjectMeta::default()
         }
     }
 

@@ -106,7 +106,7 @@ mod tests {
         hearing.answered(at(0), at(8000));
         assert_eq!(hearing.silent_at(&one_sent(8001)), Some(at(17_001)));
         hearing.answered(at(8000), at(8000));
-        assert_eq!(hearing.latency(at(8000)), Duration::from_secs(7), "a quick one takes an eighth off, of what it is by then");
+        assert_eq!(hearing.latency(at(8000)), Duration::from_secs(7), "a quick one takes an eighth off");
         for _ in 0..40 {
             hearing.answered(at(8000), at(8010));
         }
