@@ -1,6 +1,7 @@
 //! Logs: one line for a transition, none for a refresh as usual.
 
 use std::io::Write;
+use std::panic::PanicHookInfo;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -29,7 +30,7 @@ const QUIETER: &str = "kube_runtime=warn,kube_runtime::watcher=error,hickory_res
 /// So many lines wait at the most; of more, the newest are dropped.
 const MOST_LINES: usize = 4096;
 
-/// The log. When it is dropped, the lines that still wait are written, unless nobody takes them within a second.
+/// The log. When it is dropped, the lines that still wait are written, unless nobody takes them at once.
 #[derive(Debug)]
 pub struct Log {
     dropped: ErrorCounter,
@@ -53,7 +54,14 @@ pub fn init(format: LogFormat, level: &str) -> Result<Log, ParseError> {
         LogFormat::Text => subscriber.with_ansi(false).init(),
         LogFormat::Json => subscriber.json().init(),
     }
+    std::panic::set_hook(Box::new(tell_of_panic));
     Ok(log)
+}
+
+/// A panic is a line as any other: as the standard library tells of it, whoever panicked would wait for who reads standard error.
+fn tell_of_panic(panic: &PanicHookInfo<'_>) {
+    let at = panic.location().map(ToString::to_string);
+    tracing::error!(at, "a panic, which is a bug: {}", panic.payload_as_str().unwrap_or("without a message"));
 }
 
 /// Writes on a thread of its own: who writes into a pipe that nobody reads waits, and that must not be who refreshes grants.
@@ -115,5 +123,25 @@ mod tests {
         }
         drop(log);
         assert_eq!(pipe.0.lock().unwrap().len(), (2 * MOST_LINES - dropped) * 5, "the others are written before it ends");
+    }
+
+    #[test]
+    fn a_panic_is_a_line_of_the_log_with_its_message_and_place() {
+        let pipe = Pipe::default();
+        let (writer, log) = beside(pipe.clone());
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).json().finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let of_tests = std::panic::take_hook();
+            std::panic::set_hook(Box::new(tell_of_panic));
+            let caught = std::panic::catch_unwind(|| panic!("seven {}", "eggs"));
+            std::panic::set_hook(of_tests);
+            assert!(caught.is_err());
+        });
+        drop(log);
+        let lines = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [line] = &lines[..] else { panic!("one line is expected: {lines:?}") };
+        assert_eq!((&line["level"], &line["fields"]["message"]), (&"ERROR".into(), &"a panic, which is a bug: seven eggs".into()));
+        assert!(line["fields"]["at"].as_str().is_some_and(|at| at.contains("logs.rs:")), "{line}");
     }
 }
