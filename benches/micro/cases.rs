@@ -73,6 +73,7 @@ impl Quiet {
             credentials: &self.credentials,
             lane_closed: None,
             status_interval: Duration::ZERO,
+            awaits_turn: false,
             memory: &self.memory,
         };
         decide(&seen, self.now)

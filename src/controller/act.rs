@@ -25,18 +25,20 @@ pub(super) struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    pub(super) async fn act(&self, step: Step) {
+    /// Returns, of what changes a Secret, whether the API server was asked and did its work, whatever came of it.
+    pub(super) async fn act(&self, step: Step) -> Option<bool> {
         match step {
             Step::Look => self.look().await,
             Step::Read => self.read().await,
             Step::ReadCredentials => self.read_credentials().await,
-            Step::Create { order, restore } => self.create(&order, restore).await,
-            Step::Patch { version, order, repair } => self.patch(&version, &order, repair).await,
-            Step::Replace(version) => self.replace(&version).await,
-            Step::DeleteStray { name, version } => self.delete_stray(&name, &version).await,
+            Step::Create { order, restore } => return self.create(&order, restore).await,
+            Step::Patch { version, order, repair } => return self.patch(&version, &order, repair).await,
+            Step::Replace(version) => return Some(self.replace(&version).await),
+            Step::DeleteStray { name, version } => return Some(self.delete_stray(&name, &version).await),
             Step::Order { ordered, call, waiting } => self.order(ordered, call, waiting),
             Step::Withdraw => self.withdraw(),
         }
+        None
     }
 
     fn limit(&self) -> Duration {
@@ -53,7 +55,7 @@ impl Actor<'_> {
         let now = context.clock.instant();
         context.registry.with(self.caller, |memory| memory.looked = Some(now));
         match found {
-            Ok(meta) => self.present(meta),
+            Ok(meta) => context.secrets.looked(&identity.namespace, meta),
             Err(ApiFailure::NotFound) => context.secrets.absent(self.target()),
             Err(failure) => self.troubled(LOOK_AT, &spec.secret_name, &failure),
         }
@@ -75,7 +77,7 @@ impl Actor<'_> {
                         None => memory.read_damaged(version),
                     }
                 });
-                self.present(meta);
+                context.secrets.looked(&identity.namespace, meta);
             }
             Err(ApiFailure::NotFound) => context.secrets.absent(self.target()),
             Err(failure) => self.troubled(READ, &spec.secret_name, &failure),
@@ -91,24 +93,24 @@ impl Actor<'_> {
         }
     }
 
-    async fn create(&self, order: &SecretOrder, restore: bool) {
-        let Ok(token) = self.signed(order) else { return };
+    async fn create(&self, order: &SecretOrder, restore: bool) -> Option<bool> {
+        let Ok(token) = self.signed(order) else { return None };
         let answer = self.server().create(&self.identity.namespace, &self.spec.secret_name, order, token.as_ref()).await;
         if restore && answer.is_ok() {
             let now = self.context.clock.instant();
             self.context.registry.with(self.caller, |memory| memory.restored(now));
         }
-        self.written(answer, None, (order, token.as_ref()), false);
+        Some(self.written(answer, None, (order, token.as_ref()), false))
     }
 
-    async fn patch(&self, version: &SecretVersion, order: &SecretOrder, repair: bool) {
-        let Ok(token) = self.signed(order) else { return };
+    async fn patch(&self, version: &SecretVersion, order: &SecretOrder, repair: bool) -> Option<bool> {
+        let Ok(token) = self.signed(order) else { return None };
         let answer = self.server().patch(&self.identity.namespace, &self.spec.secret_name, version, order, token.as_ref()).await;
         if let Err(ApiFailure::Unchangeable(_)) = answer {
             self.context.registry.with(self.caller, |memory| memory.unpatchable = Some(version.clone()));
-            return;
+            return Some(true);
         }
-        self.written(answer, Some(version), (order, token.as_ref()), repair);
+        Some(self.written(answer, Some(version), (order, token.as_ref()), repair))
     }
 
     /// The token that the order asks for, if it asks for one and it can be signed.
@@ -122,8 +124,15 @@ impl Actor<'_> {
         signed
     }
 
-    /// `version`: the one that was to be changed; `None`: the Secret was to be made.
-    fn written(&self, answer: Result<SecretMeta, ApiFailure>, version: Option<&SecretVersion>, (order, token): Written<'_>, repair: bool) {
+    /// `version`: the one that was to be changed; `None`: the Secret was to be made. Returns whether the API server did its work.
+    fn written(
+        &self,
+        answer: Result<SecretMeta, ApiFailure>,
+        version: Option<&SecretVersion>,
+        (order, token): Written<'_>,
+        repair: bool,
+    ) -> bool {
+        let is_answered = answer.as_ref().err().is_none_or(ApiFailure::is_answer);
         match answer {
             Ok(meta) => {
                 let now = self.context.clock.instant();
@@ -147,13 +156,19 @@ impl Actor<'_> {
                 }
             }
             Err(ApiFailure::NotFound) if version.is_some() => self.context.secrets.absent(self.target()),
-            Err(ApiFailure::Conflict) => self.context.secrets.outdated(&self.target(), version),
+            Err(ApiFailure::Conflict)
+                if !self.context.registry.with(self.caller, |memory| memory.conflicted(version)).unwrap_or_default() =>
+            {
+                self.context.secrets.outdated(&self.target(), version);
+            }
             Err(failure) => {
+                let failure = if failure == ApiFailure::Conflict { ApiFailure::Refused(CONTRADICTION.to_owned()) } else { failure };
                 let attempted = if version.is_some() { UPDATE } else { CREATE };
                 self.troubled_over(attempted, &self.spec.secret_name, &failure, token);
                 self.overtaken(version);
             }
         }
+        is_answered
     }
 
     /// What was refused may have been judged by a Secret that others have changed since: they said so before the refusal came.
@@ -166,24 +181,27 @@ impl Actor<'_> {
         }
     }
 
-    async fn replace(&self, version: &SecretVersion) {
-        if let Err(failure) = self.delete(&self.spec.secret_name, version).await {
-            self.troubled(DELETE, &self.spec.secret_name, &failure);
-            self.overtaken(Some(version));
-        }
+    async fn replace(&self, version: &SecretVersion) -> bool {
+        let Err(failure) = self.delete(&self.spec.secret_name, version).await else { return true };
+        self.troubled(DELETE, &self.spec.secret_name, &failure);
+        self.overtaken(Some(version));
+        failure.is_answer()
     }
 
-    async fn delete_stray(&self, name: &str, version: &SecretVersion) {
+    async fn delete_stray(&self, name: &str, version: &SecretVersion) -> bool {
         let failure = match self.delete(name, version).await {
-            Ok(Gone::Yes) => return self.context.secrets.abandon(&ObjectName::new(&self.identity.namespace, name)),
+            Ok(Gone::Yes) => {
+                self.context.secrets.abandon(&ObjectName::new(&self.identity.namespace, name));
+                return true;
+            }
             // The watch tells what became of it.
-            Ok(Gone::No) => return,
+            Ok(Gone::No) => return true,
             Err(failure) => failure,
         };
         let now = self.context.clock.instant();
         let held = self.context.registry.with(self.caller, |memory| {
-            memory.stray_refused(failure.is_refusal(), now);
-            memory.stray_held
+            memory.strays_held.failed(name, failure.is_refusal(), now);
+            memory.strays_held.of(name)
         });
         if held.flatten().is_some_and(|held| held.is_first()) {
             tracing::warn!(
@@ -195,6 +213,20 @@ impl Actor<'_> {
                 if failure.is_refusal() { "the API server refused" } else { "the API server is in trouble" }
             );
         }
+        failure.is_answer()
+    }
+
+    /// Others have all turns to write while the namespace's writes are left unanswered.
+    pub(super) fn held_up(&self) {
+        let Self { context, identity, spec, .. } = self;
+        let now = context.clock.instant();
+        let message = || {
+            format!(
+                "could not write Secret {}/{}: the API server leaves writes of this namespace's Secrets unanswered (an admission webhook that hangs?), and few of them are tried at once. The operator tries again by itself",
+                identity.namespace, spec.secret_name
+            )
+        };
+        context.registry.with(self.caller, |memory| memory.held_up(message, now));
     }
 
     async fn delete(&self, name: &str, version: &SecretVersion) -> Result<Gone, ApiFailure> {
@@ -269,6 +301,9 @@ impl Actor<'_> {
         });
     }
 }
+
+/// The API server contradicts itself.
+const CONTRADICTION: &str = "the API server says again and again that it was changed meanwhile, and shows it unchanged (409)";
 
 /// What was attempted, and in which words that is told.
 type Attempted = (Attempt, &'static str);

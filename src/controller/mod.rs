@@ -37,7 +37,7 @@ use self::events::Events;
 use self::registry::{ObjectName, Registry};
 use self::scope::Scope;
 use self::secret_index::SecretIndex;
-use self::turns::StatusTurns;
+use self::turns::Turns;
 use crate::clock::Clock;
 use crate::media::dispatcher::{Dispatcher, IssueGrants};
 use crate::media::lane::Caller;
@@ -59,7 +59,8 @@ pub(super) struct Context {
     dispatcher: Arc<Dispatcher>,
     metrics: Arc<Metrics>,
     events: Arc<Events>,
-    turns: StatusTurns,
+    status_turns: Turns,
+    secret_turns: Turns,
     status_interval: Duration,
     gates: Arc<Gates>,
     stop: CancellationToken,
@@ -71,8 +72,21 @@ impl Context {
         let Some(caller) = uid.map(Caller::from) else { return };
         self.dispatcher.withdraw(&caller);
         self.abandon(self.registry.remove(&caller));
-        self.turns.forget(&caller);
+        self.forget_turns(&caller);
         self.metrics.forget(&caller);
+    }
+
+    /// This request has nothing to write.
+    fn leave_turns(&self, scope: usize, caller: &Caller) {
+        for turns in [&self.status_turns, &self.secret_turns] {
+            turns.leave(scope, caller);
+        }
+    }
+
+    fn forget_turns(&self, caller: &Caller) {
+        for turns in [&self.status_turns, &self.secret_turns] {
+            turns.forget(caller);
+        }
     }
 
     /// Nobody is woken for these Secrets any more.
@@ -121,7 +135,8 @@ impl Controller {
         let context = Arc::new(Context {
             clock,
             server,
-            turns: StatusTurns::new(registry.clone()),
+            status_turns: Turns::new(turns::STATUSES, registry.clone()),
+            secret_turns: Turns::new(turns::SECRETS, registry.clone()),
             status_interval,
             registry,
             secrets: SecretIndex::default(),

@@ -12,7 +12,9 @@ use super::api::ApiFailure;
 use super::registry::{ObjectName, Trigger};
 use crate::api::names::annotation;
 use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
-use crate::lifecycle::{CredentialsView, Decision, Identity, LaneClosed, Report, SecretView, Seen, Standing, decide, reason_of};
+use crate::lifecycle::{
+    CredentialsView, Decision, Identity, LaneClosed, Report, SecretView, Seen, Standing, Step, Urgency, decide, reason_of,
+};
 use crate::media::lane::Caller;
 use crate::telemetry;
 use crate::time::{Instant, Now};
@@ -21,7 +23,7 @@ use crate::time::{Instant, Now};
 const MOST_STEPS: usize = 16;
 const AFTER_MOST_STEPS: Duration = Duration::from_millis(100);
 
-/// Whoever waits for a turn to write a status looks again after this.
+/// Whoever waits for a turn to write looks again after this.
 const WITHOUT_A_TURN: Duration = Duration::from_secs(5);
 
 /// What a reconcile works on.
@@ -60,7 +62,7 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
     if let Some(predecessor) = &predecessor {
         context.dispatcher.withdraw(predecessor);
         context.metrics.forget(predecessor);
-        context.turns.forget(predecessor);
+        context.forget_turns(predecessor);
     }
     let spec = validate(&object);
     let names = Names::of(&identity, spec.as_ref().ok());
@@ -70,21 +72,22 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
         // Its credentials may be nobody's now.
         context.credentials.sweep();
     }
+    let mut awaits_turn = false;
     for _ in 0..MOST_STEPS {
         if context.stop.is_cancelled() {
             return Action::await_change();
         }
         let now = context.clock.now();
-        match request.decide(now) {
+        match request.decide(now, awaits_turn) {
             None => {
-                context.turns.leave(scope, &request.caller);
+                context.leave_turns(scope, &request.caller);
                 return Action::await_change();
             }
-            Some(Decision::Step(step)) => request.act(step).await,
+            Some(Decision::Step(step)) => awaits_turn |= !request.act(step, scope).await,
             Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), look_at }) if write_at <= now.instant => {
                 let urgency = context.registry.with(&request.caller, |memory| memory.told.urgency(&status));
                 let Some(_turn) =
-                    urgency.and_then(|urgency| context.turns.take(scope, &request.identity.namespace, &request.caller, urgency))
+                    urgency.and_then(|urgency| context.status_turns.take(scope, &request.identity.namespace, &request.caller, urgency))
                 else {
                     // It is woken when its turn has come; should nobody wake it, it comes by itself.
                     return rest(look_at.into_iter().chain([now.instant + WITHOUT_A_TURN]).min(), now);
@@ -92,8 +95,13 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
                 request.write_status(scope, status).await;
             }
             Some(Decision::Rest { report, look_at }) => {
-                context.turns.leave(scope, &request.caller);
-                return rest(look_at.into_iter().chain(report.and_then(|report| report.write_at)).min(), now);
+                context.status_turns.leave(scope, &request.caller);
+                let next = look_at.into_iter().chain(report.and_then(|report| report.write_at));
+                if awaits_turn {
+                    return rest(next.chain([now.instant + WITHOUT_A_TURN]).min(), now);
+                }
+                context.secret_turns.leave(scope, &request.caller);
+                return rest(next.min(), now);
             }
         }
     }
@@ -114,7 +122,7 @@ impl Request<'_> {
         self.context.abandon(self.context.registry.follow(&self.caller, secrets));
     }
 
-    fn decide(&self, now: Now) -> Option<Decision> {
+    fn decide(&self, now: Now, awaits_turn: bool) -> Option<Decision> {
         let Self { context, object, identity, caller, spec, names } = self;
         let (secret, strays, credentials) = match &names.secrets {
             Some([target, credentials]) => (
@@ -139,6 +147,7 @@ impl Request<'_> {
                 credentials: &credentials,
                 lane_closed,
                 status_interval: context.status_interval,
+                awaits_turn,
                 memory,
             };
             let decision = decide(&seen, now);
@@ -150,15 +159,31 @@ impl Request<'_> {
         })
     }
 
-    async fn act(&self, step: crate::lifecycle::Step) {
+    /// Returns whether it could be done, or tried: what changes a Secret may have to await its turn.
+    async fn act(&self, step: Step, scope: usize) -> bool {
         let Self { context, identity, caller, spec, .. } = self;
-        if let Ok(spec) = spec {
-            Actor { context, caller, identity, spec }.act(step).await;
-        } else {
+        let Ok(spec) = spec else {
             // The only step without a valid spec is to withdraw.
             context.dispatcher.withdraw(caller);
             context.registry.with(caller, |memory| memory.ordered = None);
+            return true;
+        };
+        let actor = Actor { context, caller, identity, spec };
+        if !step.is_write() {
+            actor.act(step).await;
+            return true;
         }
+        let was_unanswered = context.registry.with(caller, |memory| memory.is_left_unanswered()).unwrap_or_default();
+        let urgency = if was_unanswered { Urgency::Unanswered } else { Urgency::Transition };
+        let Some(_turn) = context.secret_turns.take(scope, &identity.namespace, caller, urgency) else {
+            actor.held_up();
+            return false;
+        };
+        // One that hangs again and again says nothing new of the others.
+        if let Some(is_answered) = actor.act(step).await.filter(|is_answered| *is_answered || !was_unanswered) {
+            context.secret_turns.ended(scope, &identity.namespace, is_answered);
+        }
+        true
     }
 
     async fn write_status(&self, scope: usize, status: PlaybackGrantRequestStatus) {
@@ -171,7 +196,7 @@ impl Request<'_> {
         let is_answered = written.as_ref().err().is_none_or(ApiFailure::is_answer);
         // One that hangs again and again says nothing new of the others.
         if is_answered || !was_unclear {
-            context.turns.ended(scope, &identity.namespace, is_answered);
+            context.status_turns.ended(scope, &identity.namespace, is_answered);
         }
         let now = context.clock.instant();
         match written {

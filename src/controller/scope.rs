@@ -27,7 +27,7 @@ use crate::api::PlaybackGrantRequest;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
 
 /// Each reconcile in flight is polled at each wake of the controller, so that many at once cost more than they gain.
-const CONCURRENCY: u16 = 32;
+pub(super) const CONCURRENCY: u16 = 32;
 
 /// A reconcile that panicked is tried again after this.
 const AFTER_PANIC: Duration = Duration::from_secs(10);

@@ -43,6 +43,20 @@ impl SecretIndex {
         strays.collect()
     }
 
+    /// Takes in what a GET has shown. Where it was known that the Secret isn't what it was, that is what it is now, even if its version is an
+    /// earlier one: etcd was restored from a backup.
+    pub fn looked(&self, namespace: &str, meta: SecretMeta) {
+        let name = ObjectName::new(namespace, &meta.name);
+        {
+            let mut state = self.state();
+            if let Some(SecretView::Outdated(_)) = state.view(&name) {
+                state.remove(&name);
+                state.gone.remove(&name);
+            }
+        }
+        self.present(namespace, meta);
+    }
+
     /// Takes in what the watch shows, or an answer. Returns whether it was news.
     pub fn present(&self, namespace: &str, meta: SecretMeta) -> bool {
         let name = ObjectName::new(namespace, &meta.name);
@@ -239,6 +253,17 @@ mod tests {
         drop(index.sweep(Some("web"), &BTreeSet::new()));
         assert!(index.present("web", meta("a", "10")), "what comes after a list is as new as the list");
         assert!(!index.present("other", meta("a", "10")));
+    }
+
+    #[test]
+    fn what_a_look_shows_of_one_that_is_outdated_stands_though_it_is_older() {
+        let index = SecretIndex::default();
+        index.looked("web", meta("a", "10"));
+        index.looked("web", meta("a", "9"));
+        assert_eq!(*index.view(&name()), SecretView::Present(meta("a", "10")), "a look that was overtaken");
+        index.outdated(&name(), Some(&meta("a", "10").version));
+        index.looked("web", meta("a", "5"));
+        assert_eq!(*index.view(&name()), SecretView::Present(meta("a", "5")), "etcd was restored");
     }
 
     #[test]

@@ -1,42 +1,52 @@
-//! Who may write a status now: few at a time, so that grants go first when all are written at once.
+//! Who may write now. Statuses: few at a time, so that grants go first when all are written at once. Secrets: as many as there are at work, but of
+//! those that the API server leaves unanswered no more than half of that, so that a webhook that hangs in one namespace leaves room for the others.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::registry::Registry;
+use super::scope::CONCURRENCY;
 use crate::lifecycle::Urgency;
 use crate::media::lane::Caller;
 
-/// So many statuses are written at once, of all that is (`scope::CONCURRENCY`): the rest is left to grants, also where the API server leaves statuses
-/// unanswered, and where there are no grants to be written it is enough for hundreds a second.
-const AT_ONCE: usize = 4;
+/// How many may write at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    at_once: u16,
+    /// So many of those are of requests whose last write was left unanswered, or the last one in their namespace: where a webhook hangs for some, it
+    /// holds up the others once for each such request or, where all of a namespace hang, for its first few.
+    unanswered: u16,
+}
 
-/// So many of those are of requests whose last status was left unanswered, or the last one in their namespace: where a webhook hangs for some, it holds
-/// up the others once for each such request or, where all of a namespace hang, for its first few.
-const UNANSWERED_AT_ONCE: usize = 2;
+/// Of all that is written at once: the rest is left to grants, also where the API server leaves statuses unanswered, and where there are no grants to
+/// be written it is enough for hundreds a second.
+pub(super) const STATUSES: Limits = Limits { at_once: 4, unanswered: 2 };
 
-/// Who may write a status now. Each scope (a `--namespace`, or all) has turns of its own.
-pub(super) struct StatusTurns {
-    scopes: Mutex<BTreeMap<usize, Turns>>,
+pub(super) const SECRETS: Limits = Limits { at_once: CONCURRENCY, unanswered: CONCURRENCY / 2 };
+
+/// Who may write now. Each scope (a `--namespace`, or all) has turns of its own.
+pub(super) struct Turns {
+    limits: Limits,
+    scopes: Mutex<BTreeMap<usize, Queue>>,
     registry: Arc<Registry>,
 }
 
-/// Leave to write a status, until it is dropped: then the most urgent of its scope is woken, of those whoever has waited longest.
+/// Leave to write, until it is dropped: then the most urgent of its scope is woken, of those whoever has waited longest.
 pub(super) struct Turn<'a> {
-    of: &'a StatusTurns,
+    of: &'a Turns,
     scope: usize,
     urgency: Urgency,
 }
 
-impl StatusTurns {
-    pub(super) fn new(registry: Arc<Registry>) -> Self {
-        Self { scopes: Mutex::default(), registry }
+impl Turns {
+    pub(super) fn new(limits: Limits, registry: Arc<Registry>) -> Self {
+        Self { limits, scopes: Mutex::default(), registry }
     }
 
     /// Leave for this request; `None`: it is woken when its turn has come.
     pub(super) fn take(&self, scope: usize, namespace: &str, caller: &Caller, urgency: Urgency) -> Option<Turn<'_>> {
         let mut scopes = self.scopes();
-        let turns = scopes.entry(scope).or_default();
+        let turns = scopes.entry(scope).or_insert_with(|| Queue::new(self.limits));
         let urgency = turns.urgency_in(namespace, urgency);
         let taken = turns.come(caller, urgency);
         drop(scopes);
@@ -49,9 +59,11 @@ impl StatusTurns {
         }
     }
 
-    /// A status in that namespace was written, or refused, or (not `is_answered`) left unanswered.
+    /// What was to be written in that namespace was, or was refused, or (not `is_answered`) left unanswered.
     pub(super) fn ended(&self, scope: usize, namespace: &str, is_answered: bool) {
-        self.scopes().entry(scope).or_default().ended(namespace, is_answered);
+        if let Some(turns) = self.scopes().get_mut(&scope) {
+            turns.ended(namespace, is_answered);
+        }
     }
 
     /// This request has nothing to write: if it was woken for a turn, the next is.
@@ -74,34 +86,47 @@ impl StatusTurns {
         }
     }
 
-    fn scopes(&self) -> MutexGuard<'_, BTreeMap<usize, Turns>> {
+    fn scopes(&self) -> MutexGuard<'_, BTreeMap<usize, Queue>> {
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let next = self.of.scopes().entry(self.scope).or_default().give_back(self.urgency);
+        let next = self.of.scopes().get_mut(&self.scope).and_then(|turns| turns.give_back(self.urgency));
         self.of.wake(next);
     }
 }
 
 /// The turns that are taken, and who waits for one. Pure.
-#[derive(Debug, Default)]
-struct Turns {
-    taken: usize,
-    taken_by_unanswered: usize,
+#[derive(Debug)]
+struct Queue {
+    limits: Limits,
+    taken: u16,
+    taken_by_unanswered: u16,
     /// In the order in which they came.
     waiting: BTreeMap<Urgency, VecDeque<Caller>>,
     /// Those in any of them.
     waits: BTreeMap<Caller, Urgency>,
     /// Those who have been woken and haven't come yet.
     woken: BTreeSet<Caller>,
-    /// The namespaces in which the last status was left unanswered.
+    /// The namespaces in which the last write was left unanswered.
     unanswered_in: BTreeSet<String>,
 }
 
-impl Turns {
+impl Queue {
+    const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            taken: 0,
+            taken_by_unanswered: 0,
+            waiting: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            woken: BTreeSet::new(),
+            unanswered_in: BTreeSet::new(),
+        }
+    }
+
     fn urgency_in(&self, namespace: &str, urgency: Urgency) -> Urgency {
         if self.unanswered_in.contains(namespace) { Urgency::Unanswered } else { urgency }
     }
@@ -124,7 +149,7 @@ impl Turns {
         let was_woken = self.woken.remove(caller);
         if self.is_free(urgency) {
             self.taken += 1;
-            self.taken_by_unanswered += usize::from(urgency == Urgency::Unanswered);
+            self.taken_by_unanswered += u16::from(urgency == Urgency::Unanswered);
             self.wait_no_more(caller);
             return true;
         }
@@ -139,13 +164,14 @@ impl Turns {
     }
 
     fn is_free(&self, urgency: Urgency) -> bool {
-        self.taken < AT_ONCE && !(urgency == Urgency::Unanswered && self.taken_by_unanswered >= UNANSWERED_AT_ONCE)
+        let Limits { at_once, unanswered } = self.limits;
+        self.taken < at_once && !(urgency == Urgency::Unanswered && self.taken_by_unanswered >= unanswered)
     }
 
     /// Returns whoever is to be woken.
     fn give_back(&mut self, urgency: Urgency) -> Option<Caller> {
         self.taken = self.taken.saturating_sub(1);
-        self.taken_by_unanswered = self.taken_by_unanswered.saturating_sub(usize::from(urgency == Urgency::Unanswered));
+        self.taken_by_unanswered = self.taken_by_unanswered.saturating_sub(u16::from(urgency == Urgency::Unanswered));
         self.next()
     }
 
@@ -185,20 +211,24 @@ mod tests {
     use crate::lifecycle::Identity;
     use crate::time::Instant;
 
+    const LIMITS: Limits = Limits { at_once: 4, unanswered: 2 };
+    const AT_ONCE: usize = 4;
+    const UNANSWERED_AT_ONCE: usize = 2;
+
     fn callers(count: usize) -> Vec<Caller> {
         (0..count).map(|n| Caller::from(format!("uid-{n}"))).collect()
     }
 
     #[test]
     fn a_turn_is_given_back_by_whoever_had_it_and_by_nobody_else() {
-        let turns = StatusTurns::new(Arc::default());
+        let turns = Turns::new(LIMITS, Arc::default());
         let callers = callers(AT_ONCE + 2);
         let count = || turns.scopes().get(&0).map(|turns| (turns.taken, turns.waits.len()));
         let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "web", caller, Usual)).collect();
-        assert_eq!((given.len(), count()), (AT_ONCE, Some((AT_ONCE, 2))));
+        assert_eq!((given.len(), count()), (AT_ONCE, Some((4, 2))));
         assert!(turns.take(1, "web", &callers[0], Usual).is_some(), "another namespace's are its own");
         given.pop();
-        assert_eq!(count(), Some((AT_ONCE - 1, 1)));
+        assert_eq!(count(), Some((3, 1)));
         assert!(turns.take(0, "web", &callers[0], Usual).is_some(), "and it is given back at once");
         given.clear();
         assert_eq!(count(), Some((0, 0)));
@@ -213,7 +243,7 @@ mod tests {
             let identity = Identity { namespace: "web".to_owned(), name: format!("of-{}", &**caller), uid: caller.to_string() };
             registry.enter(&identity, None, 0, &trigger, Instant::after_start(std::time::Duration::ZERO));
         }
-        let turns = StatusTurns::new(registry);
+        let turns = Turns::new(LIMITS, registry);
         let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "web", caller, Usual)).collect();
         let mut is_woken = |n: usize| woken.try_recv().ok() == Some(ObjectRef::new(&format!("of-{}", &*callers[n])).within("web"));
         drop(given.pop());
@@ -229,7 +259,7 @@ mod tests {
 
     #[test]
     fn few_go_at_once_and_the_others_in_the_order_in_which_they_came() {
-        let mut turns = Turns::default();
+        let mut turns = Queue::new(LIMITS);
         let callers = callers(AT_ONCE + 3);
         let taken: Vec<bool> = callers.iter().map(|caller| turns.take(caller, Usual)).collect();
         assert_eq!(taken.iter().filter(|taken| **taken).count(), AT_ONCE);
@@ -250,7 +280,7 @@ mod tests {
 
     #[test]
     fn those_that_are_left_unanswered_hold_up_nobody_else() {
-        let mut turns = Turns::default();
+        let mut turns = Queue::new(LIMITS);
         let callers = callers(7);
         assert!(turns.take(&callers[0], Unanswered) && turns.take(&callers[1], Unanswered));
         assert!(!turns.take(&callers[2], Unanswered) && !turns.take(&callers[3], Unanswered));
@@ -266,7 +296,7 @@ mod tests {
 
     #[test]
     fn where_the_last_was_left_unanswered_the_next_count_for_it_until_one_is_answered() {
-        let mut turns = Turns::default();
+        let mut turns = Queue::new(LIMITS);
         assert_eq!(turns.urgency_in("web", Transition), Transition);
         turns.ended("web", false);
         turns.ended("web", false);
@@ -279,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_turn_that_whoever_was_woken_may_not_take_any_more_goes_to_the_next() {
-        let mut turns = Turns::default();
+        let mut turns = Queue::new(LIMITS);
         let callers = callers(AT_ONCE + 4);
         assert_eq!(callers.iter().filter(|caller| turns.take(caller, Transition)).count(), AT_ONCE);
         // What is under way in their namespace turns out to hang, and two of it are tried again.
@@ -294,7 +324,7 @@ mod tests {
 
     #[test]
     fn of_a_namespace_that_hangs_no_more_than_two_are_tried_at_once() {
-        let turns = StatusTurns::new(Arc::default());
+        let turns = Turns::new(LIMITS, Arc::default());
         let callers = callers(2 * AT_ONCE);
         let first: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "hangs", caller, Transition)).collect();
         assert_eq!(first.len(), AT_ONCE, "of this nobody knows yet");
@@ -309,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_transition_goes_before_what_is_as_usual_and_who_comes_with_one_moves_up() {
-        let mut turns = Turns::default();
+        let mut turns = Queue::new(LIMITS);
         let callers = callers(AT_ONCE + 4);
         assert_eq!(callers.iter().take(AT_ONCE + 2).filter(|caller| turns.take(caller, Usual)).count(), AT_ONCE);
         assert!(!turns.take(&callers[AT_ONCE + 2], Transition) && !turns.take(&callers[AT_ONCE + 3], Usual));
@@ -321,7 +351,7 @@ mod tests {
 
     #[test]
     fn those_that_are_left_unanswered_come_to_their_turn_where_others_always_wait() {
-        let mut turns = Turns::default();
+        let mut turns = Queue::new(LIMITS);
         let callers = callers(AT_ONCE + 3);
         assert_eq!(callers.iter().take(AT_ONCE + 2).filter(|caller| turns.take(caller, Usual)).count(), AT_ONCE);
         assert!(!turns.take(&callers[AT_ONCE + 2], Unanswered));
@@ -332,7 +362,7 @@ mod tests {
 
     #[test]
     fn who_leaves_before_being_woken_takes_nobodys_turn() {
-        let mut turns = Turns::default();
+        let mut turns = Queue::new(LIMITS);
         let callers = callers(AT_ONCE + 2);
         assert_eq!(callers.iter().filter(|caller| turns.take(caller, Usual)).count(), AT_ONCE);
         assert_eq!(turns.leave(&callers[AT_ONCE]), None, "all turns are taken");

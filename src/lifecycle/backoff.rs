@@ -1,5 +1,6 @@
 //! How long to wait after what failed, and after what others have changed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::time::Instant;
@@ -16,6 +17,11 @@ impl Backoff {
     /// A failure that long ago says nothing of the next.
     const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
+    /// Nothing has failed.
+    pub(super) const fn none(now: Instant) -> Self {
+        Self { failures: 0, until: now }
+    }
+
     /// Whether it is the first in a row.
     #[must_use]
     pub const fn is_first(&self) -> bool {
@@ -30,6 +36,30 @@ impl Backoff {
         let (first, longest) = if refused { (1000, 30_000) } else { (100, 1000) };
         let doubled = 1_u64.checked_shl(failures - 1).unwrap_or(u64::MAX).saturating_mul(first);
         Self { failures, until: now + Duration::from_millis(doubled.min(longest)) }
+    }
+}
+
+/// Until when several Secrets are left where they are, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holds(BTreeMap<String, Backoff>);
+
+impl Holds {
+    /// Of this one, if it is.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Option<Backoff> {
+        self.0.get(name).copied()
+    }
+
+    /// This one could not be deleted.
+    pub fn failed(&mut self, name: &str, refused: bool, now: Instant) {
+        self.0.retain(|_, held| now.since(held.until) <= Backoff::FORGOTTEN_AFTER);
+        self.0.insert(name.to_owned(), Backoff::after(self.of(name), refused, now));
+    }
+
+    pub(super) fn relieved(&mut self, now: Instant) {
+        for held in self.0.values_mut() {
+            held.until = held.until.min(now);
+        }
     }
 }
 

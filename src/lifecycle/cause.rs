@@ -1,9 +1,10 @@
 //! Why all is not well, if it isn't.
 
 use super::fight::Fight;
-use super::memory::{Attempt, Trouble, reason_of};
+use super::memory::reason_of;
 use super::situation::{CredentialsView, LaneClosed, Situation, Target};
 use super::token::CannotSign;
+use super::trouble::{Attempt, Trouble};
 use crate::api::condition::Reason;
 use crate::api::names::annotation;
 use crate::media::FailureClass;

@@ -34,6 +34,14 @@ pub enum Decision {
     },
 }
 
+impl Step {
+    /// Whether it asks the API server to change a Secret.
+    #[must_use]
+    pub const fn is_write(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Patch { .. } | Self::Replace(_) | Self::DeleteStray { .. })
+    }
+}
+
 /// One step towards the spec.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -200,9 +208,13 @@ impl Situation<'_> {
 
     /// What an earlier spec named goes only once the grant is where the present one wants it. Nothing waits for it.
     fn stray_step(&self) -> Option<Step> {
-        let is_held = self.seen.memory.stray_held.is_some_and(|held| self.now.instant < held.until);
-        let stray = self.seen.strays.first().filter(|_| self.holds_hand && !is_held && self.may_ask_api_server())?;
+        let may = self.holds_hand && self.may_ask_api_server();
+        let stray = self.seen.strays.iter().find(|stray| may && self.held_until(stray).is_none_or(|until| until <= self.now.instant))?;
         Some(Step::DeleteStray { name: stray.name.clone(), version: stray.version.clone() })
+    }
+
+    fn held_until(&self, stray: &SecretMeta) -> Option<Instant> {
+        self.seen.memory.strays_held.of(&stray.name).map(|held| held.until)
     }
 
     fn call_step(&self) -> Option<Step> {
@@ -284,7 +296,6 @@ impl Situation<'_> {
         [
             self.due().filter(|_| waits_for_due),
             self.forced_at().filter(|_| !self.idle() && self.unhandled_refresh().is_some()),
-            self.seen.memory.stray_held.filter(|_| !self.seen.strays.is_empty()).map(|held| held.until),
             self.covered_until(),
             // Until then it may be waiting to be written.
             self.hand.map(HeldGrant::expiry),
@@ -297,6 +308,7 @@ impl Situation<'_> {
         ]
         .into_iter()
         .flatten()
+        .chain(self.seen.strays.iter().filter_map(|stray| self.held_until(stray)))
         .filter(|instant| self.now.instant < *instant)
         .min()
     }

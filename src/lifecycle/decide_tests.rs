@@ -3,8 +3,7 @@
 use super::super::testing::{Scene, at, backoff, claimed, conditions, failing, hand, rest, shown, step, usable};
 use super::*;
 use crate::api::condition::ConditionType::{Ready, RefreshFailing, Stalled};
-use crate::lifecycle::memory::{Attempt, Trouble};
-use crate::lifecycle::{SecretView, Subject};
+use crate::lifecycle::{Attempt, SecretView, Subject, Trouble};
 use crate::media::FailureClass;
 
 #[test]
@@ -217,7 +216,7 @@ fn a_stray_goes_only_once_the_present_secret_holds_the_grant() {
     let mut scene = Scene::fresh();
     scene.strays = vec![claimed("before", 990)];
     assert!(matches!(step(&scene), Step::DeleteStray { name, .. } if name == "before"));
-    scene.memory.stray_refused(true, at(1000));
+    scene.memory.strays_held.failed("before", true, at(1000));
     assert_eq!(rest(&scene).1, Some(at(1001)), "nothing waits for it, and it is tried again");
     scene.now = at(1001);
     assert!(matches!(step(&scene), Step::DeleteStray { .. }), "its time has come");
@@ -226,6 +225,33 @@ fn a_stray_goes_only_once_the_present_secret_holds_the_grant() {
     scene.now = at(1000);
     scene.secret = SecretView::Absent;
     assert!(matches!(step(&scene), Step::Create { .. }));
+}
+
+#[test]
+fn a_stray_that_can_not_be_deleted_keeps_no_other_from_it() {
+    let mut scene = Scene::fresh();
+    scene.strays = vec![claimed("a", 990), claimed("b", 990)];
+    assert!(matches!(step(&scene), Step::DeleteStray { name, .. } if name == "a"));
+    scene.memory.strays_held.failed("a", true, at(1000));
+    assert!(matches!(step(&scene), Step::DeleteStray { name, .. } if name == "b"));
+    scene.memory.strays_held.failed("b", true, at(1000) + Duration::from_millis(500));
+    assert_eq!(rest(&scene).1, Some(at(1001)));
+    scene.now = at(1001);
+    assert!(matches!(step(&scene), Step::DeleteStray { name, .. } if name == "a"));
+}
+
+#[test]
+fn what_awaits_its_turn_asks_the_api_server_for_nothing_and_says_why() {
+    let mut scene = Scene::fresh();
+    scene.secret = SecretView::Absent;
+    scene.memory.looked = Some(at(1000));
+    assert!(step(&scene).is_write());
+    scene.awaits_turn = true;
+    scene.memory.held_up(|| "others hang".into(), at(1000));
+    let (report, _) = rest(&scene);
+    assert_eq!((&*report.status.conditions[0].reason, &*report.status.conditions[0].message), ("SecretWriteFailed", "others hang"));
+    scene.awaits_turn = false;
+    assert!(step(&scene).is_write(), "nothing but the turn is awaited");
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! What is remembered of one request, keyed by its uid, and how it changes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::backoff::{Backoff, Repairs, Restores};
+use super::backoff::{Holds, Repairs, Restores};
 use super::hand::{HeldGrant, Life};
 use super::order::Contents;
 use super::secret::{Claim, SecretVersion};
 use super::token::TokenOrder;
 use super::told::Told;
+use super::trouble::Trouble;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::condition::Reason;
 use crate::media::FailureClass;
@@ -52,8 +52,8 @@ pub struct Memory {
     pub repairs: Repairs,
     /// How often the Secret was made again since others had deleted it, and until when it is left at that.
     pub restores: Restores,
-    /// Until when a Secret that an earlier spec named is left where it is, since the API server didn't delete it.
-    pub stray_held: Option<Backoff>,
+    /// Until when Secrets that earlier specs named are left where they are, since the API server didn't delete them.
+    pub strays_held: Holds,
     /// When the Secret was last looked for.
     pub looked: Option<Instant>,
     /// Whether the API server didn't give the credentials when they were last asked for.
@@ -72,6 +72,8 @@ pub struct Memory {
     pub last_forced: Option<Instant>,
     /// What the API server last refused or left unanswered, if it did.
     pub trouble: Option<Trouble>,
+    /// For which version of the Secret the API server last said that it is another (`None`: that there is one), and how often in a row.
+    pub conflicts: Option<(Option<SecretVersion>, u32)>,
     /// What the status says.
     pub told: Told,
 }
@@ -113,30 +115,6 @@ pub struct Failure {
     pub hold: Hold,
 }
 
-/// What the API server refused or left unanswered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// What was attempted, and the server's own words.
-    pub message: String,
-    /// Whether the server refused, rather than being in trouble itself.
-    pub refused: bool,
-    /// What was attempted.
-    pub attempt: Attempt,
-    /// Whether nothing can be written any more: the namespace terminates.
-    pub terminating: bool,
-    /// How long to wait.
-    pub backoff: Backoff,
-}
-
-/// What the API server was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attempt {
-    /// To give what it has.
-    Read,
-    /// To take the grant's Secret.
-    Write,
-}
-
 impl Memory {
     /// What is known of a request when it is first seen.
     #[must_use]
@@ -159,7 +137,7 @@ impl Memory {
             unpatchable: None,
             repairs: Repairs::default(),
             restores: Restores::default(),
-            stray_held: None,
+            strays_held: Holds::default(),
             looked: None,
             credentials_withheld: false,
             ordered: None,
@@ -169,6 +147,7 @@ impl Memory {
             handled_refresh: status.last_handled_refresh_request.clone(),
             last_forced: None,
             trouble: None,
+            conflicts: None,
             told: Told::at_first_sight(status),
         }
     }
@@ -288,7 +267,7 @@ impl Memory {
             self.landed(grant);
             self.landed_token = token.as_ref().map(TokenOrder::hash);
         }
-        self.trouble = None;
+        (self.trouble, self.conflicts) = (None, None);
         self.damaged = None;
         // A write of labels alone leaves a spoilt token as it is.
         self.damaged_token = self.damaged_token.take().filter(|_| contents.is_none()).map(|_| version.clone());
@@ -311,48 +290,6 @@ impl Memory {
     /// The API server has given the credentials, or not.
     pub fn credentials_read(&mut self, given: bool) {
         self.credentials_withheld = !given;
-    }
-
-    /// How long the API server's next answer may take, to a status too: 2 s, and twice as long after each call in a row that it left unanswered, up to
-    /// 10 s.
-    ///
-    /// A connection that has died silently is given up soon, and a server that is slow still serves.
-    #[must_use]
-    pub fn server_limit(&self) -> Duration {
-        const FIRST: Duration = Duration::from_secs(2);
-        const LONGEST: Duration = Duration::from_secs(10);
-        let backoffs = self.trouble.as_ref().map(|trouble| trouble.backoff).into_iter().chain(self.told.held);
-        let failures = backoffs.map(|backoff| backoff.failures).max().unwrap_or_default();
-        FIRST.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST)
-    }
-
-    /// The API server refused what was attempted, or left it unanswered.
-    pub fn troubled(&mut self, attempt: Attempt, message: String, refused: bool, terminating: bool, now: Instant) {
-        let backoff = Backoff::after(self.trouble.take().map(|trouble| trouble.backoff), refused, now);
-        self.trouble = Some(Trouble { message, refused, attempt, terminating, backoff });
-    }
-
-    /// The API server takes calls again that it didn't take: whatever waits for it is tried now.
-    pub fn relieved(&mut self, now: Instant) {
-        if let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.terminating) {
-            trouble.backoff.until = trouble.backoff.until.min(now);
-        }
-        for held in [&mut self.told.held, &mut self.stray_held].into_iter().flatten() {
-            held.until = held.until.min(now);
-        }
-    }
-
-    /// Others have changed the Secret, or taken it away: what the API server refused may pass now. It is tried soon, and not at each change.
-    pub fn secret_changed(&mut self, now: Instant) {
-        const SOON: Duration = Duration::from_secs(1);
-        if let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.terminating) {
-            trouble.backoff.until = trouble.backoff.until.min(now + SOON);
-        }
-    }
-
-    /// A Secret that an earlier spec named could not be deleted.
-    pub fn stray_refused(&mut self, refused: bool, now: Instant) {
-        self.stray_held = Some(Backoff::after(self.stray_held, refused, now));
     }
 }
 

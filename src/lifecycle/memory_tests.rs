@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use super::super::testing::{Scene, at, bare, hand, token_order};
 use super::*;
+use crate::lifecycle::{Attempt, Backoff};
 use crate::media::retry::RECENT_SUCCESS;
 
 fn millis(instant: Instant, since: Instant) -> u128 {
@@ -217,8 +220,8 @@ fn what_is_refused_is_tried_again_more_slowly_than_what_is_unanswered() {
     assert_eq!(memory.told.held.unwrap().until, at(1000) + Duration::from_millis(100));
     memory.told.refused(true, at(1001));
     assert_eq!(memory.told.held.unwrap().until, at(1003));
-    memory.stray_refused(true, at(1000));
-    assert_eq!(memory.stray_held.unwrap().until, at(1001));
+    memory.strays_held.failed("before", true, at(1000));
+    assert_eq!(memory.strays_held.of("before").unwrap().until, at(1001));
 }
 
 #[test]
@@ -241,11 +244,11 @@ fn an_api_server_that_takes_calls_again_is_asked_at_once() {
     for _ in 0..6 {
         memory.troubled(Attempt::Write, "forbidden".into(), true, false, at(1000));
         memory.told.refused(true, at(1000));
-        memory.stray_refused(true, at(1000));
+        memory.strays_held.failed("before", true, at(1000));
     }
     memory.relieved(at(1001));
     let trouble = memory.trouble.as_ref().unwrap().backoff.until;
-    assert_eq!([trouble, memory.told.held.unwrap().until, memory.stray_held.unwrap().until], [at(1001); 3]);
+    assert_eq!([trouble, memory.told.held.unwrap().until, memory.strays_held.of("before").unwrap().until], [at(1001); 3]);
     memory.troubled(Attempt::Write, "terminating".into(), true, true, at(1001));
     let until = memory.trouble.as_ref().unwrap().backoff.until;
     memory.relieved(at(1002));

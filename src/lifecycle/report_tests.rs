@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::testing::{Scene, at, backoff, conditions, failing, hand, rest, shown, step};
 use super::*;
 use crate::api::condition::ConditionType::{Ready, Reconciling, RefreshFailing, Stalled};
-use crate::lifecycle::memory::{Attempt, Trouble};
+use crate::lifecycle::{Attempt, Trouble};
 use crate::lifecycle::{CredentialsView, Decision, Ordered, Step, Told};
 use crate::media::FailureClass;
 

@@ -8,6 +8,7 @@ use super::memory::{Memory, Subject};
 use super::ownership::{Identity, Whose};
 use super::secret::{SecretMeta, SecretView};
 use super::token::Signer;
+use super::trouble::Trouble;
 use crate::api::{InvalidSpec, ValidSpec};
 use crate::media::FailureClass;
 use crate::media::LaneKey;
@@ -36,6 +37,8 @@ pub struct Seen<'a> {
     pub lane_closed: Option<LaneClosed>,
     /// Of a request that is refreshed more often than this, the status leaves out what each refresh changes.
     pub status_interval: Duration,
+    /// Whether the API server is to be asked for nothing now: others' writes in the namespace are left unanswered, and too many are out already.
+    pub awaits_turn: bool,
     /// What is remembered.
     pub memory: &'a Memory,
 }
@@ -177,6 +180,7 @@ impl<'a> Situation<'a> {
 
     /// Whether the API server may be asked for something now.
     pub(super) fn may_ask_api_server(&self) -> bool {
-        self.seen.memory.trouble.as_ref().is_none_or(|trouble| !trouble.terminating && trouble.backoff.until <= self.now.instant)
+        let may = |trouble: &Trouble| !trouble.terminating && trouble.backoff.until <= self.now.instant;
+        !self.seen.awaits_turn && self.seen.memory.trouble.as_ref().is_none_or(may)
     }
 }

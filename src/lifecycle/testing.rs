@@ -22,6 +22,7 @@ pub(super) fn at(seconds: u64) -> Instant {
 }
 
 /// Everything that is observed of one request, to be changed and decided upon.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Scene {
     pub(super) spec: ValidSpec,
     pub(super) invalid: bool,
@@ -32,6 +33,7 @@ pub(super) struct Scene {
     pub(super) credentials: CredentialsView,
     pub(super) lane_closed: Option<FailureClass>,
     pub(super) status_interval: Duration,
+    pub(super) awaits_turn: bool,
     pub(super) lane_slow: bool,
     pub(super) memory: Memory,
     pub(super) now: Instant,
@@ -54,6 +56,7 @@ impl Scene {
             credentials: usable("media-api"),
             lane_closed: None,
             status_interval: Duration::ZERO,
+            awaits_turn: false,
             lane_slow: false,
             memory,
             now: at(1000),
@@ -100,6 +103,7 @@ impl Scene {
             credentials: &self.credentials,
             lane_closed: self.lane_closed.map(|class| LaneClosed { class, slow: self.lane_slow }),
             status_interval: self.status_interval,
+            awaits_turn: self.awaits_turn,
             memory: &self.memory,
         };
         let now = now(self.now);

@@ -32,6 +32,7 @@ mod stage;
 mod tokens;
 mod two;
 mod watches;
+mod webhooks;
 mod whose;
 
 use std::path::PathBuf;
@@ -74,6 +75,7 @@ fn tests() -> Vec<ClusterTest> {
         smoke::tests(),
         spec::tests(),
         tokens::tests(),
+        webhooks::tests(),
         whose::tests(),
     ];
     modules.into_iter().flatten().collect()

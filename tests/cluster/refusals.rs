@@ -34,9 +34,9 @@ const LOOKED_ON: Duration = Duration::from_secs(13);
 /// The first write and those four; a machine that is held may have begun the next.
 const MOST_TRIES: usize = 6;
 
-const REFRESH: &str = "playbackgrant.dev/refresh-requested-at";
+pub const REFRESH: &str = "playbackgrant.dev/refresh-requested-at";
 const NO_GRANT: [&str; 3] = ["Ready=False SecretWriteFailed", "RefreshFailing=True SecretWriteFailed", "Stalled=True SecretWriteFailed"];
-const LIVE_GRANT: [&str; 3] = ["Ready=True GrantIssued", "RefreshFailing=True SecretWriteFailed", "Stalled=True SecretWriteFailed"];
+pub const LIVE_GRANT: [&str; 3] = ["Ready=True GrantIssued", "RefreshFailing=True SecretWriteFailed", "Stalled=True SecretWriteFailed"];
 
 fn long() -> Value {
     json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})
@@ -56,7 +56,7 @@ async fn times<const N: usize>(stage: &Stage, what: [&str; N]) -> Result<[usize;
 const STATUS: &str = "patch playbackgrantrequests.status/lobby";
 
 /// Looks on while a write is refused. Checks what is told and how often, how often the write is tried, and that its grant isn't asked for again.
-async fn refused(stage: &Stage, told: [&str; 3], write: &str, words: &[&str]) -> Result<()> {
+pub async fn refused(stage: &Stage, told: [&str; 3], write: &str, words: &[&str]) -> Result<()> {
     let request = stage.reaches("lobby", "told of the refusal", |request| conditions(request) == told).await?;
     ensure_names(&request, "RefreshFailing", words)?;
     let (before, calls) = (times(stage, [write, STATUS]).await?, stage.calls(1));

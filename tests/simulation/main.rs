@@ -58,6 +58,9 @@ fn tests() -> Vec<Trial> {
             stories::a_media_api_that_refuses_costs_what_it_must_and_a_few_calls_a_second();
         }),
         told("an_api_server_that_is_held_costs_what_it_must", stories::an_api_server_that_is_held_costs_what_it_must),
+        told("writes_that_hang_in_one_namespace_cost_the_others_nothing", || {
+            stories::writes_that_hang_in_one_namespace_cost_the_others_nothing();
+        }),
         told("a_secret_that_holds_an_expired_grant_for_seven_seconds_is_told_so", observer::seven_seconds),
         told("the_judge_blames_what_nothing_excuses", judge::self_test),
         Trial::test("random_histories", || seeds::fixed(FIXED_SEEDS).map_err(Into::into)),

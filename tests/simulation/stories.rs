@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kube::api::ListParams;
 use playback_grant_testbed::Asked;
 use serde_json::json;
 use tokio_util::task::AbortOnDropHandle;
@@ -62,6 +63,45 @@ impl Story<'_> {
             );
         }
     }
+}
+
+/// Those of another namespace have numbers from here on.
+const ELSEWHERE: usize = 1000;
+
+pub fn writes_that_hang_in_one_namespace_cost_the_others_nothing() {
+    live(async |story| {
+        let Story { world, .. } = story;
+        world.make_credentials_in("stuck", 0, 0).await;
+        for n in ELSEWHERE..ELSEWHERE + 10 * REQUESTS {
+            world.make_request_in("stuck", n, &json!({"ttlSeconds": TTL})).await;
+        }
+        let _operator = world.operator();
+        tokio::time::sleep(MINUTE).await;
+        let (before, begins) = (story.held(), world.now());
+        let is_elsewhere = |name: &str| name.rsplit_once('-').and_then(|(_, n)| n.parse::<usize>().ok()).unwrap() >= ELSEWHERE;
+        assert_eq!(before.keys().filter(|name| is_elsewhere(name)).count(), 10 * REQUESTS);
+        world.server.suffer(|trouble| trouble.hangs_in = Some("stuck"));
+        tokio::time::sleep(MINUTE).await;
+        world.server.suffer(|trouble| trouble.hangs_in = None);
+        let until = world.now();
+        let (stuck, healthy): (BTreeMap<_, _>, BTreeMap<_, _>) = story.held().into_iter().partition(|(name, _)| is_elsewhere(name));
+        assert!(healthy.values().all(|held| held.expired.is_zero()), "{healthy:?}");
+        assert!(healthy.iter().all(|(name, held)| held.grants >= before[name].grants + 5), "{healthy:?}");
+        assert!(stuck.values().all(|held| !held.expired.is_zero()), "nothing has hung");
+        // All of them are told so, though few are tried at once.
+        let told = world.requests_in("stuck").list(&ListParams::default()).await.unwrap();
+        let unready = told.iter().filter(|request| {
+            let conditions = &request.status.as_ref().unwrap().conditions;
+            conditions.iter().any(|condition| condition.type_ == "Ready" && condition.reason == "SecretWriteFailed")
+        });
+        assert_eq!(unready.count(), 10 * REQUESTS);
+        let asked = world.server.asked();
+        let hung = asked.iter().filter(|asked| asked.code == 500 && begins <= asked.at && asked.at < until).count();
+        // Half of all that is at work, each given up after 2 s at the soonest; all, until the first is.
+        assert!(hung <= 16 * 30 + 32, "{hung} writes that hung in a minute");
+        tokio::time::sleep(MINUTE).await;
+        story.ensure_no_more_than_forced(&before, until + Duration::from_secs(10));
+    });
 }
 
 /// How often so many requests are refreshed in a minute: due 10 s after the last time, at most 4 % earlier.

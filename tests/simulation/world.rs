@@ -102,28 +102,42 @@ impl World {
     }
 
     pub fn requests(&self) -> Api<PlaybackGrantRequest> {
-        Api::namespaced(self.others.clone(), NAMESPACE)
+        self.requests_in(NAMESPACE)
+    }
+
+    pub fn requests_in(&self, namespace: &str) -> Api<PlaybackGrantRequest> {
+        Api::namespaced(self.others.clone(), namespace)
     }
 
     /// Gives the account a Secret with its key of that number.
     pub async fn make_credentials(&self, account: usize, key: usize) {
+        self.make_credentials_in(NAMESPACE, account, key).await;
+    }
+
+    /// The same in that namespace.
+    pub async fn make_credentials_in(&self, namespace: &str, account: usize, key: usize) {
         let credentials: Secret = serde_json::from_value(json!({
             "metadata": {"name": credentials_name(account)},
             "stringData": {"apiKeySid": key_sid(account, key), "apiKeySecret": format!("secret-{key}")},
         }))
         .unwrap();
-        self.secrets().create(&PostParams::default(), &credentials).await.unwrap();
+        Api::<Secret>::namespaced(self.others.clone(), namespace).create(&PostParams::default(), &credentials).await.unwrap();
     }
 
     /// Makes the request of that number.
     pub async fn make_request(&self, n: usize, spec: &Value) {
+        self.make_request_in(NAMESPACE, n, spec).await;
+    }
+
+    /// The same in that namespace.
+    pub async fn make_request_in(&self, namespace: &str, n: usize, spec: &Value) {
         let mut all = json!({"playerStreamerSid": streamer(n), "credentialsSecretRef": {"name": credentials_name(0)}});
         all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
-        let request = serde_json::from_value(json!({
+        let request: PlaybackGrantRequest = serde_json::from_value(json!({
             "apiVersion": "playbackgrant.dev/v1alpha1", "kind": "PlaybackGrantRequest", "metadata": {"name": name(n)}, "spec": all,
         }))
         .unwrap();
-        self.requests().create(&PostParams::default(), &request).await.unwrap();
+        self.requests_in(namespace).create(&PostParams::default(), &request).await.unwrap();
     }
 
     /// Changes a Secret, if it is there. Returns whether it could.

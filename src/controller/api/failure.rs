@@ -16,8 +16,13 @@ pub enum ApiFailure {
     Refused(String),
     /// The namespace terminates: nothing can be made in it any more.
     Terminating(String),
-    /// The server is in trouble: its own words.
-    Trouble(String),
+    /// The server is in trouble: its own words, or a webhook's.
+    Trouble {
+        /// The answer's status code.
+        code: u16,
+        /// The words.
+        words: String,
+    },
     /// No answer.
     Unreachable(String),
     /// An answer that can't be read: where.
@@ -48,13 +53,16 @@ struct Cause {
     reason: String,
 }
 
+/// Begins what the API server answers where an admission webhook says no.
+const BY_WEBHOOK: &str = "admission webhook ";
+
 /// The server's own words are cut here: an admission webhook may say anything at any length.
 const LONGEST_WORDS: usize = 512;
 
 impl ApiFailure {
     /// Whether the server did its work, and this is its answer.
     pub(in crate::controller) const fn is_answer(&self) -> bool {
-        !matches!(self, Self::Trouble(_) | Self::Unreachable(_) | Self::Unreadable(_))
+        !matches!(self, Self::Trouble { .. } | Self::Unreachable(_) | Self::Unreadable(_))
     }
 
     /// As the metrics call it.
@@ -65,7 +73,7 @@ impl ApiFailure {
             Self::Unchangeable(_) => "unchangeable",
             Self::Refused(_) => "refused",
             Self::Terminating(_) => "terminating",
-            Self::Trouble(_) => "trouble",
+            Self::Trouble { .. } => "trouble",
             Self::Unreachable(_) => "unreachable",
             Self::Unreadable(_) => "unreadable",
             Self::Impossible => "impossible",
@@ -78,6 +86,8 @@ impl ApiFailure {
         let has_cause = |wanted: &str| details.causes.iter().any(|cause| cause.reason == wanted);
         let concerns = |field: &str| details.causes.iter().any(|cause| cause.field == field);
         match status.as_u16() {
+            // A webhook says no with whatever code, reason and causes it likes: they say nothing of the object.
+            code if code < 500 && code != 429 && message.starts_with(BY_WEBHOOK) => Self::Refused(words),
             404 if reason == "NotFound" => Self::NotFound,
             409 => Self::Conflict,
             403 if has_cause("NamespaceTerminating") => Self::Terminating(words),
@@ -85,7 +95,7 @@ impl ApiFailure {
             422 if concerns("metadata.uid") => Self::Conflict,
             422 if has_cause("FieldValueTooLong") => Self::Refused(words),
             422 if concerns("data") || concerns("type") || concerns("immutable") => Self::Unchangeable(words),
-            429 | 500..=599 => Self::Trouble(words),
+            code @ (429 | 500..=599) => Self::Trouble { code, words },
             _ => Self::Refused(words),
         }
     }
@@ -116,7 +126,7 @@ impl ApiFailure {
             Self::Unchangeable(words)
             | Self::Refused(words)
             | Self::Terminating(words)
-            | Self::Trouble(words)
+            | Self::Trouble { words, .. }
             | Self::Unreachable(words)
             | Self::Unreadable(words) => words,
         }
@@ -152,7 +162,27 @@ mod tests {
         assert!(matches!(refused(403, &cause("", "NamespaceTerminating")), ApiFailure::Terminating(_)));
         assert!(matches!(refused(403, &json!({"message": "exceeded quota"})), ApiFailure::Refused(_)));
         for status in [429, 500, 503, 599] {
-            assert!(matches!(refused(status, &json!({})), ApiFailure::Trouble(_)), "{status}");
+            assert!(matches!(refused(status, &json!({})), ApiFailure::Trouble { code, .. } if code == status), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_webhooks_no_is_a_refusal_whatever_its_code() {
+        let message = r#"admission webhook "no.example.com" denied the request: not this one"#;
+        let cause = |field: &str| json!({"causes": [{"field": field, "reason": "FieldValueInvalid"}]});
+        for (status, reason, details) in [
+            (400, "BadRequest", json!({})),
+            (403, "Forbidden", json!({"causes": [{"reason": "NamespaceTerminating"}]})),
+            (404, "NotFound", json!({})),
+            (409, "Conflict", json!({})),
+            (422, "Invalid", cause("metadata.uid")),
+            (422, "Invalid", cause("data")),
+        ] {
+            let failure = refused(status, &json!({"message": message, "reason": reason, "details": details}));
+            assert_eq!(failure, ApiFailure::Refused(format!("{message} ({status})")));
+        }
+        for status in [429, 500] {
+            assert!(matches!(refused(status, &json!({"message": message})), ApiFailure::Trouble { .. }), "it may pass: {status}");
         }
     }
 
@@ -163,7 +193,8 @@ mod tests {
         {
             assert!(refusal.is_refusal() && refusal.words() == "words", "{refusal:?}");
         }
-        for trouble in [ApiFailure::NotFound, ApiFailure::Conflict, ApiFailure::Trouble(words.clone()), ApiFailure::Unreachable(words)] {
+        let trouble = ApiFailure::Trouble { code: 503, words: words.clone() };
+        for trouble in [ApiFailure::NotFound, ApiFailure::Conflict, trouble, ApiFailure::Unreachable(words)] {
             assert!(!trouble.is_refusal(), "{trouble:?}");
         }
         let auth = kube::Error::Auth(kube::client::AuthError::MissingCommand);

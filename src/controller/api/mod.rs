@@ -78,11 +78,15 @@ impl Book {
         };
         match (news, failed) {
             (Some(News::Lost), Some(failure)) => {
+                // A webhook's words may quote what was sent; each request's status tells them as far as they don't.
+                let what = match failure {
+                    ApiFailure::Trouble { code, .. } => format!("it answered {code}"),
+                    other => other.words().to_owned(),
+                };
                 tracing::warn!(
                     namespace,
                     asked = ask.label(),
-                    "the API server doesn't do what it is asked: {}. Each request tries again by itself",
-                    failure.words()
+                    "the API server doesn't do what it is asked: {what}. Each request tries again by itself"
                 );
             }
             (Some(News::Back { after, calls }), _) => {

@@ -245,6 +245,7 @@ impl World {
             credentials: &credentials,
             lane_closed: operator.dispatcher.closure(caller),
             status_interval: Duration::ZERO,
+            awaits_turn: false,
             memory: &operator.entries.get(caller)?.memory,
         };
         let decision = decide(&seen, now);

@@ -124,7 +124,7 @@ impl World {
             }
             (Call::Delete { name, .. }, Err(failure)) if reconcile.spec.as_ref().is_ok_and(|spec| spec.secret_name != name) => {
                 let refused = matches!(failure, Failure::Refused | Failure::Unchangeable);
-                self.remember(caller, |memory| memory.stray_refused(refused, now));
+                self.remember(caller, |memory| memory.strays_held.failed(&name, refused, now));
             }
             (call, Err(failure)) => {
                 let refused = matches!(failure, Failure::Refused | Failure::Unchangeable);

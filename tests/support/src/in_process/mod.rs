@@ -34,6 +34,9 @@ use self::store::Store;
 pub use self::trouble::Trouble;
 use self::trouble::{Forecast, Weather};
 
+/// As long as the API server gives a webhook that says nothing of it.
+const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
 type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The server. Clones are the same server.
@@ -118,12 +121,17 @@ impl InProcessApiServer {
         let mut forecast = Forecast::of(&self.weather);
         tokio::time::sleep(forecast.now().latency / 2).await;
         forecast.released().await;
-        let Trouble { unavailable, refuses_secrets, loses_answers, latency, .. } = forecast.now();
+        let Trouble { unavailable, refuses_secrets, hangs_in, loses_answers, latency, .. } = forecast.now();
         let is_write = method != "GET";
+        let hangs = is_write && hangs_in.is_some_and(|namespace| path.contains(&format!("/namespaces/{namespace}/secrets")));
         let answer = if unavailable {
             answered(Err(Refusal::new(503, "ServiceUnavailable", "the server is currently unable to handle the request")))
         } else if refuses_secrets && is_write && path.contains("/secrets") {
             answered(Err(Refusal::new(403, "Forbidden", "secrets are forbidden: no changes before the weekend")))
+        } else if hangs {
+            tokio::time::sleep(WEBHOOK_TIMEOUT).await;
+            let words = "Internal error occurred: failed calling webhook \"hangs.example.com\": context deadline exceeded";
+            answered(Err(Refusal::new(500, "InternalError", words)))
         } else {
             self.answer(head, body, forecast).await
         };
