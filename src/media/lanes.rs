@@ -19,7 +19,7 @@ enum PaceKey {
 }
 
 /// A lane, and whose pace it goes at.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Member {
     lane: Lane,
     pace: PaceKey,
@@ -37,7 +37,7 @@ pub struct Answered {
 }
 
 /// All lanes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lanes {
     members: BTreeMap<LaneKey, Member>,
     paces: BTreeMap<PaceKey, Pace>,

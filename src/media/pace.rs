@@ -53,7 +53,7 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 pub type Who = (LaneKey, Caller);
 
 /// How fast the calls of one account may follow each other.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pace {
     window: usize,
     /// When the first call was made into the dark; `None`: none has been since the start or a 429.

@@ -12,17 +12,23 @@ use kube::Resource;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use playback_grant_operator::api::PlaybackGrantRequest;
+use playback_grant_operator::api::names::key::PLAYER_STREAMER_SID;
 use playback_grant_operator::simulator::PlaybackToken;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::harness::{ClusterTest, Scene, test};
-use crate::stage::{Stage, conditions, data, ensure_names, message, status};
+use crate::observe::observe;
+use crate::stage::{Stage, conditions, data, ensure_names, message, sid, status};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
         test("fights::one_who_changes_a_key_back_each_time_is_met_less_and_less_often", one_who_changes_a_key_back_each_time),
+        test(
+            "fights::one_who_changes_a_key_back_each_time_costs_no_grant_its_life",
+            one_who_changes_a_key_back_each_time_costs_no_grant_its_life,
+        ),
         test("fights::one_who_deletes_it_each_time_is_met_less_and_less_often", one_who_deletes_it_each_time),
         test("fights::one_who_gainsays_the_status_each_time_is_met_less_and_less_often", one_who_gainsays_the_status_each_time),
         test("fights::one_who_annotates_it_at_each_update_brings_no_write", one_who_annotates_it_at_each_update),
@@ -76,6 +82,11 @@ fn long() -> Value {
     json!({"ttlSeconds": 60, "refreshBeforeExpirySeconds": 1})
 }
 
+/// Due each 2 s.
+fn short() -> Value {
+    json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 4})
+}
+
 async fn one_who_changes_a_key_back_each_time(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
@@ -104,6 +115,32 @@ async fn one_who_changes_a_key_back_each_time(scene: Scene) -> Result<()> {
     let is_fresh = |secret: &Secret| data(secret, "playbackUrl").and_then(|url| PlaybackToken::decode(&url)).is_some();
     stage.holds("lobby", "right again", is_fresh).await?;
     stage.reaches("lobby", "Ready again", |request| conditions(request)[0] == "Ready=True GrantIssued").await.map(drop)
+}
+
+async fn one_who_changes_a_key_back_each_time_costs_no_grant_its_life(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &short()).await?;
+    let rival = Rival::start(&stage.secrets, "lobby", async |secrets, secret: Secret| {
+        let theirs = sid(2);
+        if data(&secret, PLAYER_STREAMER_SID).as_deref() != Some(theirs.as_str()) {
+            let patch = Patch::Merge(json!({"stringData": {PLAYER_STREAMER_SID: theirs}}));
+            secrets.patch("lobby", &PatchParams::apply("rival"), &patch).await?;
+        }
+        Ok(())
+    });
+    stage.reaches("lobby", "told of the fight", |request| conditions(request)[0] == "Ready=False SecretConflict").await?;
+    let observed = observe(&stage, async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        Ok(())
+    })
+    .await?;
+    rival.end()?;
+    observed.ensure_fresh(["lobby"])?;
+    // Of ten.
+    let refreshes = observed.judge.record("lobby").refreshes();
+    ensure!(refreshes >= 6, "it was refreshed {refreshes} times in the fight");
+    Ok(())
 }
 
 async fn one_who_deletes_it_each_time(scene: Scene) -> Result<()> {
@@ -162,7 +199,7 @@ async fn one_who_gainsays_the_status_each_time(scene: Scene) -> Result<()> {
 async fn one_who_annotates_it_at_each_update(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
     let _operator = stage.operator().await?;
-    stage.ready_request("lobby", 1, &json!({"ttlSeconds": 6, "refreshBeforeExpirySeconds": 4})).await?;
+    stage.ready_request("lobby", 1, &short()).await?;
     let rival = Rival::start(&stage.secrets, "lobby", async |secrets, secret: Secret| {
         let annotation = |name: &str| secret.metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
         let issue = annotation("playbackgrant.dev/issue-time");
@@ -172,12 +209,17 @@ async fn one_who_annotates_it_at_each_update(scene: Scene) -> Result<()> {
         }
         Ok(())
     });
-    for _ in 0..40 {
-        let request = stage.requests.get("lobby").await?;
-        ensure!(conditions(&request) == ["Ready=True GrantIssued"], "{:?}: {}", conditions(&request), message(&request, "Stalled"));
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    let observed = observe(&stage, async {
+        for _ in 0..40 {
+            let request = stage.requests.get("lobby").await?;
+            ensure!(conditions(&request) == ["Ready=True GrantIssued"], "{:?}: {}", conditions(&request), message(&request, "Stalled"));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        Ok(())
+    })
+    .await?;
     rival.end()?;
+    observed.ensure_fresh(["lobby"])?;
     // What was under way has ended once a grant that came after the rival's end is told of. The log is read for a while, in which there may be
     // one more.
     let fewest = stage.calls(1);

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
-use crate::stage::{A_WHILE, PATIENCE, Stage, data, eventually};
+use crate::stage::{A_WHILE, Stage, data, eventually};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
@@ -90,10 +90,13 @@ async fn sigterm_ends_it_at_once_with_0(scene: Scene) -> Result<()> {
     // A call that hangs holds nothing up.
     stage.fault("hang")?;
     stage.request("kiosk", 2, &json!({})).await?;
-    eventually("the call is under way", async || Ok(stage.calls(2)), |calls| *calls == 1, |calls| *calls).await?;
-    ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
-    let calls = stage.simulator.counters().total;
-    ensure!(calls.received == 2, "it called {} times", calls.received);
+    eventually("the call is under way", async || Ok(stage.calls(2)), |calls| *calls > 0, |calls| *calls).await?;
+    let before = stage.simulator.counters().total.received;
+    // Half of what a call that hangs is given.
+    ensure!(operator.process.terminate(Duration::from_secs(5)).await? == 0, "it did not end with 0");
+    // Another may have joined the one that hangs just before.
+    let after = stage.simulator.counters().total.received;
+    ensure!(after <= before + 1, "it called {} times more", after - before);
     ensure!(operator.log()?.contains("told to end by SIGTERM"), "the log doesn't tell of it");
     Ok(())
 }

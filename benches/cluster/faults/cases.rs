@@ -28,8 +28,18 @@ pub struct Case {
 pub enum Fault {
     /// The Media API, as its simulator spells it, for so many seconds.
     Media(String, u64),
+    /// So many calls a second and no more, for so many seconds.
+    Limit {
+        rate: u32,
+        seconds: u64,
+        is_felt: bool,
+    },
     /// The same, and a group that comes all at once when it begins.
-    Rush(String, u64, Group),
+    Rush {
+        rate: u32,
+        seconds: u64,
+        group: Group,
+    },
     /// Packets on the way to the Media API.
     Lost(u64),
     ApiServerPaused(u64),
@@ -58,6 +68,8 @@ pub struct Bars {
     pub calls: Option<u64>,
     /// Whether no call may be made for a grant that wasn't due.
     pub none_early: bool,
+    /// The least that a grant of those whom it doesn't strike has left when it is replaced; 5 s at leisure.
+    pub others_left: u64,
 }
 
 /// A fault that has been inflicted, and when it ended.
@@ -73,18 +85,23 @@ impl Fault {
             Self::Media(fault, seconds) => {
                 let id = stage.switch_on(fault)?;
                 wait(*seconds).await;
-                let hits = stage.switch_off(id);
-                // A limit strikes nobody who stays below it.
-                ensure!(hits > 0 || fault.starts_with("rate-limit="), "the fault has struck no call");
+                ensure!(stage.switch_off(id) > 0, "the fault has struck no call");
             }
-            Self::Rush(fault, seconds, group) => {
-                let id = stage.switch_on(fault)?;
+            Self::Limit { rate, seconds, is_felt } => {
+                let id = stage.switch_on(&format!("rate-limit={rate}"))?;
+                wait(*seconds).await;
+                // It strikes nobody who stays below it.
+                ensure!(stage.switch_off(id) > 0 || !is_felt, "the limit has refused no call");
+            }
+            Self::Rush { rate, seconds, group } => {
+                let id = stage.switch_on(&format!("rate-limit={rate}"))?;
                 let (rushed, ()) = tokio::join!(stage.rush_in(group), wait(*seconds));
                 rushed?;
                 stage.switch_off(id);
-                // Some are let in, as fast as those who are there leave room for.
-                let served = stage.look(|seen| seen.held.keys().filter(|name| group.has(name)).count());
-                ensure!(served > 0, "none of the newcomers was served");
+                // A third of the limit is more than those who are there need: half of that is let in, at the least.
+                let (served, least) =
+                    (stage.look(|seen| seen.held.keys().filter(|name| group.has(name)).count()), u64::from(*rate) * seconds / 6);
+                ensure!(served as u64 >= least, "of the newcomers {served} were served, of {least} that there was room for twice");
             }
             Self::Lost(seconds) => {
                 let tunnel = stage.tunnel.as_ref().context("there is no tunnel")?;
@@ -146,8 +163,8 @@ impl Bars {
                 broken.push(format!("{what} {is} > {bar}"));
             }
         };
-        at_most("first", measured.first, self.first);
-        at_most("last", measured.last, self.last);
+        at_most("first", measured.first.unwrap_or_default(), self.first);
+        at_most("last", measured.last.unwrap_or_default(), self.last);
         at_most("excess", measured.worst_excess, self.excess);
         at_most("expired", measured.worst_expired, self.nothing_expires.then_some(0));
         at_most("worst of mean %", (measured.worst * measured.secrets * 100).div_ceil(measured.expired.max(1)), self.unfair);
@@ -156,8 +173,18 @@ impl Bars {
         at_most("calls that were not due", measured.early, self.none_early.then_some(0));
         at_most("calls while asked to wait", measured.hasty, Some(0));
         at_most("expired of the others", measured.others_expired, Some(0));
-        if measured.others_left < OTHERS_LEFT {
+        if measured.others_left < self.others_left {
             broken.push(format!("the others had {} ms left", measured.others_left));
+        }
+        // What would hold of nothing isn't shown.
+        if measured.struck_calls == 0 {
+            broken.push("no call was made for those whom it strikes".to_owned());
+        }
+        if measured.last.is_none() && self.last.is_some() {
+            broken.push("nobody's grant was due when it ended".to_owned());
+        }
+        if measured.expired == 0 && self.unfair.is_some() {
+            broken.push("nothing expired that could be shared fairly".to_owned());
         }
         broken
     }
@@ -168,10 +195,17 @@ const AT_ONCE: Bars = Bars { first: Some(500), last: Some(1500), excess: Some(15
 /// One request alone tries again a second later at most.
 const AT_ONE: Bars = Bars { first: Some(1500), ..AT_ONCE };
 const NOTICED: Bars = Bars { first: Some(2000), last: Some(2000), excess: Some(2000), ..NOTHING };
-const NOTHING: Bars =
-    Bars { first: None, last: None, excess: None, nothing_expires: false, unfair: None, refused: None, calls: None, none_early: false };
-/// Whom a fault doesn't strike has more than this left at each refresh, of 5 s at leisure.
-const OTHERS_LEFT: u64 = 3000;
+const NOTHING: Bars = Bars {
+    first: None,
+    last: None,
+    excess: None,
+    nothing_expires: false,
+    unfair: None,
+    refused: None,
+    calls: None,
+    none_early: false,
+    others_left: 3000,
+};
 const NOTHING_EXPIRES: Bars = Bars { nothing_expires: true, ..NOTHING };
 
 /// A fault that strikes all, who are alike.
@@ -200,7 +234,7 @@ pub fn all(requests: u32) -> Vec<Case> {
     let media = |fault: &str, seconds, bars| media(requests, fault, seconds, bars);
     // Requests that are refreshed every 10 s need a tenth of their number in calls a second at leisure, and two thirds of that at the least.
     let limits = [(110, NOTHING_EXPIRES), (100, NOTHING_EXPIRES), (80, NOTHING_EXPIRES), (50, Bars { unfair: Some(150), ..NOTHING })];
-    let limit = |percent: u32| format!("rate-limit={}", requests * percent / 1000);
+    let limit = |percent: u32| requests * percent / 1000;
     let mut all = vec![
         media("500", 31, AT_ONCE),
         media("429", 21, NOTICED),
@@ -217,32 +251,31 @@ pub fn all(requests: u32) -> Vec<Case> {
     all.push(case(requests, "packets lost for 13 s, under TLS".to_owned(), Fault::Lost(13), NOTICED));
     all.extend(limits.map(|(percent, bars)| {
         let name = format!("a limit of {percent} % of the need, for 61 s");
-        Case { forces: false, ..case(requests, name, Fault::Media(limit(percent), 61), Bars { refused: Some(10), ..bars }) }
+        let fault = Fault::Limit { rate: limit(percent), seconds: 61, is_felt: percent < 100 };
+        Case { forces: false, ..case(requests, name, fault, Bars { refused: Some(10), ..bars }) }
     }));
-    all.extend(some_of_many(requests, &limit(150)));
+    all.extend(some_of_many(requests, limit(150)));
     all.extend(cluster(requests));
     all
 }
 
 /// Faults that strike some of many.
-fn some_of_many(requests: u32, tight: &str) -> Vec<Case> {
+fn some_of_many(requests: u32, tight: u32) -> Vec<Case> {
     let other = Group { name: "other", credentials: Key::Other, ..live(requests / 2) };
     let one = Group { name: "one", ..live(1) };
     let stranger = Group { name: "stranger", credentials: Key::Wrong, ..live(1) };
     let newcomers = Group { name: "newcomer", ttl_seconds: 4 * TTL_SECONDS, ..live(5 * requests) };
-    let rush = Fault::Rush(tight.to_owned(), 61, newcomers);
+    let rush = Fault::Rush { rate: tight, seconds: 61, group: newcomers };
+    // Whoever is there gives way while it has more than 2 s.
+    let refused = Bars { refused: Some(10), others_left: 1000, ..NOTHING_EXPIRES };
     vec![
         beside(requests / 2, other, "500 for 21 s, for one account of two", (format!("500@{}", Key::Other.account_sid()), 21), AT_ONCE),
         beside(requests - 1, one, "500 for 61 s, for one streamer of many", (format!("500@{}", one.streamer_sid(1)), 61), AT_ONE),
         beside(requests, stranger, "a wrong password for the same user, for 21 s", ("latency=1ms".to_owned(), 21), NOTHING),
         Case {
             forces: false,
-            ..case(
-                requests,
-                "five times as many newcomers, at a limit of 150 % of the need, for 61 s".to_owned(),
-                rush,
-                Bars { refused: Some(10), ..NOTHING_EXPIRES },
-            )
+            struck: newcomers,
+            ..case(requests, "five times as many newcomers, at a limit of 150 % of the need, for 61 s".to_owned(), rush, refused)
         },
     ]
 }
@@ -265,15 +298,26 @@ fn cluster(requests: u32) -> Vec<Case> {
 /// A few of them, short, with bars that a busy machine can't miss.
 pub fn quick(requests: u32) -> Vec<Case> {
     let media = |fault: &str, seconds, bars| media(requests, fault, seconds, bars);
-    let late = Bars { excess: Some(5_000), calls: Some(200), ..NOTHING };
+    let late = Bars { excess: Some(5_000), calls: Some(200), others_left: 0, ..NOTHING };
     let limited = Bars { refused: Some(20), ..late };
+    let one = Group { name: "one", ..live(1) };
     vec![
         media("500", 17, late),
         media("429", 17, late),
+        Case { asks_to_wait: 5_000, ..media("429,retry-after=5", 17, late) },
         // What hangs is tried twice a second, and called again when it is over.
         media("hang", 7, Bars { calls: Some(300), ..late }),
         Case { forces: false, ..media("latency=4s", 17, late) },
-        Case { forces: false, ..media(&format!("rate-limit={}", requests * 80 / 1000), 31, limited) },
-        case(requests, "operator killed, started 1 s later".to_owned(), Fault::Killed(1), late),
+        Case {
+            forces: false,
+            ..case(
+                requests,
+                "a limit of 80 % of the need, for 31 s".to_owned(),
+                Fault::Limit { rate: requests * 80 / 1000, seconds: 31, is_felt: true },
+                limited,
+            )
+        },
+        beside(requests - 1, one, "500 for 17 s, for one streamer of many", (format!("500@{}", one.streamer_sid(1)), 17), late),
+        case(requests, "operator killed, started 1 s later".to_owned(), Fault::Killed(1), Bars { none_early: true, ..late }),
     ]
 }

@@ -1,5 +1,6 @@
 //! What a fault has cost, from what was seen.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use playback_grant_operator::simulator::CallRecord;
@@ -24,13 +25,15 @@ pub struct Measured {
     pub worst_excess: u64,
     /// The longest that one did at all.
     pub worst: u64,
-    /// From the fault's end until the first and the last of those whose grants had expired held another.
-    pub first: u64,
-    pub last: u64,
+    /// From the fault's end until the first and the last of those held another whose grants had been due until then; `None`: none had.
+    pub first: Option<u64>,
+    pub last: Option<u64>,
     /// For how long those did whom it doesn't strike, and the least that one of their grants had left when it was replaced.
     pub others_expired: u64,
     pub others_left: u64,
     pub calls: Calls,
+    /// How many of them were made for those whom it strikes.
+    pub struck_calls: u64,
     /// How many calls were needed at leisure: one for each request that was there from the start, and interval.
     pub needed: u64,
     /// How many calls were made for grants that weren't due, and how many while a 429 asked to wait.
@@ -63,9 +66,11 @@ pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), looked: &Looked)
     let looked_at = fault.start..now;
     let grants = seen.held.values().flatten().filter(|held| looked_at.contains(&held.seen)).count();
     let writes = seen.written.iter().filter(|at| looked_at.contains(at)).count();
+    let streamers: BTreeSet<String> = (1..=struck.count).map(|n| struck.streamer_sid(n)).collect();
     let left = seen.held.values().flat_map(|held| held.windows(2)).filter(|pair| looked_at.contains(&pair[1].seen));
     let mut measured = Measured {
         calls: Calls::of(calls),
+        struck_calls: calls.iter().filter(|call| streamers.contains(&call.streamer)).count() as u64,
         early: early(calls, seen, cast),
         hasty: *hasty,
         others_left: u64::MAX,
@@ -74,7 +79,6 @@ pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), looked: &Looked)
         writes: (100 * writes / grants.max(1)) as u64,
         ..Measured::default()
     };
-    measured.first = u64::MAX;
     for (name, held) in &seen.held {
         let expired = expired(held, fault.start..now);
         if !struck.has(name) {
@@ -92,15 +96,13 @@ pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), looked: &Looked)
         measured.forced += forced.min(expired);
         measured.worst = measured.worst.max(expired);
         measured.worst_excess = measured.worst_excess.max(expired.saturating_sub(forced));
-        if forced > 0
+        if was_due(held, fault.end)
             && let Some(next) = held.iter().find(|held| held.seen >= fault.end && held.expires > held.seen)
         {
-            measured.first = measured.first.min(next.seen - fault.end);
-            measured.last = measured.last.max(next.seen - fault.end);
+            let since = next.seen - fault.end;
+            measured.first = measured.first.into_iter().chain([since]).min();
+            measured.last = measured.last.max(Some(since));
         }
-    }
-    if measured.first == u64::MAX {
-        measured.first = 0;
     }
     measured
 }
@@ -126,11 +128,21 @@ fn forced(held: &[Held], fault: &Range<u64>) -> u64 {
     last.map_or(0, |expires| fault.end.saturating_sub(expires.max(fault.start)))
 }
 
+/// Whether what was held at that time was to have been replaced by then.
+fn was_due(held: &[Held], at: u64) -> bool {
+    let held = held.iter().rev().find(|held| held.seen < at);
+    held.is_some_and(|held| held.due.map_or(held.expires, |due| due.min(held.expires)) < at)
+}
+
 impl Measured {
     /// The median of each figure; the worst of what must never be.
     pub fn median(runs: &[Self]) -> Self {
         let most = |of: &dyn Fn(&Self) -> u64| runs.iter().map(of).max().unwrap_or_default();
         let median = |of: &dyn Fn(&Self) -> u64| middle(runs.iter().map(of).collect());
+        let median_if_any = |of: &dyn Fn(&Self) -> Option<u64>| {
+            let any: Vec<u64> = runs.iter().filter_map(of).collect();
+            (!any.is_empty()).then(|| middle(any))
+        };
         Self {
             secrets: median(&|run| run.secrets),
             affected: median(&|run| run.affected),
@@ -138,14 +150,15 @@ impl Measured {
             forced: median(&|run| run.forced),
             worst_excess: median(&|run| run.worst_excess),
             worst: median(&|run| run.worst),
-            first: median(&|run| run.first),
-            last: median(&|run| run.last),
+            first: median_if_any(&|run| run.first),
+            last: median_if_any(&|run| run.last),
             worst_expired: most(&|run| run.expired),
             others_expired: most(&|run| run.others_expired),
             others_left: runs.iter().map(|run| run.others_left).min().unwrap_or_default(),
             early: most(&|run| run.early),
             hasty: most(&|run| run.hasty),
             calls: Calls { made: median(&|run| run.calls.made), throttled: median(&|run| run.calls.throttled) },
+            struck_calls: runs.iter().map(|run| run.struck_calls).min().unwrap_or_default(),
             needed: median(&|run| run.needed),
             left: median(&|run| run.left),
             writes: median(&|run| run.writes),
@@ -172,7 +185,9 @@ pub fn self_test() {
     assert_eq!((measured.expired, measured.forced, measured.worst_excess), (10_000, 5_000, 5_000));
     let measured = measure(30_000);
     assert_eq!((measured.expired, measured.forced, measured.worst_excess), (7_000, 5_000, 2_000));
-    assert_eq!((measured.first, measured.last, measured.affected, measured.secrets), (2_000, 2_000, 1, 1));
+    assert_eq!((measured.first, measured.last, measured.affected, measured.secrets), (Some(2_000), Some(2_000), 1, 1));
+    let due = |due| [Held { due: Some(due), ..grant(0, 15_000) }];
+    assert_eq!([due(9_999), due(10_000)].map(|held| was_due(&held, 10_000)), [true, false]);
     assert_eq!((measured.others_expired, measured.needed), (1500, 6), "of those who were there");
     assert_eq!((measured.writes, measured.left), (200, 0), "four for two grants, which both came too late");
 }

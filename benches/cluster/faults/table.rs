@@ -34,7 +34,7 @@ pub fn row(case: &Case, measured: &Measured, broken: &[String]) -> String {
         writes,
         ..
     } = measured;
-    let since = |time: u64| if *forced > 0 { format!("{:.2} s", seconds(time)) } else { String::new() };
+    let since = |time: Option<u64>| time.filter(|_| case.forces).map_or_else(String::new, |time| format!("{:.2} s", seconds(time)));
     let kept = if broken.is_empty() { "yes".to_owned() } else { format!("NO: {}", broken.join(", ")) };
     format!(
         "| {} | {affected} of {secrets} | {:.1} s | {:.1} s | {:.2} s | {} | {} | {:.1} s | {} of {} | {} | {:.1} s | {}.{:02} | {kept} |",

@@ -12,7 +12,7 @@ use crate::time::Instant;
 const CALLERS_THAT_CLOSE: usize = 2;
 
 /// Whether calls go through.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Gate {
     /// They do. `failing`: whose calls have failed for a reason that a lane can share, since the last success.
     Open { failing: BTreeSet<Caller> },

@@ -15,7 +15,7 @@ const HALF_FORGOTTEN: Duration = Duration::from_secs(10);
 pub(super) const TRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What has been heard.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Hearing {
     last_answer: Option<Instant>,
     /// How long answers took when the last came: the longest, forgotten as others come.

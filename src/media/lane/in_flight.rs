@@ -7,7 +7,7 @@ use super::{Caller, Kind};
 use crate::time::Instant;
 
 /// One call: what it was asked for, and what is out for it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) kind: Kind,
     pub(super) deadline: Instant,
@@ -30,7 +30,7 @@ impl Call {
 }
 
 /// All calls in flight.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct InFlight {
     calls: BTreeMap<Caller, Call>,
     out: usize,

@@ -15,7 +15,7 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(500);
 const MOST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What may be spent on joining calls: a tenth of the others'.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Allowance {
     /// In tenths of a call.
     saved: u32,

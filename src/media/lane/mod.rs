@@ -31,7 +31,7 @@ use crate::time::Instant;
 const MOST_ATTEMPTS: usize = 3;
 
 /// All calls with the same credentials.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Lane {
     queue: Queue,
     in_flight: InFlight,

@@ -6,7 +6,7 @@ use super::{Caller, Hold, Kind, Waiting};
 use crate::time::Instant;
 
 /// Those who wait: ready in the order of their deadlines, the others in the order of their release.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     waiting: BTreeMap<Caller, Waiting>,
     /// By kind.

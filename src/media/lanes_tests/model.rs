@@ -124,6 +124,8 @@ impl Model {
             assert!(look_at.is_none_or(|look_at| at(self.now) < look_at), "it would be looked at again and again");
             let look_at = look_at.map(millis);
             let next = self.events.keys().next().map(|(when, _)| *when).into_iter().chain(look_at).min();
+            let sleeps_until = next.unwrap_or(until).min(until);
+            self.nothing_comes_up_until(sleeps_until);
             let Some(next) = next.filter(|next| *next <= until) else { break };
             self.now = next;
             while let Some(entry) = self.events.first_entry().filter(|entry| entry.key().0 <= next) {
@@ -132,6 +134,19 @@ impl Model {
             }
         }
         self.now = until;
+    }
+
+    /// Whoever sleeps until then misses nothing.
+    fn nothing_comes_up_until(&self, then: u64) {
+        let mut lanes = self.lanes.clone();
+        for time in [self.now.midpoint(then), then.saturating_sub(1)] {
+            if self.now < time && time < then {
+                let silent = lanes.listen(at(time));
+                assert!(silent.is_empty(), "at {time} lanes are silent that at {} were to be looked at at {then}", self.now);
+                let attempt = lanes.next(at(time));
+                assert!(attempt.is_none(), "at {time} {attempt:?} was to be made; at {} a look was asked for at {then}", self.now);
+            }
+        }
     }
 
     fn happens(&mut self, event: Event) {

@@ -47,6 +47,9 @@ pub async fn one_of_three(scene: Scene) -> Result<()> {
     for (judge, name) in [(&first, "lobby"), (&second, "kiosk")] {
         let complaints = judge.complaints([name]);
         ensure!(complaints.is_empty(), "{}", complaints.join("; "));
+        // Of ten, at its own pace.
+        let refreshes = judge.record(name).refreshes();
+        ensure!(refreshes >= 6, "{name} was refreshed {refreshes} times");
     }
     stage.ready("lobby").await?;
     other.ready("kiosk").await?;

@@ -62,7 +62,7 @@ async fn compact(stage: &Stage) -> Result<()> {
 
 /// How long after the watch of the Secrets was asked for again the operator had put right what went and what was changed, and how long after that
 /// of the requests it had made the Secret of a new one, by the API server's own record.
-async fn after_the_watches(stage: &Stage, since: MicroTime) -> Result<String> {
+async fn after_the_watches(stage: &Stage, since: MicroTime) -> Result<[i64; 3]> {
     // An answer may be a moment ahead of its line in the log; a later request's line isn't.
     stage.last_asked().await?;
     let user = service_account_user(ACCOUNT.0, ACCOUNT.1);
@@ -79,12 +79,11 @@ async fn after_the_watches(stage: &Stage, since: MicroTime) -> Result<String> {
     };
     let (secrets, requests) = (back("secrets")?, back("playbackgrantrequests")?);
     let millis = |from: Timestamp, to: Timestamp| to.as_millisecond() - from.as_millisecond();
-    Ok(format!(
-        "after its watch was back: {}, {} and {} ms",
+    Ok([
         millis(secrets, done("create", "deleted")?),
         millis(secrets, done("patch", "changed")?),
-        millis(requests, done("create", "later")?)
-    ))
+        millis(requests, done("create", "later")?),
+    ])
 }
 
 /// What the operator watches, each by a watch of its own.
@@ -179,11 +178,13 @@ async fn what_went_is_noticed(stage: &Stage, gate: &Gate, operator: &Operator, m
             Ok(stopwatch.elapsed())
         }
     )?;
+    let lags = after_the_watches(stage, since).await?;
     eprintln!(
         "after the gate was mended: what was deleted is back after {back:.1?}, what was changed is mended after {mended:.1?}, and a new \
-         request is ready after {later:.1?}; {}",
-        after_the_watches(stage, since).await?
+         request is ready after {later:.1?}; after its watch was back: {lags:?} ms"
     );
+    // A second with nothing beside.
+    ensure!(lags.iter().all(|lag| *lag <= 5000), "it was stale for {lags:?} ms after the watches were back");
     let is_the_heirs = |secret: &_| data(secret, "playerStreamerSid") == Some(sid(6));
     stage.holds("renewed", "the heir's", is_the_heirs).await?;
     let of_the_gone = async || Ok::<_, anyhow::Error>((stage.calls(2), stage.calls(5)));
