@@ -209,6 +209,23 @@ fn where_a_429_asks_for_a_long_time_the_rate_says_nothing_either() {
 }
 
 #[test]
+fn a_429_is_the_first_again_more_than_a_minute_after_the_last_was_over() {
+    let learns = |after: u64| {
+        let mut pace = Pace::default();
+        pace.throttled(&who("a"), throttled(Some(1)), at(0));
+        assert!(pace.let_through(&who("a"), at(1000)));
+        let then = 1000 + after;
+        for n in 0..20 {
+            pace.let_through(&who("a"), at(then - 500 + n));
+        }
+        pace.throttled(&who("a"), throttled(Some(10)), at(then));
+        assert!(pace.let_through(&who("a"), at(then + 10_000)));
+        pace.rate(at(then + 10_000)).is_some()
+    };
+    assert_eq!([59_999, 60_000, 60_001].map(learns), [true, true, false]);
+}
+
+#[test]
 fn nothing_is_measured_where_little_is_called() {
     let mut pace = Pace::default();
     pace.let_through(&who("a"), at(0));

@@ -186,7 +186,8 @@ async fn secrets(asker: &mut Asker) -> Result<()> {
     asker.merge("secrets/one", "us", &json!({"metadata": {"resourceVersion": version(&made), "labels": {"tier": "silver"}}})).await?;
     asker.merge("secrets/one", "us", &json!({"metadata": {"resourceVersion": version(&patched), "labels": {"tier": "silver"}}})).await?;
     asker.merge("secrets/one", "us", &json!({"metadata": {"labels": {"tier": null, "team": null}}, "data": {"a": null}})).await?;
-    let owner = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "c", "uid": "u", "controller": true}]);
+    // Of a kind that nobody knows: what belongs to one that isn't there is collected.
+    let owner = json!([{"apiVersion": "example.com/v1", "kind": "Channel", "name": "c", "uid": "u", "controller": true}]);
     asker.merge("secrets/one", "us", &json!({"metadata": {"ownerReferences": owner}, "stringData": {"c": "text"}})).await?;
     let partial = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
     let again = asker.ask_for(partial, Method::GET, "secrets/one", "application/json", &Value::Null).await?;

@@ -3,6 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "shares of what is far below 2^52")]
 
 mod accounts;
+mod closed;
 mod ends;
 mod faults;
 mod model;

@@ -3,6 +3,7 @@
 use super::super::{Attempt, Caller, FailureClass, Figures, Instant, Kind, LaneKey, Lanes, Outcome, Waiting};
 use super::model::lane;
 use crate::media::lane::Hold;
+use crate::media::retry::PRESSING;
 use std::time::Duration;
 
 fn at(millis: u64) -> Instant {
@@ -72,6 +73,18 @@ fn without_room_none_is_joined() {
 }
 
 #[test]
+fn without_a_place_a_silent_lane_is_not_looked_at() {
+    let look_at = |most| {
+        let (mut lanes, lane) = (Lanes::new(most), lane("first"));
+        enqueue(&mut lanes, lane, "a");
+        assert_eq!(called(&mut lanes, 0).len(), 1);
+        assert_eq!(called(&mut lanes, 2000).len(), 1);
+        lanes.look_at(at(2000))
+    };
+    assert_eq!([look_at(2), look_at(3)], [None, Some(at(2500))]);
+}
+
+#[test]
 fn in_a_silent_lane_all_whose_grants_are_about_to_expire_are_tried_at_once() {
     let (mut lanes, lane) = (Lanes::new(512), lane("first"));
     enqueue(&mut lanes, lane, "a");
@@ -81,6 +94,17 @@ fn in_a_silent_lane_all_whose_grants_are_about_to_expire_are_tried_at_once() {
         lanes.enqueue(lane, &Caller::from(name), Waiting { deadline: at(2500), ..waiting() });
     }
     assert_eq!(called(&mut lanes, 2000).len(), 3);
+}
+
+#[test]
+fn a_silent_lane_is_looked_at_when_a_grant_is_about_to_expire() {
+    let (mut lanes, lane) = (Lanes::new(512), lane("first"));
+    enqueue(&mut lanes, lane, "a");
+    assert_eq!([called(&mut lanes, 0).len(), called(&mut lanes, 2000).len()], [1, 1]);
+    lanes.enqueue(lane, &Caller::from("b"), Waiting { deadline: at(2200) + PRESSING, ..waiting() });
+    assert_eq!(called(&mut lanes, 2000), []);
+    assert_eq!(lanes.look_at(at(2000)), Some(at(2200)), "before the next try is due");
+    assert_eq!(called(&mut lanes, 2200).len(), 1);
 }
 
 #[test]
