@@ -1,5 +1,7 @@
 //! The client of the API server.
 
+use std::time::Duration;
+
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -13,6 +15,13 @@ use tower::{BoxError, ServiceBuilder};
 use super::{API_SERVER_LIMIT, SILENCE_LIMIT};
 use crate::names::Names;
 
+/// A connection on which nothing has come for so long is asked whether it lives, and again each second.
+const ASKED_AFTER: Duration = Duration::from_secs(2);
+
+/// What is sent, and isn't so much as acknowledged within this, is lost, and so is its connection: packets may be dropped, or another API server have
+/// taken the address over, without a word. A server that is merely slow, or held, still acknowledges.
+const DEAD_AFTER: Duration = Duration::from_secs(3);
+
 /// A client of the API server whose calls end: the library's own waits without bound, and repeats a failing call for minutes.
 ///
 /// Put together here from the library's parts, because its own whole looks names up through the C library. The environment's proxies, which
@@ -24,6 +33,11 @@ pub fn client(config: Config) -> Result<Client, kube::Error> {
     }
     let mut connector = HttpConnector::new_with_resolver(Names::default());
     connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(DEAD_AFTER));
+    connector.set_keepalive(Some(ASKED_AFTER));
+    connector.set_keepalive_interval(Some(Duration::from_secs(1)));
+    connector.set_tcp_user_timeout(Some(DEAD_AFTER));
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
     connector.set_connect_timeout(config.connect_timeout);
     connector.set_read_timeout(Some(SILENCE_LIMIT));

@@ -40,8 +40,8 @@ pub enum Fault {
         seconds: u64,
         group: Group,
     },
-    /// Packets on the way to the Media API.
-    Lost(u64),
+    /// Packets on the way there.
+    Lost(Way, u64),
     ApiServerPaused(u64),
     ApiServerKilled(u64),
     EtcdPaused(u64),
@@ -103,7 +103,7 @@ impl Fault {
                     (stage.look(|seen| seen.held.keys().filter(|name| group.has(name)).count()), u64::from(*rate) * seconds / 6);
                 ensure!(served as u64 >= least, "of the newcomers {served} were served, of {least} that there was room for twice");
             }
-            Self::Lost(seconds) => {
+            Self::Lost(_, seconds) => {
                 let tunnel = stage.tunnel.as_ref().context("there is no tunnel")?;
                 tunnel.lose(true)?;
                 wait(*seconds).await;
@@ -223,9 +223,9 @@ fn beside(others: u32, struck: Group, name: &str, (fault, seconds): (String, u64
 }
 
 impl Case {
-    /// How the Media API is to be reached.
+    /// What is reached in a way of its own.
     pub const fn way(&self) -> Way {
-        if matches!(self.fault, Fault::Lost(_)) { Way::Tunnel } else { Way::Straight }
+        if let Fault::Lost(way, _) = self.fault { way } else { Way::Straight }
     }
 }
 
@@ -248,7 +248,7 @@ pub fn all(requests: u32) -> Vec<Case> {
         Case { forces: false, ..media("latency=4s", 33, NOTHING_EXPIRES) },
     ];
     all.extend([3, 7, 13, 25].map(|seconds| media("hang", seconds, NOTICED)));
-    all.push(case(requests, "packets lost for 13 s, under TLS".to_owned(), Fault::Lost(13), NOTICED));
+    all.push(case(requests, "packets lost for 13 s, under TLS".to_owned(), Fault::Lost(Way::ToMediaApi, 13), NOTICED));
     all.extend(limits.map(|(percent, bars)| {
         let name = format!("a limit of {percent} % of the need, for 61 s");
         let fault = Fault::Limit { rate: limit(percent), seconds: 61, is_felt: percent < 100 };
@@ -285,6 +285,7 @@ fn cluster(requests: u32) -> Vec<Case> {
     let few_calls = Bars { calls: Some(120), none_early: true, ..NOTHING_EXPIRES };
     let cases = [
         ("API server paused for 8 s", Fault::ApiServerPaused(8), NOTICED),
+        ("packets to the API server lost for 13 s", Fault::Lost(Way::ToApiServer, 13), NOTICED),
         ("API server killed, started 7 s later", Fault::ApiServerKilled(7), NOTICED),
         ("etcd paused for 5 s", Fault::EtcdPaused(5), NOTICED),
         ("watches cut", Fault::WatchesCut, NOTHING_EXPIRES),

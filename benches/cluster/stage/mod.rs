@@ -36,12 +36,12 @@ const AT_ONCE: usize = 8;
 /// Where its processor time goes is told while it runs, by `kubectl get --raw /debug/pprof/profile`.
 const API_SERVER: [&str; 1] = ["--profiling=true"];
 
-/// How the Media API is reached.
+/// What is reached by TLS through a proxy in a network namespace of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Straight,
-    /// By TLS, through a proxy in a network namespace of its own.
-    Tunnel,
+    ToMediaApi,
+    ToApiServer,
 }
 
 /// Everything that runs.
@@ -50,6 +50,7 @@ pub struct Stage {
     pub gate: Gate,
     pub simulator: Simulator,
     pub tunnel: Option<Tunnel>,
+    way: Way,
     pub cast: Vec<Group>,
     program: PathBuf,
     arguments: Vec<String>,
@@ -68,8 +69,10 @@ impl Stage {
         let parts = parts.map(|part| Path::new(env!("CARGO_MANIFEST_DIR")).join(part));
         plane.install(&parts.each_ref().map(PathBuf::as_path)).await?;
         let gate = Gate::open(plane.url()).await?;
-        let kubeconfig = plane.service_account_kubeconfig_at(&gate.url(), ACCOUNT.0, ACCOUNT.1).await?;
-        let (simulator, tunnel) = media_api(plane.folder(), way).await?;
+        let to_api_server = (way == Way::ToApiServer).then(|| Tunnel::open(gate.address())).transpose()?;
+        let url = to_api_server.as_ref().map_or_else(|| gate.url(), |tunnel| format!("https://{}", tunnel.entrance()));
+        let kubeconfig = plane.service_account_kubeconfig_at(&url, ACCOUNT.0, ACCOUNT.1).await?;
+        let (simulator, to_media_api) = media_api(plane.folder(), way).await?;
         let seen = Arc::<Mutex<Seen>>::default();
         let watching = AbortOnDropHandle::new(tokio::spawn(watch::secrets(plane.admin(), NAMESPACE, seen.clone())));
         let program = program.to_owned();
@@ -77,7 +80,8 @@ impl Stage {
             plane,
             gate,
             simulator,
-            tunnel,
+            tunnel: to_api_server.or(to_media_api),
+            way,
             cast: Vec::new(),
             program,
             arguments: arguments.to_vec(),
@@ -155,7 +159,7 @@ impl Stage {
     pub async fn start_operator(&mut self) -> Result<()> {
         let log = self.plane.folder().join("operator.log");
         let launch = Launch::new(self.program.clone(), log).arg("controller").args(&self.arguments).env("KUBECONFIG", &self.kubeconfig);
-        let launch = match &self.tunnel {
+        let launch = match self.tunnel.as_ref().filter(|_| self.way == Way::ToMediaApi) {
             None => launch.args(["--media-api-url", &self.simulator.base_url()]),
             Some(tunnel) => launch
                 .args(["--media-api-url", &format!("https://{}", tunnel.entrance())])
@@ -260,7 +264,7 @@ impl Writer {
 /// Starts the Media API, and the way to it.
 async fn media_api(folder: &Path, way: Way) -> Result<(Simulator, Option<Tunnel>)> {
     let config = SimulatorConfig { credentials: Key::known(), remembered_calls: 100_000, ..SimulatorConfig::default() };
-    if way == Way::Straight {
+    if way != Way::ToMediaApi {
         return Ok((Simulator::start(config).await?, None));
     }
     // The certificate is for where the tunnel is entered, which leads to where the simulator will listen.

@@ -60,6 +60,12 @@ impl Gate {
         Ok(Self { address, state, refused, entrance })
     }
 
+    /// Where it is entered.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The server's URL, through the gate.
     #[must_use]
     pub fn url(&self) -> String {

@@ -31,7 +31,10 @@ pub(crate) fn write(path: &Path, server: &str, authority: &str, proof: &Proof<'_
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "testbed", "cluster": {"server": server, "certificate-authority-data": base64(authority)}}],
+        // It may be reached by another address than its own.
+        "clusters": [{"name": "testbed", "cluster": {
+            "server": server, "tls-server-name": "localhost", "certificate-authority-data": base64(authority),
+        }}],
         "users": [{"name": "user", "user": user}],
         "contexts": [{"name": "testbed", "context": {"cluster": "testbed", "user": "user", "namespace": namespace}}],
         "current-context": "testbed",
