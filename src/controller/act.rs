@@ -156,13 +156,15 @@ impl Actor<'_> {
                 }
             }
             Err(ApiFailure::NotFound) if version.is_some() => self.context.secrets.absent(self.target()),
-            Err(ApiFailure::Conflict)
-                if !self.context.registry.with(self.caller, |memory| memory.conflicted(version)).unwrap_or_default() =>
-            {
+            Err(ApiFailure::Conflict) => {
                 self.context.secrets.outdated(&self.target(), version);
+                let now = self.context.clock.instant();
+                if self.context.registry.with(self.caller, |memory| memory.conflicted(version, now)).unwrap_or_default() {
+                    let attempted = if version.is_some() { UPDATE } else { CREATE };
+                    self.troubled(attempted, &self.spec.secret_name, &ApiFailure::Refused(CONTRADICTION.to_owned()));
+                }
             }
             Err(failure) => {
-                let failure = if failure == ApiFailure::Conflict { ApiFailure::Refused(CONTRADICTION.to_owned()) } else { failure };
                 let attempted = if version.is_some() { UPDATE } else { CREATE };
                 self.troubled_over(attempted, &self.spec.secret_name, &failure, token);
                 self.overtaken(version);
@@ -222,7 +224,7 @@ impl Actor<'_> {
         let now = context.clock.instant();
         let message = || {
             format!(
-                "could not write Secret {}/{}: the API server leaves writes of this namespace's Secrets unanswered (an admission webhook that hangs?), and few of them are tried at once. The operator tries again by itself",
+                "could not write Secret {}/{}: the API server leaves writes of some Secrets unanswered (an admission webhook that hangs?), and not all of them are tried at once. The operator tries again by itself",
                 identity.namespace, spec.secret_name
             )
         };

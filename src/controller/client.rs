@@ -15,8 +15,8 @@ use tower::{BoxError, ServiceBuilder};
 use super::{API_SERVER_LIMIT, SILENCE_LIMIT};
 use crate::names::Names;
 
-/// A connection on which nothing has come for so long is asked whether it lives, and again each second.
-const ASKED_AFTER: Duration = Duration::from_secs(2);
+/// A connection on which nothing has come for so long is asked whether it lives, and asked again after as long.
+const ASKED_AFTER: Duration = Duration::from_secs(1);
 
 /// What is sent, and isn't so much as acknowledged within this, is lost, and so is its connection: packets may be dropped, or another API server have
 /// taken the address over, without a word. A server that is merely slow, or held, still acknowledges.
@@ -36,7 +36,7 @@ pub fn client(config: Config) -> Result<Client, kube::Error> {
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(DEAD_AFTER));
     connector.set_keepalive(Some(ASKED_AFTER));
-    connector.set_keepalive_interval(Some(Duration::from_secs(1)));
+    connector.set_keepalive_interval(Some(ASKED_AFTER));
     connector.set_tcp_user_timeout(Some(DEAD_AFTER));
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
     connector.set_connect_timeout(config.connect_timeout);

@@ -85,6 +85,9 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
             }
             Some(Decision::Step(step)) => awaits_turn |= !request.act(step, scope).await,
             Some(Decision::Rest { report: Some(Report { status, write_at: Some(write_at) }), look_at }) if write_at <= now.instant => {
+                if !awaits_turn {
+                    context.secret_turns.leave(scope, &request.caller);
+                }
                 let urgency = context.registry.with(&request.caller, |memory| memory.told.urgency(&status));
                 let Some(_turn) =
                     urgency.and_then(|urgency| context.status_turns.take(scope, &request.identity.namespace, &request.caller, urgency))
@@ -173,10 +176,13 @@ impl Request<'_> {
             actor.act(step).await;
             return true;
         }
-        let was_unanswered = context.registry.with(caller, |memory| memory.is_left_unanswered()).unwrap_or_default();
+        let now = context.clock.instant();
+        let was_unanswered = context.registry.with(caller, |memory| memory.is_left_unanswered(now)).unwrap_or_default();
         let urgency = if was_unanswered { Urgency::Unanswered } else { Urgency::Transition };
         let Some(_turn) = context.secret_turns.take(scope, &identity.namespace, caller, urgency) else {
-            actor.held_up();
+            if !matches!(step, Step::DeleteStray { .. }) {
+                actor.held_up();
+            }
             return false;
         };
         // One that hangs again and again says nothing new of the others.

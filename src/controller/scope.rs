@@ -151,6 +151,10 @@ impl Scope {
                         context.credentials.sweep();
                     }
                     Ok::<_, std::convert::Infallible>(action.unwrap_or_else(|_| {
+                        // What it was woken for is for the next.
+                        if let Some(uid) = uid.as_deref() {
+                            context.leave_turns(scope, &uid.into());
+                        }
                         tracing::error!(request = %reference, "a reconcile panicked: this is a bug. It is tried again in 10 s");
                         Action::requeue(AFTER_PANIC)
                     }))

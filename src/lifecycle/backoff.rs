@@ -15,11 +15,19 @@ pub struct Backoff {
 
 impl Backoff {
     /// A failure that long ago says nothing of the next.
-    const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
+    pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_mins(1);
 
     /// Nothing has failed.
     pub(super) const fn none(now: Instant) -> Self {
         Self { failures: 0, until: now }
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    pub(super) fn is_recent(&self, now: Instant) -> bool {
+        now.since(self.until) <= Self::FORGOTTEN_AFTER
     }
 
     /// Whether it is the first in a row.
@@ -28,10 +36,10 @@ impl Backoff {
         self.failures == 1
     }
 
-    /// The wait after one more failure than `earlier`: from 0.1 s, or 1 s after a refusal, doubling to 30 s.
+    /// The wait after one more failure than `earlier`: from 0.1 s doubling to 1 s, or after a refusal from 1 s to 30 s.
     #[must_use]
     pub fn after(earlier: Option<Self>, refused: bool, now: Instant) -> Self {
-        let recent = earlier.filter(|earlier| now.since(earlier.until) <= Self::FORGOTTEN_AFTER);
+        let recent = earlier.filter(|earlier| earlier.is_recent(now));
         let failures = recent.map_or(0, |recent| recent.failures).saturating_add(1);
         let (first, longest) = if refused { (1000, 30_000) } else { (100, 1000) };
         let doubled = 1_u64.checked_shl(failures - 1).unwrap_or(u64::MAX).saturating_mul(first);
@@ -52,7 +60,7 @@ impl Holds {
 
     /// This one could not be deleted.
     pub fn failed(&mut self, name: &str, refused: bool, now: Instant) {
-        self.0.retain(|_, held| now.since(held.until) <= Backoff::FORGOTTEN_AFTER);
+        self.0.retain(|_, held| held.is_recent(now));
         self.0.insert(name.to_owned(), Backoff::after(self.of(name), refused, now));
     }
 

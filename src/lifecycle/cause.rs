@@ -97,7 +97,8 @@ impl Situation<'_> {
 
     fn trouble(&self) -> Option<Cause> {
         let trouble = self.seen.memory.trouble.as_ref().filter(|_| self.needs_api_server() || self.awaits_api_server())?;
-        Some(write_failed(trouble))
+        // While a good grant is there, whoever has only waited has failed at nothing.
+        (trouble.backoff.has_failed() || self.covered_until().is_none()).then(|| write_failed(trouble))
     }
 
     /// Others change the Secret, or delete it, again and again.

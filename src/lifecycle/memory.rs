@@ -72,8 +72,8 @@ pub struct Memory {
     pub last_forced: Option<Instant>,
     /// What the API server last refused or left unanswered, if it did.
     pub trouble: Option<Trouble>,
-    /// For which version of the Secret the API server last said that it is another (`None`: that there is one), and how often in a row.
-    pub conflicts: Option<(Option<SecretVersion>, u32)>,
+    /// For which version of the Secret the API server last said that it is another (`None`: that there is one), how often in a row, and when.
+    pub conflicts: Option<(Option<SecretVersion>, u32, Instant)>,
     /// What the status says.
     pub told: Told,
 }

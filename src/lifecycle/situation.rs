@@ -37,7 +37,7 @@ pub struct Seen<'a> {
     pub lane_closed: Option<LaneClosed>,
     /// Of a request that is refreshed more often than this, the status leaves out what each refresh changes.
     pub status_interval: Duration,
-    /// Whether the API server is to be asked for nothing now: others' writes in the namespace are left unanswered, and too many are out already.
+    /// Whether the API server is to be asked for nothing now: writes in the namespace, or its own, are left unanswered, and too many such are out.
     pub awaits_turn: bool,
     /// What is remembered.
     pub memory: &'a Memory,

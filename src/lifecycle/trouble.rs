@@ -53,29 +53,27 @@ impl Memory {
 
     /// Nothing may be written now, since others' writes in the namespace are left unanswered. What was refused, or left unanswered before, stands.
     pub fn held_up(&mut self, message: impl FnOnce() -> String, now: Instant) {
-        let backoff = Backoff::none(now);
-        self.trouble.get_or_insert_with(|| Trouble {
-            message: message(),
-            refused: false,
-            attempt: Attempt::Write,
-            terminating: false,
-            backoff,
-        });
+        let says_more = |trouble: &Trouble| trouble.refused || trouble.attempt == Attempt::Write;
+        if !self.trouble.as_ref().is_some_and(says_more) {
+            let backoff = Backoff::none(now);
+            self.trouble = Some(Trouble { message: message(), refused: false, attempt: Attempt::Write, terminating: false, backoff });
+        }
     }
 
-    /// Whether the last write was left unanswered.
+    /// Whether the last write was left unanswered, not long ago.
     #[must_use]
-    pub fn is_left_unanswered(&self) -> bool {
+    pub fn is_left_unanswered(&self, now: Instant) -> bool {
         let trouble = self.trouble.as_ref().filter(|trouble| !trouble.refused && trouble.attempt == Attempt::Write);
-        trouble.is_some_and(|trouble| trouble.backoff.failures > 0)
+        trouble.is_some_and(|trouble| trouble.backoff.has_failed() && trouble.backoff.is_recent(now))
     }
 
     /// The API server says that the Secret isn't that version any more, or (`None`) that it is there. Returns whether that can't be right: it has said so
     /// again and again, and has shown the very same each time.
-    pub fn conflicted(&mut self, version: Option<&SecretVersion>) -> bool {
+    pub fn conflicted(&mut self, version: Option<&SecretVersion>, now: Instant) -> bool {
         const MOST: u32 = 3;
-        let before = self.conflicts.take().filter(|(of, _)| of.as_ref() == version).map_or(0, |(_, count)| count);
-        self.conflicts = Some((version.cloned(), before.saturating_add(1)));
+        let is_same = |of: Option<&SecretVersion>, last: Instant| of == version && now.since(last) <= Backoff::FORGOTTEN_AFTER;
+        let before = self.conflicts.take().filter(|(of, _, last)| is_same(of.as_ref(), *last)).map_or(0, |(_, count, _)| count);
+        self.conflicts = Some((version.cloned(), before.saturating_add(1), now));
         before >= MOST
     }
 
@@ -112,25 +110,32 @@ mod tests {
     fn a_server_that_contradicts_itself_is_believed_three_times() {
         let mut memory = Memory::at_first_sight(None, at(1000));
         let same = Some(version("7"));
-        let says = |memory: &mut Memory, version: &Option<SecretVersion>| memory.conflicted(version.as_ref());
+        let says = |memory: &mut Memory, version: &Option<SecretVersion>| memory.conflicted(version.as_ref(), at(1000));
         assert_eq!([0; 5].map(|_| says(&mut memory, &same)), [false, false, false, true, true]);
         assert!(!says(&mut memory, &Some(version("8"))), "another has come between");
         assert!(!says(&mut memory, &same), "and it is counted anew");
         assert_eq!([0; 4].map(|_| says(&mut memory, &None)), [false, false, false, true], "also of one that is there, and isn't");
         memory.written(version("9"), None, false, false, at(1001));
         assert!(!says(&mut memory, &None), "once it was written all of that is over");
+        for (time, is_contradiction) in [(1001, false), (1060, false), (1120, true), (1181, false)] {
+            assert_eq!(
+                memory.conflicted(None, at(time)),
+                is_contradiction,
+                "what was said more than a minute before isn't in a row: {time}"
+            );
+        }
     }
 
     #[test]
     fn only_a_write_that_was_not_answered_counts_as_that() {
         let after = |attempt, refused| {
             let mut memory = Memory::at_first_sight(None, at(1000));
-            assert!(!memory.is_left_unanswered());
+            assert!(!memory.is_left_unanswered(at(1000)));
             memory.troubled(attempt, String::new(), refused, false, at(1000));
-            memory.is_left_unanswered()
+            [1000, 1059, 1062].map(|now| memory.is_left_unanswered(at(now)))
         };
-        let all = [(Attempt::Write, false), (Attempt::Write, true), (Attempt::Read, false)];
-        assert_eq!(all.map(|(attempt, refused)| after(attempt, refused)), [true, false, false]);
+        assert_eq!(after(Attempt::Write, false), [true, true, false], "for a minute");
+        assert_eq!([after(Attempt::Write, true), after(Attempt::Read, false)], [[false; 3]; 2]);
     }
 
     #[test]
@@ -139,10 +144,17 @@ mod tests {
         memory.held_up(|| "others hang".into(), at(1000));
         let trouble = memory.trouble.clone().unwrap();
         assert_eq!((&*trouble.message, trouble.refused, trouble.backoff.until), ("others hang", false, at(1000)));
-        assert_eq!((memory.is_left_unanswered(), memory.server_limit().as_secs()), (false, 2));
+        assert_eq!((memory.is_left_unanswered(at(1000)), memory.server_limit().as_secs()), (false, 2));
         memory.troubled(Attempt::Write, "no answer".into(), false, false, at(1002));
         memory.held_up(|| "others hang".into(), at(1003));
         assert_eq!(memory.trouble.as_ref().unwrap().message, "no answer", "what it met itself says more");
-        assert!(memory.is_left_unanswered());
+        assert!(memory.is_left_unanswered(at(1003)));
+        for (attempt, refused, message) in
+            [(Attempt::Read, false, "others hang"), (Attempt::Read, true, "once"), (Attempt::Write, true, "once")]
+        {
+            memory.troubled(attempt, "once".into(), refused, false, at(1004));
+            memory.held_up(|| "others hang".into(), at(1005));
+            assert_eq!(memory.trouble.as_ref().unwrap().message, message, "{attempt:?}, refused: {refused}");
+        }
     }
 }

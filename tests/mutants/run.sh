@@ -16,8 +16,8 @@ export LC_ALL=C
 lifecycle=('src/lifecycle/*.rs')
 media=('src/media/**/*.rs')
 # What the shell knows of Secrets: which news is newer, what a refusal means, what metadata prove, what stands in the data, what a patch says.
-# Who may write a status now.
-rules=(src/controller/{secret_index,contents,turns}.rs src/controller/api/{failure,meta,body}.rs)
+# Who may write now.
+rules=(src/controller/{secret_index,contents,turns/queue}.rs src/controller/api/{failure,meta,body}.rs)
 whole=yes
 if [ $# -gt 0 ]; then
   lifecycle=() media=() rules=() whole=

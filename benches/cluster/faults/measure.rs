@@ -140,8 +140,8 @@ impl Measured {
         let most = |of: &dyn Fn(&Self) -> u64| runs.iter().map(of).max().unwrap_or_default();
         let median = |of: &dyn Fn(&Self) -> u64| middle(runs.iter().map(of).collect());
         let median_if_any = |of: &dyn Fn(&Self) -> Option<u64>| {
-            let any: Vec<u64> = runs.iter().filter_map(of).collect();
-            (!any.is_empty()).then(|| middle(any))
+            let all: Option<Vec<u64>> = runs.iter().map(of).collect();
+            all.map(middle)
         };
         Self {
             secrets: median(&|run| run.secrets),

@@ -43,6 +43,7 @@ struct StatusAnswer {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Details {
+    kind: String,
     causes: Vec<Cause>,
 }
 
@@ -88,6 +89,8 @@ impl ApiFailure {
         match status.as_u16() {
             // A webhook says no with whatever code, reason and causes it likes: they say nothing of the object.
             code if code < 500 && code != 429 && message.starts_with(BY_WEBHOOK) => Self::Refused(words),
+            // Others were quicker to be counted: nothing is said of the object itself.
+            code @ 409 if details.kind == "resourcequotas" => Self::Trouble { code, words },
             404 if reason == "NotFound" => Self::NotFound,
             409 => Self::Conflict,
             403 if has_cause("NamespaceTerminating") => Self::Terminating(words),
@@ -153,6 +156,8 @@ mod tests {
         assert_eq!(refused(404, &json!({"reason": "NotFound"})), ApiFailure::NotFound);
         assert!(matches!(refused(404, &json!({})), ApiFailure::Refused(_)), "a 404 that isn't about the object");
         assert_eq!(refused(409, &json!({})), ApiFailure::Conflict);
+        let quota = refused(409, &json!({"details": {"kind": "resourcequotas"}}));
+        assert!(matches!(quota, ApiFailure::Trouble { code: 409, .. }), "of another object: {quota:?}");
         assert_eq!(refused(422, &cause("metadata.uid", "FieldValueInvalid")), ApiFailure::Conflict);
         for field in ["data", "type", "immutable"] {
             assert!(matches!(refused(422, &cause(field, "FieldValueForbidden")), ApiFailure::Unchangeable(_)), "{field}");
