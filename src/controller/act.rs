@@ -218,7 +218,7 @@ impl Actor<'_> {
         failure.is_answer()
     }
 
-    /// Others have all turns to write while the namespace's writes are left unanswered.
+    /// Writes are left unanswered, in the namespace or for this request, and others have all the turns that such may have.
     pub(super) fn held_up(&self) {
         let Self { context, identity, spec, .. } = self;
         let now = context.clock.instant();

@@ -51,7 +51,7 @@ impl Memory {
         self.trouble = Some(Trouble { message, refused, attempt, terminating, backoff });
     }
 
-    /// Nothing may be written now, since others' writes in the namespace are left unanswered. What was refused, or left unanswered before, stands.
+    /// Nothing may be written now: of writes that are left unanswered enough are out. What was refused, or left unanswered before, stands.
     pub fn held_up(&mut self, message: impl FnOnce() -> String, now: Instant) {
         let says_more = |trouble: &Trouble| trouble.refused || trouble.attempt == Attempt::Write;
         if !self.trouble.as_ref().is_some_and(says_more) {
