@@ -225,7 +225,11 @@ impl Memory {
 
     /// The Secret's data was read and is what `held` says; `held` is the grant in hand from here on unless that one was asked for later. `token`: whether the
     /// Access Token is what its annotation says, too.
-    pub fn read_intact(&mut self, version: SecretVersion, held: HeldGrant, token: bool) {
+    pub fn read_intact(&mut self, version: SecretVersion, mut held: HeldGrant, token: bool) {
+        // Its times may be of a wall clock that has been set since; of what has landed is known when it was asked for.
+        if let Some(life) = self.known_life(&held.claim()) {
+            held.issue = life.issue;
+        }
         let newer = self.hand.as_ref().is_none_or(|hand| {
             // The same times, and another grant: two operators have asked at the same millisecond. What stands there stays.
             hand.request_hash != held.request_hash || !hand.is_later_than(&held) || hand.claim() == held.claim()

@@ -131,6 +131,20 @@ fn an_answer_that_comes_late_is_no_newer_than_what_was_read_meanwhile() {
 }
 
 #[test]
+fn what_landed_before_the_wall_clock_was_set_back_was_asked_for_no_later_for_that() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.read_intact(crate::lifecycle::SecretVersion::default(), (*hand(1000)).clone(), true);
+    memory.hand = Some(hand(1010));
+    // By its times it is asked for just now.
+    let read = HeldGrant { issue: at(1020), ..(*hand(1000)).clone() };
+    memory.read_intact(crate::lifecycle::SecretVersion::default(), read.clone(), true);
+    assert_eq!(memory.hand.as_ref().unwrap().issue, at(1010), "the later one is kept, to be written");
+    memory.hand = None;
+    memory.read_intact(crate::lifecycle::SecretVersion::default(), read, true);
+    assert_eq!(memory.hand.unwrap().issue, at(1000));
+}
+
+#[test]
 fn a_refusal_after_a_recent_success_looks_passing() {
     let succeeded = |at_instant: Instant| {
         let mut memory = Memory::at_first_sight(None, at(0));
@@ -174,7 +188,9 @@ fn the_later_grant_stays_in_hand() {
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(1010));
     let tie = HeldGrant { grant: crate::media::Grant::from_stored("{}", None).unwrap(), issue: at(1009), ..(*hand(1010)).clone() };
     memory.read_intact(version.clone(), tie, true);
-    assert_eq!(memory.hand.as_ref().unwrap().issue, at(1009), "of two that claim the same, the one that stands there");
+    let kept = memory.hand.as_ref().unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&kept.grant.grant), "{}", "of two that claim the same, the one that stands there");
+    assert_eq!(kept.issue, at(1010), "when it was asked for is known");
     memory.read_intact(version, HeldGrant { request_hash: "other".into(), ..(*hand(990)).clone() }, true);
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(990), "what is in hand is for another spec");
 }

@@ -166,6 +166,14 @@ impl Told {
         self.unclear |= !refused;
     }
 
+    /// The API server takes calls again that it didn't take: the status is tried now, unless it waits for a newer version of the request, of which
+    /// that says nothing.
+    pub fn relieved(&mut self, now: Instant) {
+        if let Some(held) = self.held.as_mut().filter(|_| !self.outrun) {
+            held.until = held.until.min(now);
+        }
+    }
+
     /// The status wasn't taken, since there is a newer version of the request: it is tried when that is seen. Before, it would be refused again; after a
     /// while it is written whatever the version.
     pub fn outrun(&mut self, now: Instant) {
@@ -298,7 +306,8 @@ mod tests {
     fn what_is_outrun_is_tried_when_the_newer_version_is_seen() {
         let mut told = told("5");
         told.outrun(at(0));
-        assert_eq!(told.held.unwrap().until, at(10_000));
+        told.relieved(at(1));
+        assert_eq!(told.held.unwrap().until, at(10_000), "that the API server takes calls says nothing of the watch");
         told.seen("5", None);
         assert!(told.held.is_some(), "that is no news");
         assert_eq!(told.version(), None, "if it comes to that");
@@ -308,6 +317,8 @@ mod tests {
         told.outrun(at(1));
         told.refused(true, at(1));
         assert!(told.held.unwrap().is_first() && told.version() == Some("6"), "the first that is refused");
+        told.relieved(at(2));
+        assert_eq!(told.held.unwrap().until, at(2));
         told.outrun(at(1));
         told.written(says(2), "7".into(), at(2));
         told.refused(true, at(3));

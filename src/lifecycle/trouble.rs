@@ -82,9 +82,7 @@ impl Memory {
         if let Some(trouble) = self.trouble.as_mut().filter(|trouble| !trouble.terminating) {
             trouble.backoff.until = trouble.backoff.until.min(now);
         }
-        if let Some(held) = &mut self.told.held {
-            held.until = held.until.min(now);
-        }
+        self.told.relieved(now);
         self.strays_held.relieved(now);
     }
 

@@ -133,6 +133,15 @@ pub fn conditions(request: &Value) -> Vec<String> {
     conditions.map(|one| format!("{}={} {}", text(&one["type"]), text(&one["status"]), text(&one["reason"]))).collect()
 }
 
+/// What is wrong with a status that has just been written: one that is about an older spec than it stands beside.
+///
+/// A status is written on the version that it is about, or not at all.
+pub fn written_late(change: &Change) -> Option<String> {
+    let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
+    let (is, says) = (&after["metadata"]["generation"], &after["status"]["observedGeneration"]);
+    (before["status"] != after["status"] && says != is).then(|| format!("{} is at generation {is}, and was told of {says}", change.name()))
+}
+
 /// A change, in a line.
 pub fn change(change: &Change) -> String {
     let (kind, name) = (change.kind(), change.name());

@@ -85,8 +85,19 @@ async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
             stage.judge().obstruct(what(fault), &stage.everybody(), now);
             suffer(stage, fault, true);
         }
-        Happening::CutWatches => cut(stage, false),
-        Happening::Compact => cut(stage, true),
+        Happening::CutWatches => cut(stage),
+        Happening::Compact => {
+            stage.world.server.compact();
+            cut(stage);
+        }
+        Happening::Unseen(n, how, forgets) => {
+            // No watch is back before time passes, and here none does.
+            cut(stage);
+            others::tamper(stage, n, how).await;
+            if forgets {
+                stage.world.server.compact();
+            }
+        }
         Happening::Kill(_) => presence(stage, |stage| {
             stage.cast().kills += 1;
             stage.cast().operator = None;
@@ -208,10 +219,7 @@ fn suffer(stage: &Stage<'_>, fault: ServerFault, begins: bool) {
     });
 }
 
-fn cut(stage: &Stage<'_>, forgets: bool) {
-    if forgets {
-        stage.world.server.compact();
-    }
+fn cut(stage: &Stage<'_>) {
     stage.world.server.cut_watches();
     let now = stage.world.now();
     for name in stage.everybody() {

@@ -65,6 +65,8 @@ pub enum Happening {
     /// The request is deleted, held by a finalizer for that time, and then made again.
     Linger(usize, u32),
     Tamper(usize, Tamper),
+    /// The same while no watch is there to tell of it. `true`: the API server forgets that it has been, too.
+    Unseen(usize, Tamper, bool),
     /// The Secret is made immutable, and held by a finalizer for that time.
     Hold(usize, u32),
     /// The Secret is another's for that time.
@@ -110,18 +112,36 @@ pub fn any_history() -> impl Strategy<Value = History> {
     );
     (any::<u64>(), prop::collection::vec(wish, 1..=6), latency).prop_flat_map(|(chance, requests, latency)| {
         let at = 0..u32::try_from(EVENTFUL.as_millis()).unwrap_or(u32::MAX);
-        let events = prop::collection::vec((at, happening(requests.len())), 0..=12);
-        events.prop_map(move |mut events| {
+        let events = prop::collection::vec((at, happenings(requests.len())), 0..=12);
+        events.prop_map(move |events| {
+            let mut events: Vec<_> = events.into_iter().flat_map(|(at, group)| group.into_iter().map(move |one| (at, one))).collect();
             events.sort_by_key(|(at, _)| *at);
             History { chance, requests: requests.clone(), latency, events }
         })
     })
 }
 
+/// What begins at the same time.
+fn happenings(requests: usize) -> impl Strategy<Value = Vec<Happening>> {
+    // What all can fail by at once, and one by itself.
+    let passing = prop_oneof![Just(Fault::Unavailable), Just(Fault::Reset), Just(Fault::Hangs)];
+    let straggler = (0..requests, passing, while_(), while_());
+    prop_oneof![
+        40 => happening(requests).prop_map(|one| vec![one]),
+        // All fail, and one goes on failing when the others would not.
+        2 => straggler.prop_map(|(n, fault, all, more)| {
+            vec![Happening::Media(Whom::Everyone, fault, all), Happening::Media(Whom::Streamer(n), fault, all + more)]
+        }),
+    ]
+}
+
+/// Long ones are rarer, as what is forced by them hides what isn't.
+fn while_() -> impl Strategy<Value = u32> {
+    prop_oneof![2 => 100..5_000_u32, 1 => 5_000..40_000_u32]
+}
+
 fn happening(requests: usize) -> impl Strategy<Value = Happening> {
     let n = 0..requests;
-    // Long ones are rarer, as what is forced by them hides what isn't.
-    let while_ = || prop_oneof![2 => 100..5_000_u32, 1 => 5_000..40_000_u32];
     let whom = prop_oneof![
         3 => Just(Whom::Everyone), 1 => (0..ACCOUNTS).prop_map(Whom::Account), 1 => n.clone().prop_map(Whom::Streamer)
     ];
@@ -143,6 +163,7 @@ fn happening(requests: usize) -> impl Strategy<Value = Happening> {
         1 => (n.clone(), while_()).prop_map(|(n, millis)| Happening::Suspend(n, millis)),
         2 => (n.clone(), 1..10_000_u32).prop_map(|(n, millis)| Happening::Recreate(n, millis)),
         4 => (n.clone(), tamper()).prop_map(|(n, tamper)| Happening::Tamper(n, tamper)),
+        2 => (n.clone(), tamper(), any::<bool>()).prop_map(|(n, tamper, forgets)| Happening::Unseen(n, tamper, forgets)),
         1 => (n.clone(), while_()).prop_map(|(n, millis)| Happening::Hold(n, millis)),
         1 => (n, while_()).prop_map(|(n, millis)| Happening::TakeOver(n, millis)),
         1 => (0..ACCOUNTS).prop_map(Happening::RotateKey),

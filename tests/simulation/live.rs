@@ -126,10 +126,14 @@ async fn follow(
         let now = clock.instant().since(start);
         log.lock().unwrap_or_else(PoisonError::into_inner).push((now, facts::change(&change)));
         let mut judge = judge.lock().unwrap_or_else(PoisonError::into_inner);
-        match change.kind() {
-            "Secret" => judge.secret_changed(change.name(), change.after.as_ref(), now),
-            _ => judge.request_changed(change.name(), change.after.as_ref(), now),
+        if change.kind() == "Secret" {
+            judge.secret_changed(change.name(), change.after.as_ref(), now);
+            continue;
         }
+        if let Some(late) = facts::written_late(&change) {
+            judge.complain(format!("{now:.1?} {late}"));
+        }
+        judge.request_changed(change.name(), change.after.as_ref(), now);
     }
 }
 

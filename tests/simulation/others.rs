@@ -42,7 +42,7 @@ pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
     }
 }
 
-async fn tamper(stage: &Stage<'_>, n: usize, how: Tamper) {
+pub async fn tamper(stage: &Stage<'_>, n: usize, how: Tamper) {
     let target = stage.cast().target(n);
     if stage.cast().is_seized(&target) || stage.is_contested(&target) {
         return;

@@ -131,6 +131,12 @@ impl InFlight {
         calls.min_by_key(|(caller, call)| (call.attempts(), call.deadline, *caller)).map(|(caller, _)| caller)
     }
 
+    /// The call whose last attempt is the longest ago: each has its turn, however many attempts are out for it, and one that is given up and comes
+    /// anew doesn't first catch up with the others.
+    pub(super) fn longest_untried(&self) -> Option<&Caller> {
+        self.calls.iter().min_by_key(|(caller, call)| (call.last_sent(), call.deadline, *caller)).map(|(caller, _)| caller)
+    }
+
     /// Of the calls with fewer than `most` attempts, the one that has waited for too long first, and since when: `patience` after its last attempt.
     pub(super) fn impatient(&self, most: usize, patience: impl Fn(&Call) -> Duration) -> Option<(Instant, &Caller)> {
         let few = self.calls.iter().filter(|(_, call)| call.attempts() < most);
@@ -186,5 +192,25 @@ mod tests {
         assert_eq!(calls.impatient(2, patience), Some((at(500), &Caller::from("a"))), "that one has enough attempts");
         assert_eq!(calls.impatient(3, patience), Some((at(70), &Caller::from("b"))));
         assert_eq!(calls.impatient(1, patience), None);
+    }
+
+    #[test]
+    fn each_has_its_turn_however_many_attempts_are_out_for_it() {
+        let mut calls = InFlight::default();
+        assert_eq!(calls.longest_untried(), None);
+        for (name, deadline) in [("a", 9000), ("b", 100), ("c", 9000)] {
+            calls.begin(&Caller::from(name), Kind::Refresh, at(deadline), at(10));
+        }
+        let tried: Vec<Caller> = (1..=5)
+            .map(|n| {
+                let next = calls.longest_untried().unwrap().clone();
+                calls.add(&next, at(10 + n));
+                next
+            })
+            .collect();
+        assert_eq!(tried.iter().map(|caller| &**caller).collect::<Vec<_>>(), ["b", "a", "c", "b", "a"]);
+        calls.remove(&Caller::from("b"));
+        calls.begin(&Caller::from("b"), Kind::Refresh, at(100), at(20));
+        assert_eq!(calls.longest_untried(), Some(&Caller::from("c")), "one that comes anew is tried no more often than the others");
     }
 }

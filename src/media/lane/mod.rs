@@ -96,7 +96,7 @@ impl Lane {
             return None;
         }
         let waits = self.queue.probe_candidates().min_by_key(|(caller, waiting)| (waiting.kind, waiting.deadline, *caller));
-        let caller = waits.map(|(caller, _)| caller).or_else(|| self.in_flight.least_tried(|_| true))?.clone();
+        let caller = waits.map(|(caller, _)| caller).or_else(|| self.in_flight.longest_untried())?.clone();
         self.call(&caller, now)
     }
 

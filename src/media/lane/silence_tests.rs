@@ -31,8 +31,8 @@ fn a_silent_lane_is_tried_every_half_second_first_by_those_who_wait() {
     }
     assert_eq!(
         tried,
-        ["c", "new", "new", "c", "a"].map(caller),
-        "then those whose calls are in flight, by their deadlines, the least tried first"
+        ["c", "new", "a", "b", "c"].map(caller),
+        "then those whose calls are in flight in turn, by their deadlines where they were tried together"
     );
     assert_eq!((lane.out(), lane.in_flight.calls().count()), (7, 4));
 }
