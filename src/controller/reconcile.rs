@@ -10,11 +10,10 @@ use super::Context;
 use super::act::Actor;
 use super::api::ApiFailure;
 use super::registry::{ObjectName, Trigger};
+use super::turns::Turn;
 use crate::api::names::annotation;
 use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
-use crate::lifecycle::{
-    CredentialsView, Decision, Identity, LaneClosed, Report, SecretView, Seen, Standing, Step, Urgency, decide, reason_of,
-};
+use crate::lifecycle::{CredentialsView, Decision, Identity, LaneClosed, Report, SecretView, Seen, Standing, Step, decide, reason_of};
 use crate::media::lane::Caller;
 use crate::telemetry;
 use crate::time::{Instant, Now};
@@ -89,13 +88,13 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
                     context.secret_turns.leave(scope, &request.caller);
                 }
                 let urgency = context.registry.with(&request.caller, |memory| memory.told.urgency(&status));
-                let Some(_turn) =
+                let Some(turn) =
                     urgency.and_then(|urgency| context.status_turns.take(scope, &request.identity.namespace, &request.caller, urgency))
                 else {
                     // It is woken when its turn has come; should nobody wake it, it comes by itself.
                     return rest(look_at.into_iter().chain([now.instant + WITHOUT_A_TURN]).min(), now);
                 };
-                request.write_status(scope, status).await;
+                request.write_status(&turn, status).await;
             }
             Some(Decision::Rest { report, look_at }) => {
                 context.status_turns.leave(scope, &request.caller);
@@ -177,33 +176,26 @@ impl Request<'_> {
             return true;
         }
         let now = context.clock.instant();
-        let was_unanswered = context.registry.with(caller, |memory| memory.is_left_unanswered(now)).unwrap_or_default();
-        let urgency = if was_unanswered { Urgency::Unanswered } else { Urgency::Transition };
-        let Some(_turn) = context.secret_turns.take(scope, &identity.namespace, caller, urgency) else {
+        let Some(urgency) = context.registry.with(caller, |memory| memory.write_urgency(now)) else { return true };
+        let Some(turn) = context.secret_turns.take(scope, &identity.namespace, caller, urgency) else {
             if !matches!(step, Step::DeleteStray { .. }) {
                 actor.held_up();
             }
             return false;
         };
-        // One that hangs again and again says nothing new of the others.
-        if let Some(is_answered) = actor.act(step).await.filter(|is_answered| *is_answered || !was_unanswered) {
-            context.secret_turns.ended(scope, &identity.namespace, is_answered);
+        if let Some(is_answered) = actor.act(step).await {
+            turn.ended(is_answered);
         }
         true
     }
 
-    async fn write_status(&self, scope: usize, status: PlaybackGrantRequestStatus) {
+    async fn write_status(&self, turn: &Turn<'_>, status: PlaybackGrantRequestStatus) {
         let Self { context, identity, caller, .. } = self;
         let closed_by = context.dispatcher.closure(caller).map(|(class, _)| reason_of(class));
-        let known =
-            context.registry.with(caller, |memory| (memory.server_limit(), memory.told.version().map(str::to_owned), memory.told.unclear));
-        let Some((limit, version, was_unclear)) = known else { return };
+        let known = context.registry.with(caller, |memory| (memory.server_limit(), memory.told.version().map(str::to_owned)));
+        let Some((limit, version)) = known else { return };
         let written = context.server.within(limit).write_status(identity, version.as_deref(), &status).await;
-        let is_answered = written.as_ref().err().is_none_or(ApiFailure::is_answer);
-        // One that hangs again and again says nothing new of the others.
-        if is_answered || !was_unclear {
-            context.status_turns.ended(scope, &identity.namespace, is_answered);
-        }
+        turn.ended(written.as_ref().err().is_none_or(ApiFailure::is_answer));
         let now = context.clock.instant();
         match written {
             Ok(version) => {

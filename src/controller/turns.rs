@@ -31,7 +31,9 @@ pub(super) struct Turns {
 pub(super) struct Turn<'a> {
     of: &'a Turns,
     scope: usize,
-    namespace: String,
+    namespace: &'a str,
+    /// How urgent it is by itself, and by what is known of its namespace.
+    own: Urgency,
     urgency: Urgency,
 }
 
@@ -41,20 +43,14 @@ impl Turns {
     }
 
     /// Leave for this request; `None`: it is woken when its turn has come.
-    pub(super) fn take(&self, scope: usize, namespace: &str, caller: &Caller, urgency: Urgency) -> Option<Turn<'_>> {
+    pub(super) fn take<'a>(&'a self, scope: usize, namespace: &'a str, caller: &Caller, own: Urgency) -> Option<Turn<'a>> {
         let mut scopes = self.scopes();
         let queue = scopes.entry(scope).or_insert_with(|| Queue::new(self.limits));
-        let urgency = queue.urgency_in(namespace, urgency);
+        let urgency = queue.urgency_in(namespace, own);
         let (is_taken, next) = queue.come(namespace, caller, urgency);
         drop(scopes);
         self.wake(next);
-        is_taken.then(|| Turn { of: self, scope, namespace: namespace.to_owned(), urgency })
-    }
-
-    /// What was to be written in that namespace was, or was refused, or (not `is_answered`) left unanswered.
-    pub(super) fn ended(&self, scope: usize, namespace: &str, is_answered: bool) {
-        let freed = self.scopes().get_mut(&scope).map(|queue| queue.ended(namespace, is_answered));
-        self.wake(freed.into_iter().flatten());
+        is_taken.then(|| Turn { of: self, scope, namespace, own, urgency })
     }
 
     /// This request has nothing to write: if it was woken for a turn, the next is.
@@ -80,9 +76,17 @@ impl Turns {
     }
 }
 
+impl Turn<'_> {
+    /// What was to be written was, or was refused, or (not `is_answered`) left unanswered.
+    pub(super) fn ended(&self, is_answered: bool) {
+        let freed = self.of.scopes().get_mut(&self.scope).map(|queue| queue.ended(self.namespace, self.own, is_answered));
+        self.of.wake(freed.into_iter().flatten());
+    }
+}
+
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let next = self.of.scopes().get_mut(&self.scope).and_then(|queue| queue.give_back(&self.namespace, self.urgency));
+        let next = self.of.scopes().get_mut(&self.scope).and_then(|queue| queue.give_back(self.namespace, self.urgency));
         self.of.wake(next);
     }
 }
@@ -91,7 +95,7 @@ impl Drop for Turn<'_> {
 mod tests {
     use kube::runtime::reflector::ObjectRef;
 
-    use super::Urgency::{Transition, Usual};
+    use super::Urgency::{Transition, Unanswered, Usual};
     use super::*;
     use crate::lifecycle::Identity;
     use crate::time::Instant;
@@ -147,12 +151,16 @@ mod tests {
         let callers = callers(2 * AT_ONCE);
         let first: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "hangs", caller, Transition)).collect();
         assert_eq!(first.len(), AT_ONCE, "of this nobody knows yet");
-        turns.ended(0, "hangs", false);
+        first[0].ended(false);
         drop(first);
         let again: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "hangs", caller, Transition)).collect();
         assert_eq!(again.len(), UNANSWERED_AT_ONCE);
         assert!(turns.take(0, "web", &callers[0], Usual).is_some(), "there is room for others");
         drop(again);
         assert_eq!(turns.scopes()[&0].taken(), 0, "given back as it was taken");
+        let hung = turns.take(0, "one-hangs", &callers[0], Unanswered).unwrap();
+        hung.ended(false);
+        let others: Vec<_> = callers.iter().skip(1).filter_map(|caller| turns.take(0, "one-hangs", caller, Transition)).collect();
+        assert_eq!(others.len(), AT_ONCE - 1, "one that has hung before says nothing new");
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::backoff::Backoff;
 use super::memory::Memory;
 use super::secret::SecretVersion;
+use super::told::Urgency;
 use crate::time::Instant;
 
 /// What the API server refused or left unanswered.
@@ -61,10 +62,15 @@ impl Memory {
     }
 
     /// Whether the last write was left unanswered, not long ago.
-    #[must_use]
-    pub fn is_left_unanswered(&self, now: Instant) -> bool {
+    fn is_left_unanswered(&self, now: Instant) -> bool {
         let trouble = self.trouble.as_ref().filter(|trouble| !trouble.refused && trouble.attempt == Attempt::Write);
         trouble.is_some_and(|trouble| trouble.backoff.has_failed() && trouble.backoff.is_recent(now))
+    }
+
+    /// Whether a write of the Secret has to wait for others', where not all can be written at once.
+    #[must_use]
+    pub fn write_urgency(&self, now: Instant) -> Urgency {
+        if self.is_left_unanswered(now) { Urgency::Unanswered } else { Urgency::Transition }
     }
 
     /// The API server says that the Secret isn't that version any more, or (`None`) that it is there. Returns whether that can't be right: it has said so
@@ -130,10 +136,11 @@ mod tests {
             let mut memory = Memory::at_first_sight(None, at(1000));
             assert!(!memory.is_left_unanswered(at(1000)));
             memory.troubled(attempt, String::new(), refused, false, at(1000));
-            [1000, 1059, 1062].map(|now| memory.is_left_unanswered(at(now)))
+            [1000, 1059, 1062].map(|now| memory.write_urgency(at(now)))
         };
-        assert_eq!(after(Attempt::Write, false), [true, true, false], "for a minute");
-        assert_eq!([after(Attempt::Write, true), after(Attempt::Read, false)], [[false; 3]; 2]);
+        let [unanswered, transition] = [Urgency::Unanswered, Urgency::Transition];
+        assert_eq!(after(Attempt::Write, false), [unanswered, unanswered, transition], "for a minute");
+        assert_eq!([after(Attempt::Write, true), after(Attempt::Read, false)], [[transition; 3]; 2]);
     }
 
     #[test]

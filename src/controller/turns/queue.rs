@@ -65,10 +65,14 @@ impl Queue {
         if self.namespaces.get(namespace).is_some_and(|namespace| namespace.is_unanswered) { Urgency::Unanswered } else { urgency }
     }
 
-    /// A write in that namespace was answered, or left unanswered. Returns who waits no more, since that says nothing against them any longer.
-    pub fn ended(&mut self, namespace: &str, is_answered: bool) -> VecDeque<Caller> {
+    /// A write in that namespace, by itself so urgent, was answered, or left unanswered. Returns who waits no more, since that says nothing against them
+    /// any longer.
+    pub fn ended(&mut self, namespace: &str, own: Urgency, is_answered: bool) -> VecDeque<Caller> {
         if !is_answered {
-            self.namespaces.entry(namespace.to_owned()).or_default().is_unanswered = true;
+            // One that hangs again and again says nothing new of the others.
+            if own != Urgency::Unanswered {
+                self.namespaces.entry(namespace.to_owned()).or_default().is_unanswered = true;
+            }
             return VecDeque::new();
         }
         let Some(of) = self.namespaces.get_mut(namespace).filter(|of| of.is_unanswered) else { return VecDeque::new() };

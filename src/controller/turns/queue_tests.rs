@@ -50,13 +50,14 @@ fn those_that_are_left_unanswered_hold_up_nobody_else() {
 #[test]
 fn where_the_last_was_left_unanswered_the_next_count_for_it_until_one_is_answered() {
     let mut queue = Queue::new(LIMITS);
-    assert_eq!(queue.urgency_in("web", Transition), Transition);
-    queue.ended("web", false);
-    queue.ended("web", false);
+    queue.ended("web", Unanswered, false);
+    assert_eq!(queue.urgency_in("web", Transition), Transition, "one that had hung before says nothing of the others");
+    queue.ended("web", Transition, false);
+    queue.ended("web", Transition, false);
     assert_eq!([queue.urgency_in("web", Transition), queue.urgency_in("other", Usual)], [Unanswered, Usual]);
-    queue.ended("other", true);
+    queue.ended("other", Transition, true);
     assert_eq!(queue.urgency_in("web", Usual), Unanswered);
-    queue.ended("web", true);
+    queue.ended("web", Transition, true);
     assert_eq!([queue.urgency_in("web", Transition), queue.urgency_in("web", Unanswered)], [Transition, Unanswered]);
 }
 
@@ -128,7 +129,7 @@ fn namespaces_come_by_turns() {
     let mut queue = Queue::new(Limits { at_once: 2, unanswered: 1, first_of_theirs: 1 });
     let callers = callers(6);
     for (n, namespace) in ["a", "a", "a", "b", "b", "b"].into_iter().enumerate() {
-        queue.ended(namespace, false);
+        queue.ended(namespace, Transition, false);
         assert_eq!(queue.take(namespace, &callers[n], Unanswered), n == 0);
     }
     let (mut order, mut last) = (Vec::new(), "a");
@@ -146,14 +147,14 @@ fn when_a_namespace_is_answered_all_who_wait_for_that_come() {
     let mut queue = Queue::new(LIMITS);
     let callers = callers(6);
     for namespace in ["web", "hangs"] {
-        queue.ended(namespace, false);
+        queue.ended(namespace, Transition, false);
     }
     let taken: Vec<bool> = (0..5).map(|n| queue.take("web", &callers[n], Unanswered)).collect();
     assert_eq!(taken, [true, true, false, false, false]);
     assert!(queue.take("hangs", &callers[5], Unanswered));
-    assert_eq!(queue.ended("web", true), &callers[2..5]);
+    assert_eq!(queue.ended("web", Transition, true), &callers[2..5]);
     assert_eq!((queue.urgency_in("web", Usual), queue.waits.len(), queue.woken.len()), (Usual, 0, 0));
-    assert!(queue.ended("web", true).is_empty(), "nothing is new");
+    assert!(queue.ended("web", Transition, true).is_empty(), "nothing is new");
     assert_eq!(queue.urgency_in("hangs", Usual), Unanswered);
 }
 
