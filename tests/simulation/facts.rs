@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use k8s_openapi::jiff::Timestamp;
 use playback_grant_testbed::Change;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::media_api::Wanted;
 
@@ -135,11 +135,22 @@ pub fn conditions(request: &Value) -> Vec<String> {
 
 /// What is wrong with a status that has just been written: one that is about an older spec than it stands beside.
 ///
-/// A status is written on the version that it is about, or not at all.
-pub fn written_late(change: &Change) -> Option<String> {
-    let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
+/// A status is written on the version that it is about. (Only one that has met another, of which no watch has told for ten seconds, is written on whatever
+/// stands there; in a history watches are back before.)
+pub fn written_late(before: &Value, after: &Value) -> Option<String> {
     let (is, says) = (&after["metadata"]["generation"], &after["status"]["observedGeneration"]);
-    (before["status"] != after["status"] && says != is).then(|| format!("{} is at generation {is}, and was told of {says}", change.name()))
+    let name = &after["metadata"]["name"];
+    (before["status"] != after["status"] && says != is).then(|| format!("{name} is at generation {is}, and was told of {says}"))
+}
+
+/// A status is blamed that is about an older spec, where it is written and not where the spec changes under it.
+pub fn self_test() {
+    let request =
+        |generation, says| json!({"metadata": {"name": "lobby", "generation": generation}, "status": {"observedGeneration": says}});
+    let is_late = |before, after| written_late(&before, &after).is_some();
+    assert!(is_late(request(2, json!(null)), request(2, json!(1))), "written beside a newer spec");
+    assert!(!is_late(request(1, json!(null)), request(1, json!(1))), "of its own");
+    assert!(!is_late(request(1, json!(1)), request(2, json!(1))), "nobody has written");
 }
 
 /// A change, in a line.

@@ -126,8 +126,13 @@ fn happenings(requests: usize) -> impl Strategy<Value = Vec<Happening>> {
     // What all can fail by at once, and one by itself.
     let passing = prop_oneof![Just(Fault::Unavailable), Just(Fault::Reset), Just(Fault::Hangs)];
     let straggler = (0..requests, passing, while_(), while_());
+    let two = (0..requests, 0..requests, while_(), while_());
     prop_oneof![
         40 => happening(requests).prop_map(|one| vec![one]),
+        // Two hang, each by itself.
+        1 => two.prop_map(|(n, other, first, second)| {
+            vec![Happening::Media(Whom::Streamer(n), Fault::Hangs, first), Happening::Media(Whom::Streamer(other), Fault::Hangs, second)]
+        }),
         // All fail, and one goes on failing when the others would not.
         2 => straggler.prop_map(|(n, fault, all, more)| {
             vec![Happening::Media(Whom::Everyone, fault, all), Happening::Media(Whom::Streamer(n), fault, all + more)]

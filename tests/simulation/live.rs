@@ -130,7 +130,9 @@ async fn follow(
             judge.secret_changed(change.name(), change.after.as_ref(), now);
             continue;
         }
-        if let Some(late) = facts::written_late(&change) {
+        if let (Some(before), Some(after)) = (&change.before, &change.after)
+            && let Some(late) = facts::written_late(before, after)
+        {
             judge.complain(format!("{now:.1?} {late}"));
         }
         judge.request_changed(change.name(), change.after.as_ref(), now);

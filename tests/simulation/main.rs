@@ -63,6 +63,7 @@ fn tests() -> Vec<Trial> {
         }),
         told("a_secret_that_holds_an_expired_grant_for_seven_seconds_is_told_so", observer::seven_seconds),
         told("the_judge_blames_what_nothing_excuses", judge::self_test),
+        told("a_status_about_an_older_spec_is_blamed", facts::self_test),
         Trial::test("random_histories", || seeds::fixed(FIXED_SEEDS).map_err(Into::into)),
     ]
 }

@@ -125,16 +125,11 @@ impl InFlight {
         self.calls.values().map(|call| call.deadline).min()
     }
 
-    /// Of those calls the one with the fewest attempts, and of these the one with the earliest deadline.
-    pub(super) fn least_tried(&self, of: impl Fn(&Call) -> bool) -> Option<&Caller> {
+    /// Of those calls the one whose last attempt is the longest ago: each has its turn, however many attempts are out for it, and one that is given up
+    /// and comes anew doesn't first catch up with the others.
+    pub(super) fn longest_untried(&self, of: impl Fn(&Call) -> bool) -> Option<&Caller> {
         let calls = self.calls.iter().filter(|(_, call)| of(call));
-        calls.min_by_key(|(caller, call)| (call.attempts(), call.deadline, *caller)).map(|(caller, _)| caller)
-    }
-
-    /// The call whose last attempt is the longest ago: each has its turn, however many attempts are out for it, and one that is given up and comes
-    /// anew doesn't first catch up with the others.
-    pub(super) fn longest_untried(&self) -> Option<&Caller> {
-        self.calls.iter().min_by_key(|(caller, call)| (call.last_sent(), call.deadline, *caller)).map(|(caller, _)| caller)
+        calls.min_by_key(|(caller, call)| (call.last_sent(), call.deadline, *caller)).map(|(caller, _)| caller)
     }
 
     /// Of the calls with fewer than `most` attempts, the one that has waited for too long first, and since when: `patience` after its last attempt.
@@ -162,8 +157,8 @@ mod tests {
         assert!(first < second && second < other);
         assert_eq!((calls.out(), calls.out_since(Some(at(2))), calls.out_since(None)), (3, 2, 3));
         assert_eq!(calls.earliest_deadline(), Some(at(8000)));
-        assert_eq!(calls.least_tried(|_| true), Some(&b));
-        assert_eq!(calls.least_tried(|call| call.attempts() > 1), Some(&a));
+        assert_eq!(calls.longest_untried(|_| true), Some(&a));
+        assert_eq!(calls.longest_untried(|call| call.attempts() == 1), Some(&b));
         assert_eq!([None, Some(at(1)), Some(at(3))].map(|answer| calls.earliest_after(answer)), [Some(at(1)), Some(at(2)), None]);
         assert_eq!(calls.end(&a, other), None, "of another call");
         assert_eq!(calls.end(&a, first), Some(Ended { sent: at(1), others: 1 }));
@@ -177,7 +172,7 @@ mod tests {
         calls.remove(&b);
         calls.remove(&b);
         assert_eq!((calls.out(), calls.calls().count()), (0, 0));
-        assert_eq!((calls.least_tried(|_| true), calls.earliest_deadline(), calls.earliest_after(None)), (None, None, None));
+        assert_eq!((calls.longest_untried(|_| true), calls.earliest_deadline(), calls.earliest_after(None)), (None, None, None));
     }
 
     #[test]
@@ -197,13 +192,13 @@ mod tests {
     #[test]
     fn each_has_its_turn_however_many_attempts_are_out_for_it() {
         let mut calls = InFlight::default();
-        assert_eq!(calls.longest_untried(), None);
+        assert_eq!(calls.longest_untried(|_| true), None);
         for (name, deadline) in [("a", 9000), ("b", 100), ("c", 9000)] {
             calls.begin(&Caller::from(name), Kind::Refresh, at(deadline), at(10));
         }
         let tried: Vec<Caller> = (1..=5)
             .map(|n| {
-                let next = calls.longest_untried().unwrap().clone();
+                let next = calls.longest_untried(|_| true).unwrap().clone();
                 calls.add(&next, at(10 + n));
                 next
             })
@@ -211,6 +206,6 @@ mod tests {
         assert_eq!(tried.iter().map(|caller| &**caller).collect::<Vec<_>>(), ["b", "a", "c", "b", "a"]);
         calls.remove(&Caller::from("b"));
         calls.begin(&Caller::from("b"), Kind::Refresh, at(100), at(20));
-        assert_eq!(calls.longest_untried(), Some(&Caller::from("c")), "one that comes anew is tried no more often than the others");
+        assert_eq!(calls.longest_untried(|_| true), Some(&Caller::from("c")), "one that comes anew is tried no more often than the others");
     }
 }

@@ -96,7 +96,7 @@ impl Lane {
             return None;
         }
         let waits = self.queue.probe_candidates().min_by_key(|(caller, waiting)| (waiting.kind, waiting.deadline, *caller));
-        let caller = waits.map(|(caller, _)| caller).or_else(|| self.in_flight.longest_untried())?.clone();
+        let caller = waits.map(|(caller, _)| caller).or_else(|| self.in_flight.longest_untried(|_| true))?.clone();
         self.call(&caller, now)
     }
 
@@ -179,7 +179,7 @@ impl Lane {
 
     fn try_again(&mut self, now: Instant) -> Option<Attempt> {
         self.tries_at().filter(|at| *at <= now)?;
-        let caller = self.in_flight.least_tried(|call| self.try_at(call).is_some_and(|at| at <= now))?.clone();
+        let caller = self.in_flight.longest_untried(|call| self.try_at(call).is_some_and(|at| at <= now))?.clone();
         self.tried = Some(now);
         Some(self.attempt(&caller, now))
     }

@@ -151,3 +151,27 @@ fn a_silence_that_a_failure_breaks_is_over_with_the_next_grant() {
     let again: Vec<_> = std::iter::from_fn(|| lane.start(Kind::Refresh, now)).map(|attempt| attempt.caller).collect();
     assert_eq!(again, ["a", "b"].map(caller));
 }
+
+#[test]
+fn of_two_that_hang_beside_others_that_are_answered_each_is_tried_in_turn() {
+    let mut lane = lane_of(&["a", "b"]);
+    let mut tried = Vec::new();
+    for halves in 0..32 {
+        let now = at(halves * 500);
+        lane.allowance = Allowance::default();
+        lane.hearing.answered(now, now);
+        if halves == 20 {
+            // It is given up, and comes anew.
+            lane.end_call(&caller("a"));
+            requeue(&mut lane, "a");
+            lane.queue.release_lane_holds();
+        }
+        if [0, 10, 20].contains(&halves) {
+            lane.start(Kind::Refresh, now).unwrap();
+        }
+        tried.extend(lane.join(now).map(|attempt| (halves, attempt.caller)));
+    }
+    let from = |first| tried.iter().filter(|(halves, _)| *halves >= first).map(|(_, caller)| &**caller).collect::<Vec<_>>();
+    assert_eq!(from(24), ["a", "b", "a", "b", "a", "b", "a", "b"]);
+    assert_eq!(tried.len(), 28, "each half second, since the first counts for lost: {tried:?}");
+}
