@@ -212,10 +212,29 @@ fn what_cannot_be_patched_and_is_held_by_others_is_waited_for() {
 }
 
 #[test]
+fn whose_grant_has_expired_is_no_newcomer() {
+    let mut scene = Scene::fresh();
+    let kind = |scene: &Scene| match step(scene) {
+        Step::Order { waiting, .. } => waiting.kind,
+        other => panic!("{other:?}"),
+    };
+    scene.now = at(2000);
+    assert_eq!(kind(&scene), Kind::Refresh);
+    scene.memory.hand = None;
+    (scene.memory.landed_life, scene.memory.verified) = (None, None);
+    scene.secret = SecretView::Absent;
+    scene.memory.looked = Some(at(2000));
+    assert_eq!(kind(&scene), Kind::Newcomer);
+}
+
+#[test]
 fn a_stray_goes_only_once_the_present_secret_holds_the_grant() {
     let mut scene = Scene::fresh();
     scene.strays = vec![claimed("before", 990)];
     assert!(matches!(step(&scene), Step::DeleteStray { name, .. } if name == "before"));
+    scene.awaits_turn = true;
+    rest(&scene);
+    scene.awaits_turn = false;
     scene.memory.strays_held.failed("before", true, at(1000));
     assert_eq!(rest(&scene).1, Some(at(1001)), "nothing waits for it, and it is tried again");
     scene.now = at(1001);
@@ -252,6 +271,7 @@ fn what_awaits_its_turn_asks_the_api_server_for_nothing_and_says_why() {
     assert_eq!((&*report.status.conditions[0].reason, &*report.status.conditions[0].message), ("SecretWriteFailed", "others hang"));
     scene.awaits_turn = false;
     assert!(step(&scene).is_write(), "nothing but the turn is awaited");
+    assert!([Step::Look, Step::Read, Step::ReadCredentials, Step::Withdraw].iter().all(|step| !step.is_write()), "these await none");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::history::{EVENTFUL, Happening, ServerFault, Wish};
 use crate::judge::What;
 use crate::live::{NOTICES, Stage};
-use crate::media_api::{Fault, SLOW, Whom};
+use crate::media_api::{Fault, SILENCE, SLOW, Whom};
 use crate::world::{credentials_name, name};
 use crate::{others, requests};
 
@@ -125,7 +125,7 @@ async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
             for n in 0..stage.history.requests.len() {
                 let name = name(n);
                 if concerned(stage, whom, fault).contains(&name) {
-                    let felt = now + felt_after(stage, fault, n);
+                    let felt = now + felt_after(stage, fault, n) + if is_beside_a_hang(stage, n) { SILENCE } else { Duration::ZERO };
                     stage.judge().release(What::Grants, [&name], felt, now);
                 }
             }
@@ -133,7 +133,8 @@ async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
         Happening::Server(fault, _) => {
             suffer(stage, fault, false);
             // A refusal is looked at again after up to half a minute.
-            let felt = if matches!(fault, ServerFault::RefusesSecrets) { Duration::from_secs(30) } else { NOTICES };
+            let is_refusal = matches!(fault, ServerFault::RefusesSecrets | ServerFault::RefusesDeletions);
+            let felt = if is_refusal { Duration::from_secs(30) } else { NOTICES };
             stage.judge().release(what(fault), &stage.everybody(), now + felt, now);
         }
         Happening::Kill(_) => {
@@ -186,6 +187,13 @@ fn concerned(stage: &Stage<'_>, whom: Whom, fault: Fault) -> Vec<String> {
     }
 }
 
+/// Whether a probe of its lane may be for another request, and hang.
+fn is_beside_a_hang(stage: &Stage<'_>, n: usize) -> bool {
+    let account = |n: usize| stage.history.requests[n].account;
+    let is_beside = |whom: Whom| matches!(whom, Whom::Streamer(other) if other != n && account(other) == account(n));
+    stage.world.media.hanging().into_iter().any(is_beside)
+}
+
 /// How long after the fault's end an operator may still wait.
 fn felt_after(stage: &Stage<'_>, fault: Fault, n: usize) -> Duration {
     let unproven_since = stage.cast().unproven_since.get(&n).copied().unwrap_or_default();
@@ -203,7 +211,7 @@ fn felt_after(stage: &Stage<'_>, fault: Fault, n: usize) -> Duration {
 
 const fn what(fault: ServerFault) -> What {
     match fault {
-        ServerFault::RefusesSecrets => What::Grants,
+        ServerFault::RefusesSecrets | ServerFault::RefusesDeletions => What::Grants,
         ServerFault::Held | ServerFault::Unavailable | ServerFault::LosesAnswers | ServerFault::Slow => What::GrantsAndStatuses,
     }
 }
@@ -214,6 +222,7 @@ fn suffer(stage: &Stage<'_>, fault: ServerFault, begins: bool) {
         ServerFault::Held => trouble.held = begins,
         ServerFault::Unavailable => trouble.unavailable = begins,
         ServerFault::RefusesSecrets => trouble.refuses_secrets = begins,
+        ServerFault::RefusesDeletions => trouble.refuses_deletions = begins,
         ServerFault::LosesAnswers => trouble.loses_answers = begins,
         ServerFault::Slow => trouble.latency = if begins { Duration::from_millis(700) } else { latency },
     });

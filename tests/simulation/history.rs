@@ -86,6 +86,7 @@ pub enum ServerFault {
     Held,
     Unavailable,
     RefusesSecrets,
+    RefusesDeletions,
     LosesAnswers,
     Slow,
 }
@@ -132,6 +133,10 @@ fn happenings(requests: usize) -> impl Strategy<Value = Vec<Happening>> {
         // Two hang, each by itself.
         1 => two.prop_map(|(n, other, first, second)| {
             vec![Happening::Media(Whom::Streamer(n), Fault::Hangs, first), Happening::Media(Whom::Streamer(other), Fault::Hangs, second)]
+        }),
+        // What the Secret was named before can't be deleted then.
+        1 => (0..requests, while_()).prop_map(|(n, millis)| {
+            vec![Happening::Server(ServerFault::RefusesDeletions, millis), Happening::Rename(n, true)]
         }),
         // All fail, and one goes on failing when the others would not.
         2 => straggler.prop_map(|(n, fault, all, more)| {

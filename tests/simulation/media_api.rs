@@ -20,6 +20,9 @@ const GIVEN_UP: Duration = Duration::from_secs(10);
 /// How long a call takes that is only slow.
 pub const SLOW: Duration = Duration::from_secs(2);
 
+/// A probe that hangs is waited for so long, as for a silence, before another goes through its lane.
+pub const SILENCE: Duration = Duration::from_secs(2);
+
 /// Whom a fault concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Whom {
@@ -78,6 +81,8 @@ pub type Wanted = (String, u64, Option<String>);
 #[derive(Default)]
 struct State {
     faults: BTreeMap<usize, (Whom, Fault)>,
+    /// Whose calls have hung, and until when.
+    hung: Vec<(Whom, Duration)>,
     /// When each call came in, for which streamer, and what was wrong then.
     calls: Vec<(Duration, String)>,
     /// The one key of each account that is good; 0 where none is told.
@@ -114,7 +119,18 @@ impl MediaApi {
 
     /// What is wrong under that number is so no more.
     pub fn end(&self, number: usize) {
-        self.state().faults.remove(&number);
+        let mut state = self.state();
+        if let Some((whom, Fault::Hangs)) = state.faults.remove(&number) {
+            let now = self.now();
+            state.hung.push((whom, now));
+        }
+    }
+
+    /// Whose calls hang, or did so lately that some may still be waited for.
+    pub fn hanging(&self) -> Vec<Whom> {
+        let (state, now) = (self.state(), self.now());
+        let hangs = state.faults.values().filter(|(_, fault)| *fault == Fault::Hangs).map(|(whom, _)| *whom);
+        hangs.chain(state.hung.iter().filter(|(_, until)| now <= *until + SILENCE).map(|(whom, _)| *whom)).collect()
     }
 
     /// From now on the account has this key and no other.

@@ -121,12 +121,13 @@ impl InProcessApiServer {
         let mut forecast = Forecast::of(&self.weather);
         tokio::time::sleep(forecast.now().latency / 2).await;
         forecast.released().await;
-        let Trouble { unavailable, refuses_secrets, hangs_in, loses_answers, latency, .. } = forecast.now();
+        let Trouble { unavailable, refuses_secrets, refuses_deletions, hangs_in, loses_answers, latency, .. } = forecast.now();
         let is_write = method != "GET";
+        let refuses = if method == "DELETE" { refuses_secrets || refuses_deletions } else { refuses_secrets && is_write };
         let hangs = is_write && hangs_in.is_some_and(|namespace| path.contains(&format!("/namespaces/{namespace}/secrets")));
         let answer = if unavailable {
             answered(Err(Refusal::new(503, "ServiceUnavailable", "the server is currently unable to handle the request")))
-        } else if refuses_secrets && is_write && path.contains("/secrets") {
+        } else if refuses && path.contains("/secrets") {
             answered(Err(Refusal::new(403, "Forbidden", "secrets are forbidden: no changes before the weekend")))
         } else if hangs {
             tokio::time::sleep(WEBHOOK_TIMEOUT).await;

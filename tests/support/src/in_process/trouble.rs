@@ -14,6 +14,8 @@ pub struct Trouble {
     pub unavailable: bool,
     /// Writes of Secrets are answered by 403.
     pub refuses_secrets: bool,
+    /// Deletions of Secrets are.
+    pub refuses_deletions: bool,
     /// Writes of Secrets in that namespace end as with a webhook that hangs.
     pub hangs_in: Option<&'static str>,
     /// Writes are done, and their connections end before the answer.
