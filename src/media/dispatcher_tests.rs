@@ -117,6 +117,8 @@ async fn calls_that_hang_leave_room_for_another_accounts() {
     }
     tokio::task::yield_now().await;
     assert_eq!(dispatcher.state().lanes.out(), 10, "as many as a lane starts with");
+    let figures = dispatcher.figures();
+    assert_eq!((figures.in_flight, figures.waiting, figures.open), (10, 90, 1));
     for n in 0..10 {
         dispatcher.order(order(&format!("working-{n}"), "works", 1000));
     }
