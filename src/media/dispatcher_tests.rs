@@ -19,6 +19,8 @@ enum Does {
     Refuse,
     /// Twice, and then it grants.
     RefuseTwice,
+    /// Each after a second and a half; the first is refused.
+    TakeTime,
     TimeOut,
 }
 
@@ -26,13 +28,19 @@ struct Stub(BTreeMap<&'static str, Does>, AtomicUsize);
 
 impl IssueGrants for Stub {
     fn issue(&self, _: GrantCall, credentials: Arc<Credentials>) -> BoxFuture<'_, Result<Grant, CallError>> {
+        let before = self.1.fetch_add(1, Ordering::Relaxed);
         let does = match self.0[credentials.user()] {
-            Does::RefuseTwice if self.1.fetch_add(1, Ordering::Relaxed) < 2 => Does::Refuse,
+            Does::RefuseTwice if before < 2 => Does::Refuse,
             Does::RefuseTwice => Does::Grant,
             other => other,
         };
         Box::pin(async move {
             match does {
+                Does::TakeTime => {
+                    tokio::time::sleep(Duration::from_millis(1500)).await;
+                    let refused = CallError { origin: "the Media API".into(), failure: CallFailure::ConnectionRefused };
+                    if before == 0 { Err(refused) } else { Ok(Grant::from_stored("{}", None).unwrap()) }
+                }
                 Does::Grant => Ok(Grant::from_stored("{}", None).unwrap()),
                 Does::Hang => pending().await,
                 Does::Panic => panic!("a bug"),
@@ -184,6 +192,17 @@ async fn a_silence_is_broken_by_any_answer_and_not_by_another_call_that_goes_una
         let closure = dispatcher.state().lanes.closure(lane, &Caller::from("hangs"));
         assert_eq!(closure.is_some(), silent, "{does:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_fails_while_another_is_out_for_the_same_call_ends_nothing() {
+    let shift: &'static crate::clock::Shift = Box::leak(Box::default());
+    let (dispatcher, mut events) = start_at(Clock::simulated(shift), &[("a", Does::TakeTime)], 8);
+    let deadline = dispatcher.clock.instant() + Duration::from_secs(3);
+    // A third of what is left: after a second another joins it.
+    dispatcher.order(Order { waiting: Waiting { deadline, ..order("one", "a", 0).waiting }, ..order("one", "a", 0) });
+    assert!(matches!(next(&mut events).await, Event::AttemptFailed { .. }));
+    assert!(matches!(next(&mut events).await, Event::Answered { result: Ok(_), .. }));
 }
 
 /// While its first call is answered, another takes that one's place.
