@@ -79,6 +79,7 @@ impl Gate {
                     streak: 1,
                     probe_at: failed.probe_at(1),
                     probing: None,
+                    sent: 0,
                     probes: BTreeMap::new(),
                 });
                 GateChange::Closed
@@ -119,7 +120,9 @@ pub struct Closure {
     probe_at: Instant,
     /// The one that is out, and when it was sent.
     probing: Option<(Caller, Instant)>,
-    probes: BTreeMap<Caller, u32>,
+    /// How many were sent, and which of them was each caller's last.
+    sent: u64,
+    probes: BTreeMap<Caller, u64>,
 }
 
 impl Closure {
@@ -139,14 +142,16 @@ impl Closure {
         self.slow && waiting.urgent && self.probing.is_none()
     }
 
-    /// Chooses the probe, if one may be sent now: whoever was a probe least often, and among those the earliest deadline.
+    /// Chooses the probe, if one may be sent now: whoever was none for longest, so that one that comes anew doesn't first catch up with the others; of those who
+    /// never were, the earliest deadline.
     pub(super) fn probe<'a>(&mut self, now: Instant, candidates: impl Iterator<Item = (&'a Caller, &'a Waiting)>) -> Option<Caller> {
         let is_time = self.probe_at() <= now;
         let (_, _, caller) = candidates
             .filter(|(_, waiting)| is_time || self.may_jump(waiting))
             .map(|(caller, waiting)| (self.probes.get(caller).copied().unwrap_or_default(), waiting.deadline, caller))
             .min()?;
-        *self.probes.entry(caller.clone()).or_default() += 1;
+        self.sent += 1;
+        self.probes.insert(caller.clone(), self.sent);
         self.probing = Some((caller.clone(), now));
         Some(caller.clone())
     }
@@ -164,5 +169,26 @@ impl Closure {
             self.class = failed.class;
             self.probe_at = failed.probe_at(self.streak);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Hold, Kind};
+    use super::*;
+
+    #[test]
+    fn one_that_comes_anew_is_no_probe_more_often_than_the_others() {
+        let at = |seconds: u64| Instant::after_start(std::time::Duration::from_secs(seconds));
+        let waiting = Waiting { kind: Kind::Refresh, deadline: at(60), hold: Hold::Nothing, urgent: false };
+        let (a, b) = (Caller::from("a"), Caller::from("b"));
+        let class = FailureClass::Unavailable;
+        let mut closure = Closure { class, slow: false, streak: 1, probe_at: at(0), probing: None, sent: 0, probes: BTreeMap::new() };
+        for second in 0..5 {
+            assert_eq!(closure.probe(at(10 * second), [(&a, &waiting)].into_iter()).as_ref(), Some(&a));
+        }
+        let probes: Vec<_> =
+            (5..9).filter_map(|second| closure.probe(at(10 * second), [(&a, &waiting), (&b, &waiting)].into_iter())).collect();
+        assert_eq!(probes, [b.clone(), a.clone(), b, a]);
     }
 }
