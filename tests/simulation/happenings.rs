@@ -125,7 +125,9 @@ async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
             for n in 0..stage.history.requests.len() {
                 let name = name(n);
                 if concerned(stage, whom, fault).contains(&name) {
-                    let felt = now + felt_after(stage, fault, n) + if is_beside_a_hang(stage, n) { SILENCE } else { Duration::ZERO };
+                    // After a hang there is no probe: the lane is open, or silent, and there one is tried after the other.
+                    let probe = if fault != Fault::Hangs && is_beside_a_hang(stage, n) { SILENCE } else { Duration::ZERO };
+                    let felt = now + felt_after(stage, fault, n) + probe;
                     stage.judge().release(What::Grants, [&name], felt, now);
                 }
             }

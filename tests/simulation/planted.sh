@@ -15,7 +15,7 @@ names=("$@")
 [ $# -gt 0 ] || mapfile -t names < <(cd "$planted" && ls -- *.patch | sed 's/\.patch$//')
 missed=0
 built() { sed -n 's/.*"executable":"\([^"]*simulation-[^"]*\)".*/\1/p'; }
-sound=$(cargo test --quiet --no-run --test simulation --message-format=json-render-diagnostics | built)
+sound=$(cargo test --quiet --profile simulate --no-run --test simulation --message-format=json-render-diagnostics | built)
 for name in "${names[@]}"; do
   [ -f "$planted/$name.patch" ] || { echo "error: there is no $name.patch in tests/simulation/planted" >&2; exit 2; }
   tree=$target/planted/tree
@@ -27,7 +27,7 @@ for name in "${names[@]}"; do
   # A copy of its own: `git apply` does nothing in a folder that the outer repository ignores.
   git init --quiet && git apply "$planted/$name.patch" || { echo "error: $name.patch doesn't fit the code any more: write it anew" >&2; exit 1; }
   # Not the tree's own folder: cargo would take what is built there for what is written here.
-  program=$(CARGO_TARGET_DIR=$target/planted/build cargo test --quiet --no-run --test simulation --message-format=json-render-diagnostics 2>"$target/planted/$name.log" \
+  program=$(CARGO_TARGET_DIR=$target/planted/build cargo test --quiet --profile simulate --no-run --test simulation --message-format=json-render-diagnostics 2>"$target/planted/$name.log" \
     | built) || { cat "$target/planted/$name.log" >&2; exit 1; }
   cd - >/dev/null
   if ! told=$("$program" until-one-fails "$MOST"); then
