@@ -61,7 +61,7 @@ const BY_WEBHOOK: &str = "admission webhook ";
 const LONGEST_WORDS: usize = 512;
 
 impl ApiFailure {
-    /// Whether the server did its work, and this is its answer.
+    /// Whether the server did its work, and this is its answer; or it wasn't asked at all.
     pub(in crate::controller) const fn is_answer(&self) -> bool {
         !matches!(self, Self::Trouble { .. } | Self::Unreachable(_) | Self::Unreadable(_))
     }
@@ -209,6 +209,25 @@ mod tests {
             (kube::Error::LinesCodecMaxLineLengthExceeded, "the request could not be made"),
         ] {
             assert_eq!(ApiFailure::unreachable(&error), ApiFailure::Unreachable(words.to_owned()));
+        }
+    }
+
+    #[test]
+    fn each_has_a_name_of_its_own_and_only_trouble_is_no_answer() {
+        let words = String::from("words");
+        let all = [
+            (ApiFailure::NotFound, "not_found", true),
+            (ApiFailure::Conflict, "conflict", true),
+            (ApiFailure::Unchangeable(words.clone()), "unchangeable", true),
+            (ApiFailure::Refused(words.clone()), "refused", true),
+            (ApiFailure::Terminating(words.clone()), "terminating", true),
+            (ApiFailure::Trouble { code: 503, words: words.clone() }, "trouble", false),
+            (ApiFailure::Unreachable(words.clone()), "unreachable", false),
+            (ApiFailure::Unreadable(words), "unreadable", false),
+            (ApiFailure::Impossible, "impossible", true),
+        ];
+        for (failure, label, is_answer) in all {
+            assert_eq!((failure.label(), failure.is_answer()), (label, is_answer));
         }
     }
 
