@@ -9,8 +9,8 @@ use playback_grant_operator::api::names::{FIELD_MANAGER, annotation};
 use playback_grant_operator::api::{PlaybackGrantRequest, ValidSpec, validate};
 use playback_grant_operator::controller::watched::{WatchedRequest, WatchedSecret};
 use playback_grant_operator::lifecycle::{
-    Contents, CredentialsView, Decision, HeldGrant, Identity, Memory, Report, SecretMeta, SecretOrder, SecretVersion, SecretView, Seen,
-    Signer, decide, request_hash,
+    Contents, CredentialsView, Decision, Fields, HeldGrant, Identity, Memory, Report, SecretMeta, SecretOrder, SecretVersion, SecretView,
+    Seen, Signer, decide, request_hash,
 };
 use playback_grant_operator::media::lane::{Caller, Hold, Kind, Outcome, Waiting};
 use playback_grant_operator::media::lanes::Lanes;
@@ -89,15 +89,16 @@ impl Quiet {
     /// What the watch of the Secrets shows after a refresh.
     pub fn secret_event(&self) -> String {
         let SecretView::Present(meta) = &self.secret else { panic!("there is no Secret") };
-        let fields = |map: &BTreeMap<String, String>| -> Value { map.keys().map(|key| (format!("f:{key}"), json!({}))).collect() };
+        let all = |fields: &Fields| -> Value { fields.iter().map(|(key, value)| (key.to_owned(), json!(value))).collect() };
+        let fields = |fields: &Fields| -> Value { fields.iter().map(|(key, _)| (format!("f:{key}"), json!({}))).collect() };
         let data = ["accountSid", "expiryTime", "grant", "issueTime", "playbackUrl", "playerStreamerSid"];
         let data: Value = data.iter().map(|key| (format!("f:{key}"), json!({}))).collect();
         let owner = self.identity.as_owner();
         let object = json!({
             "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
             "metadata": {
-                "name": "lobby", "namespace": "web", "uid": meta.version.uid, "resourceVersion": "1234567",
-                "creationTimestamp": "2026-11-24T11:00:00Z", "labels": meta.labels, "annotations": meta.annotations,
+                "name": "lobby", "namespace": "web", "uid": &*meta.version.uid, "resourceVersion": "1234567",
+                "creationTimestamp": "2026-11-24T11:00:00Z", "labels": all(&meta.labels), "annotations": all(&meta.annotations),
                 "ownerReferences": [{
                     "apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid, "controller": true,
                 }],
@@ -206,17 +207,14 @@ fn request_object(status: &Value) -> Value {
 }
 
 fn as_ordered(order: SecretOrder) -> SecretMeta {
-    let set = |wanted: BTreeMap<String, Option<String>>| -> BTreeMap<String, String> {
-        wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
-    };
-    let (labels, annotations) = (set(order.labels), set(order.annotations));
+    let set =
+        |wanted: BTreeMap<String, Option<String>>| Fields::new(wanted.into_iter().filter_map(|(key, value)| Some((key, value?))), |_| true);
+    let annotations = set(order.annotations);
     assert!(annotations.contains_key(annotation::EXPIRY_TIME));
     SecretMeta {
         name: "lobby".into(),
         version: SecretVersion { uid: "7c9e6679-7425-40de-944b-e07fc1f90ae7".into(), resource_version: "1234567".into() },
-        own_labels: labels.keys().cloned().collect(),
-        own_annotations: annotations.keys().cloned().collect(),
-        labels,
+        labels: set(order.labels),
         annotations,
         owners: order.owners.unwrap_or_default(),
         ..SecretMeta::default()

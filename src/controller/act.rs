@@ -193,7 +193,7 @@ impl Actor<'_> {
     async fn delete_stray(&self, name: &str, version: &SecretVersion) -> bool {
         let failure = match self.delete(name, version).await {
             Ok(Gone::Yes) => {
-                self.context.secrets.abandon(&ObjectName::new(&self.identity.namespace, name));
+                self.context.secrets.abandon(&ObjectName::new(self.identity.namespace.as_str(), name));
                 return true;
             }
             // The watch tells what became of it.
@@ -233,7 +233,7 @@ impl Actor<'_> {
 
     async fn delete(&self, name: &str, version: &SecretVersion) -> Result<Gone, ApiFailure> {
         let Self { context, identity, .. } = self;
-        let object = ObjectName::new(&identity.namespace, name);
+        let object = ObjectName::new(identity.namespace.as_str(), name);
         match self.server().delete(&identity.namespace, name, version).await {
             Ok(Gone::Yes) | Err(ApiFailure::NotFound) => {
                 context.secrets.absent(object);
@@ -273,11 +273,11 @@ impl Actor<'_> {
     }
 
     fn credentials_name(&self) -> ObjectName {
-        ObjectName::new(&self.identity.namespace, &self.spec.credentials_secret_name)
+        ObjectName::new(self.identity.namespace.as_str(), self.spec.credentials_secret_name.as_str())
     }
 
     fn target(&self) -> ObjectName {
-        ObjectName::new(&self.identity.namespace, &self.spec.secret_name)
+        ObjectName::new(self.identity.namespace.as_str(), self.spec.secret_name.as_str())
     }
 
     fn troubled(&self, attempted: Attempted, name: &str, failure: &ApiFailure) {

@@ -4,7 +4,7 @@ use secrecy::SecretSlice;
 
 use super::*;
 use crate::api::DeletionPolicy;
-use crate::lifecycle::Claim;
+use crate::lifecycle::{Claim, Fields};
 use crate::media::{GrantCall, GrantForm, PlayerStreamerSid, Ttl};
 use crate::time::Instant;
 
@@ -68,7 +68,7 @@ fn meta(foreign: Option<&str>) -> SecretMeta {
         (annotation::REQUEST_HASH, request_hash),
     ];
     SecretMeta {
-        annotations: claimed.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        annotations: Fields::new(claimed.map(|(name, value)| (name.to_owned(), value)), |_| true),
         foreign_data: foreign.into_iter().map(str::to_owned).collect(),
         ..SecretMeta::default()
     }
@@ -143,7 +143,7 @@ fn token(player: &str) -> String {
 fn intact(changes: &[(&str, &str)], foreign: Option<&str>, claimed: bool) -> bool {
     let mut meta = meta(foreign);
     if claimed {
-        meta.annotations.insert(annotation::TOKEN_HASH.to_owned(), "hash".to_owned());
+        meta.annotations.set(annotation::TOKEN_HASH, "hash", true);
     }
     let data = data(changes);
     let held = held_grant(&data, &meta, &spec(), read(&[], None).as_ref(), now()).unwrap();

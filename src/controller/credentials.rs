@@ -246,7 +246,7 @@ async fn poll(store: Arc<CredentialsStore>, name: ObjectName) {
             Ok(meta) => store.seen(&name, Some(&meta.version)),
             Err(ApiFailure::NotFound) => store.seen(&name, None),
             Err(failure) if failure.is_refusal() => {
-                tracing::warn!(namespace = name.namespace, secret = name.name, "can't look at credentials: {}", failure.words());
+                tracing::warn!(namespace = &*name.namespace, secret = &*name.name, "can't look at credentials: {}", failure.words());
             }
             // One line tells of that for all.
             Err(_) => {}

@@ -27,8 +27,8 @@ pub(super) fn decoded(event: Event<WatchedRequest>, context: &Context) -> Option
 fn warn(metadata: &ObjectMeta) {
     let ObjectName { namespace, name } = name_of(metadata);
     tracing::warn!(
-        namespace,
-        request = name,
+        namespace = &*namespace,
+        request = &*name,
         "this PlaybackGrantRequest can't be decoded and isn't served: it was stored through a laxer definition. Apply it again, and the API server will name what is wrong"
     );
 }

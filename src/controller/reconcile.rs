@@ -44,7 +44,8 @@ struct Names {
 
 impl Names {
     fn of(identity: &Identity, spec: Option<&ValidSpec>) -> Self {
-        let name = |name: &str| ObjectName::new(&identity.namespace, name);
+        let namespace: Arc<str> = identity.namespace.as_str().into();
+        let name = |name: &str| ObjectName::new(namespace.clone(), name);
         Self {
             request: name(&identity.name),
             secrets: spec.map(|spec| [&spec.secret_name, &spec.credentials_secret_name].map(|secret| name(secret))),

@@ -1,10 +1,11 @@
 //! Every request that the operator serves: its memory, and how to wake its reconcile.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::api::ObjectMeta;
 use kube::runtime::reflector::ObjectRef;
+use litemap::LiteMap;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::{PlaybackGrantRequest, PlaybackGrantRequestStatus};
@@ -15,25 +16,25 @@ use crate::time::Instant;
 /// Wakes reconciles.
 pub type Trigger = UnboundedSender<ObjectRef<PlaybackGrantRequest>>;
 
-/// A name in a namespace.
+/// A name in a namespace. What knows the same object shares its text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
     /// The namespace.
-    pub namespace: String,
+    pub namespace: Arc<str>,
     /// The name.
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 impl ObjectName {
     /// A name in a namespace.
-    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
 }
 
 /// The name in an object's metadata.
 pub(super) fn name_of(metadata: &ObjectMeta) -> ObjectName {
-    ObjectName::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
+    ObjectName::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
 }
 
 /// Every request that the operator serves, by uid.
@@ -47,7 +48,8 @@ struct State {
     /// Boxed: a tree's nodes have room for eleven, and are half empty.
     entries: BTreeMap<Caller, Box<Entry>>,
     by_name: BTreeMap<ObjectName, Caller>,
-    by_secret: BTreeMap<ObjectName, BTreeSet<Caller>>,
+    /// A list for each: most have one.
+    by_secret: BTreeMap<ObjectName, LiteMap<Caller, ()>>,
 }
 
 struct Entry {
@@ -70,7 +72,7 @@ impl Registry {
         now: Instant,
     ) -> (Caller, Option<Caller>) {
         let mut state = self.state();
-        let name = ObjectName::new(&identity.namespace, &identity.name);
+        let name = ObjectName::new(identity.namespace.as_str(), identity.name.as_str());
         let predecessor = match state.by_name.get(&name) {
             Some(known) if **known == *identity.uid => return (known.clone(), None),
             other => other.cloned(),
@@ -97,7 +99,7 @@ impl Registry {
         let before = std::mem::replace(&mut entry.secrets, secrets.into());
         state.forget_secrets(caller, &before);
         for secret in secrets {
-            state.by_secret.entry(secret.clone()).or_default().insert(caller.clone());
+            state.by_secret.entry(secret.clone()).or_default().insert(caller.clone(), ());
         }
         state.abandoned(before)
     }
@@ -146,6 +148,14 @@ impl Registry {
         self.state().wake(caller);
     }
 
+    /// Wakes these requests.
+    pub fn wake_each(&self, callers: &[Caller]) {
+        let state = self.state();
+        for caller in callers {
+            state.wake(caller);
+        }
+    }
+
     /// Wakes all requests.
     pub fn wake_all(&self) {
         let state = self.state();
@@ -165,7 +175,7 @@ impl Registry {
     /// Wakes all requests that follow the Secret.
     pub fn wake_followers(&self, secret: &ObjectName) {
         let state = self.state();
-        for caller in state.by_secret.get(secret).into_iter().flatten() {
+        for caller in state.by_secret.get(secret).into_iter().flat_map(LiteMap::keys) {
             state.wake(caller);
         }
     }
@@ -173,7 +183,7 @@ impl Registry {
     /// Tells all requests that follow the Secret that others have changed it, and wakes them.
     pub fn tell_followers(&self, secret: &ObjectName, now: Instant) {
         let state = &mut *self.state();
-        for caller in state.by_secret.get(secret).into_iter().flatten() {
+        for caller in state.by_secret.get(secret).into_iter().flat_map(LiteMap::keys) {
             if let Some(entry) = state.entries.get_mut(caller) {
                 entry.memory.secret_changed(now);
                 entry.wake();

@@ -250,7 +250,7 @@ fn take_in(context: &Context, secret: WatchedSecret) {
     let owner = owner(&secret.meta).map(str::to_owned);
     if context.secrets.present(&name.namespace, secret.meta) {
         context.registry.tell_followers(&name, context.clock.instant());
-        if let Some(owner) = owner.filter(|owner| *owner != name.name) {
+        if let Some(owner) = owner.filter(|owner| **owner != *name.name) {
             context.registry.wake_named(&ObjectName::new(name.namespace, owner));
         }
     }

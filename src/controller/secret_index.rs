@@ -17,10 +17,10 @@ pub struct SecretIndex {
 struct State {
     /// Shared with whoever looks at it just now: it is looked at far more often than it changes.
     secrets: BTreeMap<ObjectName, Arc<SecretView>>,
-    /// The Secrets that name a request as their owner, by the request's name.
-    by_owner: BTreeMap<ObjectName, BTreeSet<String>>,
+    /// The Secrets that name a request as their owner, by the request's name: but for the one that is called like it, as most are.
+    by_owner: BTreeMap<ObjectName, BTreeSet<Arc<str>>>,
     /// The versions at which Secrets were last seen to go. An answer that comes late brings none of them back.
-    gone: BTreeMap<ObjectName, String>,
+    gone: BTreeMap<ObjectName, Arc<str>>,
 }
 
 impl SecretIndex {
@@ -34,19 +34,18 @@ impl SecretIndex {
     #[must_use]
     pub fn strays(&self, identity: &Identity, request: &ObjectName, target: &str) -> Vec<SecretMeta> {
         let state = self.state();
-        let owned = state.by_owner.get(request).into_iter().flatten();
-        let strays =
-            owned.filter(|name| *name != target).filter_map(|name| match state.view(&ObjectName::new(&identity.namespace, name)) {
-                Some(SecretView::Present(meta)) if identity.has_left_behind(meta) => Some(meta.clone()),
-                _ => None,
-            });
+        let owned = state.by_owner.get(request).into_iter().flatten().chain([&request.name]).filter(|name| ***name != *target);
+        let strays = owned.filter_map(|name| match state.view(&ObjectName::new(request.namespace.clone(), name.clone())) {
+            Some(SecretView::Present(meta)) if identity.has_left_behind(meta) => Some(meta.clone()),
+            _ => None,
+        });
         strays.collect()
     }
 
     /// Takes in what a GET has shown. Where it was known that the Secret isn't what it was, that is what it is now, even if its version is an
     /// earlier one: etcd was restored from a backup.
     pub fn looked(&self, namespace: &str, meta: SecretMeta) {
-        let name = ObjectName::new(namespace, &meta.name);
+        let name = ObjectName::new(namespace, meta.name.as_str());
         {
             let mut state = self.state();
             if let Some(SecretView::Outdated(_)) = state.view(&name) {
@@ -59,7 +58,7 @@ impl SecretIndex {
 
     /// Takes in what the watch shows, or an answer. Returns whether it was news.
     pub fn present(&self, namespace: &str, meta: SecretMeta) -> bool {
-        let name = ObjectName::new(namespace, &meta.name);
+        let name = ObjectName::new(namespace, meta.name.as_str());
         let mut state = self.state();
         let version = &meta.version.resource_version;
         let is_news = match state.view(&name) {
@@ -71,8 +70,8 @@ impl SecretIndex {
         if is_news {
             state.gone.remove(&name);
             state.remove(&name);
-            if let Some(owner) = owner(&meta) {
-                state.by_owner.entry(ObjectName::new(namespace, owner)).or_default().insert(meta.name.clone());
+            if let Some(owner) = namesake_apart(&meta) {
+                state.by_owner.entry(ObjectName::new(name.namespace.clone(), owner)).or_default().insert(name.name.clone());
             }
             state.secrets.insert(name, Arc::new(SecretView::Present(meta)));
         }
@@ -81,7 +80,7 @@ impl SecretIndex {
 
     /// Takes in that the watch shows a Secret no more. It is deleted, or it lost its label. Returns whether it was news.
     pub fn vanished(&self, namespace: &str, meta: &SecretMeta) -> bool {
-        let name = ObjectName::new(namespace, &meta.name);
+        let name = ObjectName::new(namespace, meta.name.as_str());
         let mut state = self.state();
         let version = &meta.version.resource_version;
         let known = match state.view(&name) {
@@ -134,7 +133,7 @@ impl SecretIndex {
     #[must_use]
     pub fn sweep(&self, namespace: Option<&str>, listed: &BTreeSet<ObjectName>) -> Vec<ObjectName> {
         let mut state = self.state();
-        let in_scope = |name: &ObjectName| namespace.is_none_or(|namespace| name.namespace == namespace);
+        let in_scope = |name: &ObjectName| namespace.is_none_or(|namespace| &*name.namespace == namespace);
         let gone: Vec<ObjectName> = state.secrets.keys().filter(|name| in_scope(name) && !listed.contains(*name)).cloned().collect();
         for name in &gone {
             state.remove(name);
@@ -156,7 +155,7 @@ impl State {
     fn remove(&mut self, name: &ObjectName) {
         let Some(view) = self.secrets.remove(name) else { return };
         let (SecretView::Present(meta) | SecretView::Outdated(meta)) = &*view else { return };
-        let Some(owner) = owner(meta).map(|owner| ObjectName::new(&name.namespace, owner)) else { return };
+        let Some(owner) = namesake_apart(meta).map(|owner| ObjectName::new(name.namespace.clone(), owner)) else { return };
         if let Some(owned) = self.by_owner.get_mut(&owner) {
             owned.remove(&name.name);
             if owned.is_empty() {
@@ -169,6 +168,11 @@ impl State {
 /// The name of the request that the Secret says it belongs to.
 pub(super) fn owner(meta: &SecretMeta) -> Option<&str> {
     meta.annotations.get(annotation::OWNED_BY)?.split_once('/').map(|(owner, _)| owner)
+}
+
+/// The same, unless the Secret is called like it.
+fn namesake_apart(meta: &SecretMeta) -> Option<&str> {
+    owner(meta).filter(|owner| *owner != meta.name)
 }
 
 /// Whether one resource version is newer than another. Kubernetes made them comparable in 1.35, and those of etcd always were; what can't be
@@ -185,7 +189,7 @@ pub fn is_newer(version: &str, known: &str) -> bool {
 mod tests {
     use super::*;
     use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
-    use crate::lifecycle::SecretVersion;
+    use crate::lifecycle::{Fields, SecretVersion};
 
     fn meta(uid: &str, resource_version: &str) -> SecretMeta {
         let version = SecretVersion { uid: uid.into(), resource_version: resource_version.into() };
@@ -288,9 +292,8 @@ mod tests {
     fn strays_are_what_a_request_owns_elsewhere() {
         let identity = Identity { namespace: "web".into(), name: "keynote".into(), uid: "uid-1".into() };
         let owned = |name: &str, resource_version: &str, owned_by: &str| {
-            let annotations = [(annotation::OWNED_BY.to_owned(), owned_by.to_owned())].into();
-            let own_annotations = [annotation::OWNED_BY.to_owned()].into();
-            SecretMeta { name: name.into(), annotations, own_annotations, ..meta(name, resource_version) }
+            let annotations = Fields::new([(annotation::OWNED_BY.to_owned(), owned_by.to_owned())], |_| true);
+            SecretMeta { name: name.into(), annotations, ..meta(name, resource_version) }
         };
         let index = SecretIndex::default();
         for (name, owned_by) in
@@ -318,7 +321,7 @@ mod tests {
         index.present("web", meta("foreign", "1"));
         index.abandon(&name());
         assert_eq!(*index.view(&name()), SecretView::NotLooked);
-        let labels = [(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())].into();
+        let labels = Fields::new([(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())], |_| true);
         let watched = SecretMeta { labels, ..meta("ours", "2") };
         index.present("web", watched.clone());
         index.abandon(&name());

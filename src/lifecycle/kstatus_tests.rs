@@ -68,7 +68,7 @@ fn kstatus_waits_for_what_is_worked_at_and_gives_up_on_what_needs_help() {
         scene
     };
     let mut conflict = Scene::fresh();
-    conflict.meta().annotations.insert("playbackgrant.dev/owned-by".into(), "other/uid-9".into());
+    conflict.meta().annotations.set("playbackgrant.dev/owned-by", "other/uid-9", false);
     let shown = |scene: &Scene, wanted: &str, what: &str| {
         let object = object(scene);
         assert_eq!(kstatus(&object), wanted, "{what}: {}", object["status"]);

@@ -10,6 +10,7 @@
 mod backoff;
 mod cause;
 mod decide;
+mod fields;
 mod fight;
 mod hand;
 mod hash;
@@ -33,6 +34,7 @@ mod trouble;
 
 pub use backoff::{Backoff, Holds, Repairs, Restores};
 pub use decide::{Decision, Step, decide};
+pub use fields::Fields;
 pub use hand::{HeldGrant, whole_millis};
 pub use hash::request_hash;
 pub use memory::{Failure, Memory, Ordered, Subject, reason_of};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::fields::Fields;
 use super::hand::HeldGrant;
 use super::ownership::{Identity, is_request};
 use super::secret::{Owner, SecretMeta};
@@ -60,8 +61,8 @@ impl SecretOrder {
         }
         let spared = present.filter(|_| contents.as_ref().is_some_and(|contents| contents.token.is_none())).map(others_token);
         if let Some(present) = present {
-            labels.extend(left_labels(spec, present).map(|key| (key.clone(), None)));
-            annotations.extend(left_annotations(spec, present).map(|key| (key.clone(), None)));
+            labels.extend(left_labels(spec, present).map(|key| (key.to_owned(), None)));
+            annotations.extend(left_annotations(spec, present).map(|key| (key.to_owned(), None)));
         }
         Self {
             labels,
@@ -76,9 +77,8 @@ impl SecretOrder {
     /// Whether such an order without contents would change nothing of `present`. That is asked at each look, so it is told without making one.
     #[must_use]
     pub fn is_needless(identity: &Identity, spec: &ValidSpec, present: &SecretMeta) -> bool {
-        let has_all = |there: &BTreeMap<String, String>, asked: &BTreeMap<String, String>| {
-            asked.iter().all(|(key, value)| there.get(key).is_some_and(|there| there == value))
-        };
+        let has_all =
+            |there: &Fields, asked: &BTreeMap<String, String>| asked.iter().all(|(key, value)| there.get(key) == Some(value.as_str()));
         has_all(&present.labels, &spec.labels)
             && has_all(&present.annotations, &spec.annotations)
             && present.is_watched()
@@ -93,8 +93,8 @@ impl SecretOrder {
     /// Whether `present` is already so, its data aside.
     #[must_use]
     pub fn is_fulfilled_by(&self, present: &SecretMeta) -> bool {
-        let agrees = |wanted: &BTreeMap<String, Option<String>>, there: &BTreeMap<String, String>| {
-            wanted.iter().all(|(key, value)| there.get(key) == value.as_ref())
+        let agrees = |wanted: &BTreeMap<String, Option<String>>, there: &Fields| {
+            wanted.iter().all(|(key, value)| there.get(key) == value.as_deref())
         };
         let owners = self.owners.as_ref().is_none_or(|owners| *owners == present.owners);
         owners && agrees(&self.labels, &present.labels) && agrees(&self.annotations, &present.annotations)
@@ -116,15 +116,13 @@ fn is_ours(key: &str) -> bool {
 }
 
 /// The labels that the operator put there and nobody asks for any more.
-fn left_labels<'a>(spec: &'a ValidSpec, present: &'a SecretMeta) -> impl Iterator<Item = &'a String> {
-    let is_left = |key: &&String| present.labels.contains_key(*key) && !spec.labels.contains_key(*key) && *key != MANAGED_BY_LABEL;
-    present.own_labels.iter().filter(is_left)
+fn left_labels<'a>(spec: &'a ValidSpec, present: &'a SecretMeta) -> impl Iterator<Item = &'a str> {
+    present.labels.own_keys().filter(|key| !spec.labels.contains_key(*key) && *key != MANAGED_BY_LABEL)
 }
 
 /// The annotations that the operator put there and nobody asks for any more, other than what tells of the grant.
-fn left_annotations<'a>(spec: &'a ValidSpec, present: &'a SecretMeta) -> impl Iterator<Item = &'a String> {
-    let is_left = |key: &&String| present.annotations.contains_key(*key) && !spec.annotations.contains_key(*key) && !is_ours(key);
-    present.own_annotations.iter().filter(is_left)
+fn left_annotations<'a>(spec: &'a ValidSpec, present: &'a SecretMeta) -> impl Iterator<Item = &'a str> {
+    present.annotations.own_keys().filter(|key| !spec.annotations.contains_key(*key) && !is_ours(key))
 }
 
 /// Whether there is a token that nobody asks for any more.

@@ -1,8 +1,8 @@
 use super::super::testing::{bare, claimed, hand, identity, spec, token_order};
 use super::*;
 
-fn changes(map: &BTreeMap<String, Option<String>>, there: &BTreeMap<String, String>) -> Vec<(String, Option<String>)> {
-    map.iter().filter(|(key, value)| there.get(*key) != value.as_ref()).map(|(key, value)| (key.clone(), value.clone())).collect()
+fn changes(map: &BTreeMap<String, Option<String>>, there: &Fields) -> Vec<(String, Option<String>)> {
+    map.iter().filter(|(key, value)| there.get(key) != value.as_deref()).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn others_keys_where_a_token_would_be_stay_until_one_is_asked_for() {
     present.foreign_data = ["accessToken", "accessTokenExpiryTime", "grant"].map(str::to_owned).into();
     assert_eq!(spared(&present, bare(hand(1001))), ["accessToken", "accessTokenExpiryTime"]);
     assert_eq!(spared(&present, Contents { token: Some(token_order()), ..bare(hand(1001)) }), [""; 0], "it is put in their place");
-    present.annotations.insert(annotation::TOKEN_HASH.into(), "hash".into());
+    present.annotations.set(annotation::TOKEN_HASH, "hash", false);
     assert_eq!(spared(&present, bare(hand(1001))), [""; 0], "the operator's own that others have spoilt goes");
 }
 
@@ -65,8 +65,8 @@ fn owners_that_are_right_stay_in_whatever_order_they_are() {
 #[test]
 fn labels_and_annotations_that_leave_the_spec_leave_the_secret_and_foreign_ones_stay() {
     let mut present = claimed("keynote", 1000);
-    present.labels.insert("theirs".into(), "l".into());
-    present.annotations.insert("theirs".into(), "a".into());
+    present.labels.set("theirs", "l", false);
+    present.annotations.set("theirs", "a", false);
     let mut spec = spec();
     spec.labels.clear();
     spec.annotations = [("other".to_owned(), "o".to_owned())].into();
@@ -89,7 +89,7 @@ fn what_others_have_taken_off_already_is_not_taken_off_again() {
 #[test]
 fn what_others_changed_is_changed_back() {
     let mut present = claimed("keynote", 1000);
-    present.labels.insert("tier".into(), "lead".into());
+    present.labels.set("tier", "lead", false);
     let order = SecretOrder::new(&identity(), &spec(), Some(&present), None);
     assert_eq!(changes(&order.labels, &present.labels), [("tier".to_owned(), Some("gold".to_owned()))]);
 }
@@ -121,28 +121,33 @@ fn the_request_is_the_controller_under_delete_and_no_owner_under_retain() {
     }
 }
 
+/// The same, put there by others.
+fn of_others(fields: &Fields) -> Fields {
+    Fields::new(fields.iter().map(|(key, value)| (key.to_owned(), value.to_owned())), |_| false)
+}
+
 #[test]
 fn an_order_is_needless_just_where_it_would_change_nothing() {
     type Change = fn(&mut crate::api::ValidSpec, &mut SecretMeta);
     let changes: &[Change] = &[
         |_, _| {},
-        |_, present| drop(present.labels.remove("tier")),
-        |_, present| drop(present.labels.insert("tier".into(), "lead".into())),
-        |_, present| drop(present.labels.insert("theirs".into(), "l".into())),
-        |_, present| drop(present.labels.remove(MANAGED_BY_LABEL)),
-        |_, present| drop(present.labels.insert(MANAGED_BY_LABEL.into(), "another".into())),
-        |_, present| drop(present.annotations.remove("note")),
-        |_, present| drop(present.annotations.insert("note".into(), "other".into())),
-        |_, present| drop(present.annotations.insert("theirs".into(), "a".into())),
-        |_, present| drop(present.annotations.remove(annotation::OWNED_BY)),
-        |_, present| drop(present.annotations.insert(annotation::OWNED_BY.into(), "keynote/uid-1".into())),
-        |_, present| drop(present.annotations.insert(annotation::OWNED_BY.into(), "lobby/uid-2".into())),
-        |_, present| drop(present.annotations.insert(annotation::OWNED_BY.into(), "keynote/uid-2/".into())),
-        |_, present| drop(present.annotations.insert(annotation::TOKEN_HASH.into(), "hash".into())),
+        |_, present| present.labels.remove("tier"),
+        |_, present| present.labels.set("tier", "lead", false),
+        |_, present| present.labels.set("theirs", "l", false),
+        |_, present| present.labels.remove(MANAGED_BY_LABEL),
+        |_, present| present.labels.set(MANAGED_BY_LABEL, "another", false),
+        |_, present| present.annotations.remove("note"),
+        |_, present| present.annotations.set("note", "other", false),
+        |_, present| present.annotations.set("theirs", "a", false),
+        |_, present| present.annotations.remove(annotation::OWNED_BY),
+        |_, present| present.annotations.set(annotation::OWNED_BY, "keynote/uid-1", false),
+        |_, present| present.annotations.set(annotation::OWNED_BY, "lobby/uid-2", false),
+        |_, present| present.annotations.set(annotation::OWNED_BY, "keynote/uid-2/", false),
+        |_, present| present.annotations.set(annotation::TOKEN_HASH, "hash", false),
         |_, present| present.owners.clear(),
         |_, present| present.owners.push(Owner { uid: "uid-1".into(), controller: false, ..identity().as_owner() }),
-        |_, present| present.own_labels.clear(),
-        |_, present| present.own_annotations.clear(),
+        |_, present| present.labels = of_others(&present.labels),
+        |_, present| present.annotations = of_others(&present.annotations),
         |spec, _| spec.labels.clear(),
         |spec, _| spec.annotations.clear(),
         |spec, _| spec.deletion_policy = DeletionPolicy::Retain,

@@ -54,7 +54,7 @@ impl Identity {
     /// Where others have taken the annotation off and put it back, the record is theirs: such a Secret stays until its owner goes.
     #[must_use]
     pub fn has_left_behind(&self, secret: &SecretMeta) -> bool {
-        !secret.deleting && self.whose(secret) == Whose::Ours && secret.own_annotations.contains(annotation::OWNED_BY)
+        !secret.deleting && self.whose(secret) == Whose::Ours && secret.annotations.is_own(annotation::OWNED_BY)
     }
 
     /// The owner reference that makes this request the Secret's controller.
@@ -81,6 +81,7 @@ pub(super) fn is_request(owner: &Owner) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lifecycle::Fields;
 
     fn identity() -> Identity {
         Identity { namespace: "web".into(), name: "keynote".into(), uid: "uid-2".into() }
@@ -88,7 +89,7 @@ mod tests {
 
     fn secret(owned_by: Option<&str>, owner: Option<Owner>) -> SecretMeta {
         SecretMeta {
-            annotations: owned_by.map(|value| (annotation::OWNED_BY.to_owned(), value.to_owned())).into_iter().collect(),
+            annotations: Fields::new(owned_by.map(|value| (annotation::OWNED_BY.to_owned(), value.to_owned())), |_| false),
             owners: owner.into_iter().collect(),
             ..SecretMeta::default()
         }
@@ -110,15 +111,18 @@ mod tests {
 
     #[test]
     fn only_what_the_operator_wrote_was_left_behind() {
-        let own = |owned_by: &str| SecretMeta {
-            own_annotations: [annotation::OWNED_BY.to_owned()].into(),
-            ..secret(Some(owned_by), Some(identity().as_owner()))
+        let put_there_by = |operator: bool, owned_by: &str| SecretMeta {
+            annotations: Fields::new([(annotation::OWNED_BY.to_owned(), owned_by.to_owned())], |_| operator),
+            ..secret(None, Some(identity().as_owner()))
         };
+        let own = |owned_by: &str| put_there_by(true, owned_by);
         assert!(identity().has_left_behind(&own("keynote/uid-2")));
         assert!(!identity().has_left_behind(&own("keynote/uid-1")) && !identity().has_left_behind(&own("other/uid-2")));
         assert!(!identity().has_left_behind(&SecretMeta { deleting: true, ..own("keynote/uid-2") }), "it goes already");
-        let copy = SecretMeta { own_annotations: [annotation::ISSUE_TIME.to_owned()].into(), ..own("keynote/uid-2") };
-        assert!(!identity().has_left_behind(&copy), "a copy that others made, or a Secret that they put our name on");
+        assert!(
+            !identity().has_left_behind(&put_there_by(false, "keynote/uid-2")),
+            "a copy that others made, or a Secret that they put our name on"
+        );
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What is known of a Secret without its data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 
+use super::fields::Fields;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL, annotation};
 
 /// A Secret as last seen, in the watch or in the answer to a write.
@@ -29,26 +31,22 @@ pub struct SecretMeta {
     /// Whether it is being deleted, and stays until others take their finalizers off.
     pub deleting: bool,
     /// All labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Fields,
     /// All annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Fields,
     /// All owners.
     pub owners: Vec<Owner>,
-    /// The keys of labels that the operator put there, by the API server's own record.
-    pub own_labels: BTreeSet<String>,
-    /// The keys of annotations that the operator put there, by the API server's own record.
-    pub own_annotations: BTreeSet<String>,
     /// The keys of data that others were the last to set, by the API server's own record.
     pub foreign_data: BTreeSet<String>,
 }
 
-/// One version of one Secret.
+/// One version of one Secret. Whatever remembers it shares its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecretVersion {
     /// The Secret's uid.
-    pub uid: String,
+    pub uid: Arc<str>,
     /// The version.
-    pub resource_version: String,
+    pub resource_version: Arc<str>,
 }
 
 /// An owner reference.
@@ -87,14 +85,14 @@ impl SecretMeta {
         Some(Claim {
             issue_time: text(annotation::ISSUE_TIME)?.parse().ok()?,
             expiry_time: text(annotation::EXPIRY_TIME)?.parse().ok()?,
-            request_hash: text(annotation::REQUEST_HASH)?.clone(),
+            request_hash: text(annotation::REQUEST_HASH)?.to_owned(),
         })
     }
 
     /// Whether the watch, which goes by the label, tells of it.
     #[must_use]
     pub fn is_watched(&self) -> bool {
-        self.labels.get(MANAGED_BY_LABEL).is_some_and(|value| value == MANAGED_BY)
+        self.labels.get(MANAGED_BY_LABEL) == Some(MANAGED_BY)
     }
 
     /// The owner that is the controller, if there is one.

@@ -88,7 +88,7 @@ fn without_a_grant_of_ours_there_is_none() {
     scene.secret = SecretView::NotLooked;
     assert_eq!(standing(&scene), absent);
     let mut scene = Scene::fresh();
-    scene.meta().annotations.insert("playbackgrant.dev/owned-by".into(), "lobby/uid-7".into());
+    scene.meta().annotations.set("playbackgrant.dev/owned-by", "lobby/uid-7", false);
     assert_eq!(standing(&scene), absent, "another's");
     let mut scene = Scene::fresh();
     scene.meta().annotations.remove("playbackgrant.dev/expiry-time");

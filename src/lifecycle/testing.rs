@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::SignedDuration;
 
 use super::{
-    Backoff, Contents, CredentialsView, Decision, Failure, HeldGrant, Identity, LaneClosed, Memory, Ordered, Report, SecretMeta,
+    Backoff, Contents, CredentialsView, Decision, Failure, Fields, HeldGrant, Identity, LaneClosed, Memory, Ordered, Report, SecretMeta,
     SecretOrder, SecretView, Seen, Signer, Step, Subject, TokenOrder, decide, request_hash,
 };
 use crate::api::condition::ConditionType;
@@ -78,6 +78,12 @@ impl Scene {
             SecretView::Present(meta) => meta,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The Secret is at another version now.
+    pub(super) fn change(&mut self) {
+        let version = &mut self.meta().version.resource_version;
+        *version = format!("{version}1").into();
     }
 
     pub(super) fn subject(&self) -> Subject {
@@ -176,19 +182,16 @@ pub(super) fn hand(seconds: u64) -> Arc<HeldGrant> {
 /// A Secret as the operator writes it, with that grant in it.
 pub(super) fn claimed(name: &str, seconds: u64) -> SecretMeta {
     let order = SecretOrder::new(&identity(), &spec(), None, Some(bare(hand(seconds))));
-    let set = |wanted: std::collections::BTreeMap<String, Option<String>>| -> std::collections::BTreeMap<String, String> {
-        wanted.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    let set = |wanted: std::collections::BTreeMap<String, Option<String>>| {
+        Fields::new(wanted.into_iter().filter_map(|(key, value)| Some((key, value?))), |_| true)
     };
-    let (labels, annotations) = (set(order.labels), set(order.annotations));
     SecretMeta {
         name: name.into(),
         version: super::SecretVersion { uid: "secret-1".into(), resource_version: "7".into() },
         deleting: false,
-        own_labels: labels.keys().cloned().collect(),
-        own_annotations: annotations.keys().cloned().collect(),
         foreign_data: std::collections::BTreeSet::new(),
-        labels,
-        annotations,
+        labels: set(order.labels),
+        annotations: set(order.annotations),
         owners: order.owners.unwrap_or_default(),
     }
 }

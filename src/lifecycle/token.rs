@@ -93,7 +93,7 @@ impl Situation<'_> {
         match token {
             Token::Unread | Token::NoCredentials => is_whole,
             Token::Unwanted | Token::Impossible(_) => is_whole && hash.is_none(),
-            Token::Wanted(order) => is_whole && hash == Some(&order.hash()),
+            Token::Wanted(order) => is_whole && hash == Some(order.hash().as_str()),
         }
     }
 
@@ -107,7 +107,7 @@ impl Situation<'_> {
         match (hash, self.token(hand)) {
             (None, _) => ", but no Access Token",
             (Some(_), _) if is_spoilt => ", but its Access Token was spoilt by others",
-            (Some(hash), Token::Wanted(order)) if *hash != order.hash() => ", but another Access Token than is asked for",
+            (Some(hash), Token::Wanted(order)) if hash != order.hash() => ", but another Access Token than is asked for",
             (Some(_), _) => ", and an Access Token that carries it",
         }
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::ApiFailure;
 use crate::api::names::FIELD_MANAGER;
-use crate::lifecycle::{Owner, SecretMeta, SecretVersion};
+use crate::lifecycle::{self, Owner, SecretMeta, SecretVersion};
 
 /// An object's metadata, as far as they are read.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -99,7 +99,7 @@ pub(super) fn parse(answer: &[u8]) -> Result<SecretMeta, ApiFailure> {
 impl Metadata {
     /// As a Secret's.
     pub(in crate::controller) fn into_secret(self) -> SecretMeta {
-        let (mut own_labels, mut own_annotations) = (BTreeSet::new(), BTreeSet::new());
+        let (mut own_labels, mut own_annotations) = (BTreeSet::<String>::new(), BTreeSet::<String>::new());
         let (mut own_data, mut foreign_data) = (BTreeSet::<String>::new(), BTreeSet::new());
         for managed in self.managed_fields.into_iter().flatten() {
             let is_ours = managed.is_ours();
@@ -115,13 +115,14 @@ impl Metadata {
         foreign_data.retain(|key| !own_data.contains(key));
         SecretMeta {
             name: self.name.unwrap_or_default(),
-            version: SecretVersion { uid: self.uid.unwrap_or_default(), resource_version: self.resource_version.unwrap_or_default() },
+            version: SecretVersion {
+                uid: self.uid.unwrap_or_default().into(),
+                resource_version: self.resource_version.unwrap_or_default().into(),
+            },
             deleting: self.deletion_timestamp.is_some(),
-            labels: self.labels.unwrap_or_default(),
-            annotations: self.annotations.unwrap_or_default(),
+            labels: lifecycle::Fields::new(self.labels.into_iter().flatten(), |key| own_labels.contains(key)),
+            annotations: lifecycle::Fields::new(self.annotations.into_iter().flatten(), |key| own_annotations.contains(key)),
             owners: self.owner_references.into_iter().flatten().map(owner).collect(),
-            own_labels,
-            own_annotations,
             foreign_data,
         }
     }
@@ -177,7 +178,7 @@ mod tests {
             controller: is,
             block_owner_deletion: is,
         };
-        let map = |key: &str, value: &str| [(key.to_owned(), value.to_owned())].into();
+        let map = |key: &str, value: &str| lifecycle::Fields::new([(key.to_owned(), value.to_owned())], |_| false);
         let expected = SecretMeta {
             name: "lobby".into(),
             version: SecretVersion { uid: "u1".into(), resource_version: "7".into() },
@@ -194,7 +195,9 @@ mod tests {
 
     #[test]
     fn own_keys_are_those_of_our_manager() {
-        let metadata: Metadata = serde_json::from_value(json!({"managedFields": [
+        let there = ["nobodys", "ours", "theirs", "a.b/c"].map(|key| (key, "1"));
+        let there = std::collections::HashMap::from(there);
+        let metadata: Metadata = serde_json::from_value(json!({"labels": there, "annotations": there, "managedFields": [
             {"manager": FIELD_MANAGER, "fieldsV1": {"f:data": {".": {}, "f:grant": {}, "f:both": {}}, "f:type": {}}},
             {"manager": "kubectl", "fieldsV1": {"f:data": {"f:theirs": {}, "f:both": {}}}},
             {"fieldsV1": {"f:metadata": {"f:ownerReferences": {".": {}, "k:{\"uid\":\"u1\"}": {}}, "f:labels": {"f:nobodys": {}}}}, "manager": FIELD_MANAGER,
@@ -206,9 +209,9 @@ mod tests {
         ]}))
         .unwrap();
         let meta = metadata.into_secret();
-        assert_eq!(meta.own_labels, ["nobodys", "ours"].map(str::to_owned).into());
+        assert_eq!(meta.labels.own_keys().collect::<Vec<_>>(), ["nobodys", "ours"]);
         assert_eq!(meta.foreign_data, BTreeSet::from(["theirs".to_owned()]));
-        assert_eq!(meta.own_annotations, BTreeSet::from(["a.b/c".to_owned()]));
+        assert_eq!(meta.annotations.own_keys().collect::<Vec<_>>(), ["a.b/c"]);
         assert_eq!(
             serde_json::from_value::<Metadata>(json!({"managedFields": null, "labels": null})).unwrap().into_secret(),
             SecretMeta::default()

@@ -165,7 +165,7 @@ impl ApiServer {
     pub async fn delete(&self, namespace: &str, name: &str, version: &SecretVersion) -> Result<Gone, ApiFailure> {
         let SecretVersion { uid, resource_version } = version;
         let options =
-            json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid, "resourceVersion": resource_version}});
+            json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": &**uid, "resourceVersion": &**resource_version}});
         let body = Bytes::from(options.to_string());
         let answer = self.call(Ask::DeleteSecret, namespace, &secret_path(namespace, name), body).await?;
         // What is gone is answered by a Status, whose metadata say nothing, or are left out.
@@ -191,7 +191,7 @@ impl ApiServer {
         let says = json!({"op": "add", "path": "/status", "value": status});
         let operations: Value = [is_this].into_iter().chain(is_at).chain([says]).collect();
         let answer = self.call(Ask::PatchStatus, namespace, &path, Bytes::from(operations.to_string())).await?;
-        Ok(meta::parse(&answer)?.version.resource_version)
+        Ok(meta::parse(&answer)?.version.resource_version.to_string())
     }
 
     /// One call, from its request to the end of its answer.

@@ -22,11 +22,14 @@ use crate::telemetry::{Metrics, Transition};
 /// What the operator was at.
 const ACTION: &str = "Refresh";
 
+/// A recorder remembers each Event for six minutes, as a whole: one that is told again then counts up. Of many at once that would be megabytes.
+const REMEMBERED: u32 = 100;
+
 /// Tells, one at a time and never faster than an API server in trouble can bear: grants come first.
 pub(super) struct Events {
     outbox: Mutex<Outbox<Key, Letter>>,
     posted: Notify,
-    recorder: Recorder,
+    client: Client,
     clock: Clock,
     metrics: Arc<Metrics>,
     /// In which namespaces it has been told that this isn't allowed.
@@ -43,8 +46,7 @@ struct Letter {
 
 impl Events {
     pub(super) fn new(client: Client, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        let recorder = Recorder::new(client, Reporter::from(FIELD_MANAGER));
-        Self { outbox: Mutex::default(), posted: Notify::new(), recorder, clock, metrics, refused: Mutex::default() }
+        Self { outbox: Mutex::default(), posted: Notify::new(), client, clock, metrics, refused: Mutex::default() }
     }
 
     /// Tells it soon, if there is an Event for it.
@@ -70,10 +72,18 @@ impl Events {
 
     /// Sends what there is to tell, for as long as it is polled.
     pub(super) async fn run(self: Arc<Self>) {
+        let anew = || Recorder::new(self.client.clone(), Reporter::from(FIELD_MANAGER));
+        let (mut recorder, mut told) = (anew(), 0);
         loop {
             let next = self.outbox().next(self.clock.instant());
             match next {
-                Next::Send(Letter { event, regarding }) => self.send(&event, &regarding).await,
+                Next::Send(Letter { event, regarding }) => {
+                    if told == REMEMBERED {
+                        (recorder, told) = (anew(), 0);
+                    }
+                    told += 1;
+                    self.send(&recorder, &event, &regarding).await;
+                }
                 Next::At(instant) => tokio::time::sleep(instant.since(self.clock.instant())).await,
                 Next::Nothing => self.posted.notified().await,
             }
@@ -81,9 +91,9 @@ impl Events {
     }
 
     /// One that isn't taken isn't told again: the condition tells the same, and the log has it.
-    async fn send(&self, event: &Event, regarding: &ObjectReference) {
+    async fn send(&self, recorder: &Recorder, event: &Event, regarding: &ObjectReference) {
         // Without a limit one that hangs would hold up all others.
-        match tokio::time::timeout(API_SERVER_LIMIT, self.recorder.publish(event, regarding)).await {
+        match tokio::time::timeout(API_SERVER_LIMIT, recorder.publish(event, regarding)).await {
             Ok(Ok(())) => self.metrics.event_told("published"),
             failed => {
                 self.metrics.event_told("failed");

@@ -92,7 +92,6 @@ impl World {
             }
             Act::StripLabel(n) => self.disturb(n, |secret| {
                 secret.meta.labels.remove(MANAGED_BY_LABEL);
-                secret.meta.own_labels.remove(MANAGED_BY_LABEL);
             }),
             Act::ChangeData(n) => self.disturb(n, |secret| {
                 secret.data.insert(key::GRANT.to_owned(), String::new());
@@ -101,26 +100,22 @@ impl World {
             Act::SpoilToken(n, how) => self.disturb(n, |secret| spoil_token(secret, how)),
             Act::StripTokenHash(n) => self.disturb(n, |secret| {
                 secret.meta.annotations.remove(annotation::TOKEN_HASH);
-                secret.meta.own_annotations.remove(annotation::TOKEN_HASH);
             }),
             Act::ChangeLabel(n) => self.disturb(n, |secret| {
-                secret.meta.labels.insert("tier".to_owned(), "changed".to_owned());
-                secret.meta.own_labels.remove("tier");
+                secret.meta.labels.set("tier", "changed", false);
             }),
             Act::StripAnnotations(n) => self.disturb(n, |secret| {
                 for name in [annotation::ISSUE_TIME, annotation::EXPIRY_TIME, annotation::REQUEST_HASH] {
                     secret.meta.annotations.remove(name);
-                    secret.meta.own_annotations.remove(name);
                 }
             }),
             Act::MakeImmutable(n) => self.disturb(n, |secret| secret.immutable = true),
             Act::Touch(n) => {
                 let now = format!("{:?}", self.now);
-                self.disturb(n, |secret| drop(secret.meta.annotations.insert("touched".to_owned(), now)));
+                self.disturb(n, |secret| secret.meta.annotations.set("touched", &now, false));
             }
             Act::TakeOver(n) => self.disturb(n, |secret| {
-                secret.meta.annotations.insert(annotation::OWNED_BY.to_owned(), "somebody/else".to_owned());
-                secret.meta.own_annotations.remove(annotation::OWNED_BY);
+                secret.meta.annotations.set(annotation::OWNED_BY, "somebody/else", false);
             }),
             Act::RefreshElsewhere(n) => self.refresh_elsewhere(n),
             Act::SetLifetime(n, ttl) => self.change_spec(n, |spec| {

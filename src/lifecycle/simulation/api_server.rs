@@ -6,7 +6,7 @@ use super::made_token::MadeToken;
 use super::objects::{Answer, Call, Change, Data, Failure, StoredCredentials, StoredSecret, data_of, is_watched};
 use crate::api::PlaybackGrantRequest;
 use crate::api::names::key;
-use crate::lifecycle::{SecretMeta, SecretOrder, SecretVersion};
+use crate::lifecycle::{Fields, SecretMeta, SecretOrder, SecretVersion};
 
 #[derive(Debug, Default)]
 pub(super) struct ApiServer {
@@ -26,7 +26,7 @@ impl ApiServer {
 
     fn new_version(&mut self) -> SecretVersion {
         let resource_version = self.next_revision();
-        SecretVersion { uid: format!("uid-{resource_version}"), resource_version }
+        SecretVersion { uid: format!("uid-{resource_version}").into(), resource_version: resource_version.into() }
     }
 
     pub(super) fn answer(&mut self, call: &Call) -> Result<Answer, Failure> {
@@ -96,7 +96,7 @@ impl ApiServer {
         let before = self.secrets.get(&secret.meta.name);
         if before != Some(&secret) {
             let was_watched = before.is_some_and(|before| is_watched(&before.meta));
-            secret.meta.version.resource_version = self.next_revision();
+            secret.meta.version.resource_version = self.next_revision().into();
             if is_watched(&secret.meta) {
                 self.changes.push(Change::Secret(secret.meta.clone()));
             } else if was_watched {
@@ -109,7 +109,7 @@ impl ApiServer {
 
     pub(super) fn remove(&mut self, name: &str) {
         let Some(mut secret) = self.secrets.remove(name) else { return };
-        secret.meta.version.resource_version = self.next_revision();
+        secret.meta.version.resource_version = self.next_revision().into();
         if is_watched(&secret.meta) {
             self.changes.push(Change::SecretGone(secret.meta));
         }
@@ -118,7 +118,7 @@ impl ApiServer {
     /// Stores credentials: one of the pairs, or what can't be used.
     pub(super) fn set_credentials(&mut self, name: &str, pair: Option<usize>) {
         let version = match self.credentials.get(name) {
-            Some(there) => SecretVersion { uid: there.version.uid.clone(), resource_version: self.next_revision() },
+            Some(there) => SecretVersion { uid: there.version.uid.clone(), resource_version: self.next_revision().into() },
             None => self.new_version(),
         };
         self.credentials.insert(name.to_owned(), StoredCredentials { version: version.clone(), pair });
@@ -132,9 +132,9 @@ impl ApiServer {
 
     pub(super) fn add_request(&mut self, mut request: PlaybackGrantRequest) {
         let version = self.new_version();
-        request.metadata.uid = Some(version.uid);
+        request.metadata.uid = Some(version.uid.to_string());
         request.metadata.generation = Some(1);
-        request.metadata.resource_version = Some(version.resource_version);
+        request.metadata.resource_version = Some(version.resource_version.to_string());
         let name = request.metadata.name.clone().unwrap();
         self.changes.push(Change::Request(Box::new(request.clone())));
         self.requests.insert(name, request);
@@ -177,8 +177,8 @@ impl ApiServer {
 /// A merge patch, or what a new Secret is made of.
 pub(super) fn apply(secret: &mut StoredSecret, order: &SecretOrder, token: Option<&MadeToken>) {
     let StoredSecret { meta, data, .. } = secret;
-    apply_to(&mut meta.labels, &mut meta.own_labels, &order.labels);
-    apply_to(&mut meta.annotations, &mut meta.own_annotations, &order.annotations);
+    apply_to(&mut meta.labels, &order.labels);
+    apply_to(&mut meta.annotations, &order.annotations);
     if let Some(owners) = &order.owners {
         meta.owners.clone_from(owners);
     }
@@ -193,16 +193,11 @@ pub(super) fn apply(secret: &mut StoredSecret, order: &SecretOrder, token: Optio
     }
 }
 
-fn apply_to(there: &mut BTreeMap<String, String>, own: &mut BTreeSet<String>, wanted: &BTreeMap<String, Option<String>>) {
+fn apply_to(there: &mut Fields, wanted: &BTreeMap<String, Option<String>>) {
     for (key, value) in wanted {
-        if let Some(value) = value {
-            // Whoever sets what is there already isn't recorded.
-            if there.insert(key.clone(), value.clone()).as_ref() != Some(value) {
-                own.insert(key.clone());
-            }
-        } else {
-            own.remove(key);
-            there.remove(key);
+        match value {
+            Some(value) => there.set(key, value, true),
+            None => there.remove(key),
         }
     }
 }

@@ -95,7 +95,7 @@ pub(super) fn data_of(held: &HeldGrant, token: Option<&MadeToken>) -> Data {
 
 /// Whether the watch shows a Secret with these labels.
 pub(super) fn is_watched(meta: &SecretMeta) -> bool {
-    meta.labels.get(MANAGED_BY_LABEL).is_some_and(|value| value == MANAGED_BY)
+    meta.labels.get(MANAGED_BY_LABEL) == Some(MANAGED_BY)
 }
 
 /// The value of the refresh annotation.

@@ -82,7 +82,7 @@ impl World {
         let StoredSecret { meta, data, .. } = self.server.secrets.get(&spec.secret_name)?;
         // Without its annotations nobody can know what a Secret holds.
         let told = [annotation::ISSUE_TIME, annotation::EXPIRY_TIME, annotation::REQUEST_HASH];
-        let is_told = told.iter().all(|name| meta.annotations.contains_key(*name)) && identity(request).whose(meta) != Whose::Foreign;
+        let is_told = told.iter().all(|name| meta.annotations.contains_key(name)) && identity(request).whose(meta) != Whose::Foreign;
         let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
         let belonging = Belonging::of(spec, pair, data.get(key::ACCOUNT_SID).map(String::as_str)).filter(|_| is_told)?;
         let is_there = belonging.is_in(data);
@@ -191,7 +191,7 @@ fn is_consistent(secret: &StoredSecret) -> bool {
             Some(&token.grant) == data.get(key::GRANT)
                 && Some(&token.expiry_time) == data.get(key::ACCESS_TOKEN_EXPIRY_TIME)
                 && hash.is_some()
-                && token.hash().as_ref() == hash
+                && token.hash().as_deref() == hash
         }
     }
 }

@@ -61,7 +61,7 @@ fn a_new_key_is_no_repair_whoever_has_touched_the_secret() {
     assert!(matches!(step(&scene), Step::Patch { repair: false, .. }));
     // The token that has been there before is.
     scene.credentials = signing("secret", Some(ACCOUNT));
-    scene.meta().annotations.insert("playbackgrant.dev/token-hash".into(), "another".into());
+    scene.meta().annotations.set("playbackgrant.dev/token-hash", "another", false);
     assert!(matches!(step(&scene), Step::Patch { repair: true, .. }));
     scene.spec.access_token = None;
     assert!(matches!(step(&scene), Step::Patch { repair: false, .. }));
@@ -69,8 +69,8 @@ fn a_new_key_is_no_repair_whoever_has_touched_the_secret() {
 
 /// Others have annotated the Secret, and it was read and found well.
 fn touched(scene: &mut Scene) {
-    scene.meta().annotations.insert("others".into(), "x".into());
-    scene.meta().version.resource_version.push('9');
+    scene.meta().annotations.set("others", "x", false);
+    scene.change();
     let version = scene.meta().version.clone();
     scene.memory.read_intact(version, (*hand(1000)).clone(), true);
 }
@@ -79,16 +79,16 @@ fn touched(scene: &mut Scene) {
 #[test]
 fn what_is_undone_at_each_write_is_tried_again_after_longer_and_longer() {
     let undoings: [(&str, Change); 3] = [
-        ("token-hash", |scene| drop(scene.meta().annotations.remove("playbackgrant.dev/token-hash"))),
-        ("issue-time", |scene| drop(scene.meta().annotations.remove("playbackgrant.dev/issue-time"))),
-        ("a label", |scene| drop(scene.meta().labels.insert("tier".into(), "policy".into()))),
+        ("token-hash", |scene| scene.meta().annotations.remove("playbackgrant.dev/token-hash")),
+        ("issue-time", |scene| scene.meta().annotations.remove("playbackgrant.dev/issue-time")),
+        ("a label", |scene| scene.meta().labels.set("tier", "policy", false)),
     ];
     for (what, undo) in undoings {
         let mut scene = served();
         undo(&mut scene);
         let mut writes = 0;
         while let Decision::Step(Step::Patch { repair, order, .. }) = scene.decide() {
-            scene.meta().version.resource_version.push('1');
+            scene.change();
             undo(&mut scene);
             let (meta, now) = (scene.meta().clone(), scene.now);
             assert!(!order.is_fulfilled_by(&meta), "{what}");

@@ -67,11 +67,11 @@ fn write(scene: &mut Scene) -> Option<Contents> {
     };
     for (name, value) in &order.annotations {
         match value {
-            Some(value) => scene.meta().annotations.insert(name.clone(), value.clone()),
+            Some(value) => scene.meta().annotations.set(name, value, true),
             None => scene.meta().annotations.remove(name),
-        };
+        }
     }
-    scene.meta().version.resource_version.push('1');
+    scene.change();
     let version = scene.meta().version.clone();
     let now = scene.now;
     scene.memory.written(version, order.contents.as_ref(), false, false, now);
@@ -90,7 +90,7 @@ fn a_token_is_written_beside_the_grant_in_hand_without_a_call() {
     let Contents { grant, token } = write(&mut scene).unwrap();
     assert_eq!(grant.issue, at(1000), "the grant that was there");
     let expected = TokenOrder { spec: asked("kiosk").unwrap(), account_sid: ACCOUNT.into(), key: key("secret") };
-    assert_eq!(scene.meta().annotations["playbackgrant.dev/token-hash"], expected.hash());
+    assert_eq!(scene.meta().annotations.get("playbackgrant.dev/token-hash"), Some(expected.hash().as_str()));
     assert_eq!(token, Some(expected));
     rests(&scene);
 }
@@ -132,12 +132,12 @@ fn whatever_decides_a_token_makes_a_new_one_from_the_grant_in_hand() {
     ];
     for (what, change) in changes {
         let mut scene = served();
-        let before = scene.meta().annotations.get("playbackgrant.dev/token-hash").cloned();
+        let before = scene.meta().annotations.get("playbackgrant.dev/token-hash").map(str::to_owned);
         rests(&scene);
         change(&mut scene);
         let contents = write(&mut scene).unwrap();
         assert_eq!((contents.grant.issue, contents.token.is_some()), (at(1000), true), "{what}");
-        let after = scene.meta().annotations.get("playbackgrant.dev/token-hash").cloned();
+        let after = scene.meta().annotations.get("playbackgrant.dev/token-hash").map(str::to_owned);
         assert_eq!(after == before, what.starts_with("its hash"), "{what}");
         rests(&scene);
     }

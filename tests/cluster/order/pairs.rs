@@ -97,7 +97,7 @@ impl Landed {
         let secrets = Api::<WatchedSecret>::namespaced(first, &stage.namespace);
         let secrets = secrets.list(&ListParams::default()).await?.items;
         let issue_times = secrets.into_iter().map(|secret| secret.meta).filter(|meta| meta.name.starts_with(way));
-        let issue_times: Vec<_> = issue_times.map(|meta| meta.annotations.get(annotation::ISSUE_TIME).cloned()).collect();
+        let issue_times: Vec<_> = issue_times.map(|meta| meta.annotations.get(annotation::ISSUE_TIME).map(str::to_owned)).collect();
         ensure!(issue_times.len() == PAUSES * PAIRS_IN_A_PAUSE, "there are {} Secrets", issue_times.len());
         for issue_time in issue_times {
             match issue_time.as_deref() {
@@ -144,7 +144,7 @@ async fn make(secrets: &Api<Secret>, name: String) -> Result<SecretMeta> {
 /// As it would be without a thought for the order: whatever stands there is written over, if it is only the same Secret.
 async fn by_uid(client: Client, write: Write) -> Result<usize> {
     let SecretMeta { name, version: SecretVersion { uid, .. }, .. } = &write.meta;
-    let patch = json!({"metadata": {"uid": uid, "annotations": {annotation::ISSUE_TIME: rfc3339_millis(write.issue_time)}}});
+    let patch = json!({"metadata": {"uid": &**uid, "annotations": {annotation::ISSUE_TIME: rfc3339_millis(write.issue_time)}}});
     Api::<Secret>::namespaced(client, &write.namespace).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(0)
 }
