@@ -56,10 +56,10 @@ pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metri
                 waiting = waiting.len(),
                 "the Media API fails calls with the same credentials: they wait, and one at a time probes it"
             );
-            for caller in waiting {
-                registry.wake(&caller);
-            }
+            registry.wake_each(&waiting);
         }
+        // They say so, and wait for somebody to mend it.
+        Event::LaneSlowed { waiting } => registry.wake_each(&waiting),
     }
 }
 

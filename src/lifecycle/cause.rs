@@ -146,7 +146,9 @@ impl Situation<'_> {
 
     fn failure(&self) -> Option<Cause> {
         let failure = self.seen.memory.failure.as_ref().filter(|failure| Some(&failure.subject) == self.subject().as_ref())?;
-        let stalls = failure.slow && failure.class != FailureClass::InvalidResponse;
+        // The lane's pace is that of all who wait in it.
+        let is_slow = failure.slow || self.seen.lane_closed == Some(LaneClosed { class: failure.class, slow: true });
+        let stalls = is_slow && failure.class != FailureClass::InvalidResponse;
         Some(Cause {
             reason: reason_of(failure.class),
             message: format!(

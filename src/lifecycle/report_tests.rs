@@ -62,6 +62,24 @@ fn a_failing_refresh_under_a_live_grant_leaves_ready_true_and_says_until_when() 
 }
 
 #[test]
+fn whose_lane_is_looked_at_slowly_has_stalled_whatever_the_pace_of_its_own_attempts_was() {
+    let class = FailureClass::Unauthorized;
+    for (lane_closed, lane_slow, progress) in [
+        (None, false, Reconciling),
+        (Some(class), false, Reconciling),
+        (Some(class), true, Stalled),
+        (Some(FailureClass::Forbidden), true, Reconciling),
+    ] {
+        let mut scene = Scene::absent();
+        failing(&mut scene, class, false);
+        (scene.lane_closed, scene.lane_slow) = (lane_closed, lane_slow);
+        let reason = "Unauthorized";
+        let expected = shown(&[(Ready, "False", reason), (RefreshFailing, "True", reason), (progress, "True", reason)]);
+        assert_eq!(conditions(&rest(&scene).0), expected, "{lane_closed:?}");
+    }
+}
+
+#[test]
 fn who_waits_in_a_closed_lane_says_why_it_is_closed() {
     for (class, reason, words) in [
         (FailureClass::Unavailable, "MediaApiUnavailable", "does not answer as it should"),

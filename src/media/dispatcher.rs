@@ -70,6 +70,11 @@ pub enum Event {
         /// Who waits.
         waiting: Vec<Caller>,
     },
+    /// A lane is closed still, and looked at slowly from now on.
+    LaneSlowed {
+        /// Who waits.
+        waiting: Vec<Caller>,
+    },
     /// A lane opened, or was heard of again.
     LaneOpened {
         /// How many wait in it.
@@ -225,6 +230,9 @@ impl Dispatcher {
         }
         if let (Some(waiting), Some(class)) = (answered.closed_to, class) {
             (self.tell)(Event::LaneClosed { class, waiting });
+        }
+        if let Some(waiting) = answered.slowed_to {
+            (self.tell)(Event::LaneSlowed { waiting });
         }
     }
 

@@ -250,7 +250,9 @@ async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
         match next(&mut events).await {
             Event::LaneClosed { class, waiting } => break (class, waiting),
             Event::Answered { .. } => failures += 1,
-            Event::AttemptFailed { .. } | Event::LaneOpened { .. } => panic!("nothing else is out for it, and nothing has closed"),
+            Event::AttemptFailed { .. } | Event::LaneOpened { .. } | Event::LaneSlowed { .. } => {
+                panic!("nothing else is out for it, and nothing has closed")
+            }
         }
     };
     assert_eq!(failures, 2, "one failure alone closes no lane");

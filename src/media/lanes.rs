@@ -32,6 +32,8 @@ pub struct Answered {
     pub ends_call: bool,
     /// Who waits, if their lanes have just closed.
     pub closed_to: Option<Vec<Caller>>,
+    /// Who waits, if their lane is closed still, and looked at slowly from now on.
+    pub slowed_to: Option<Vec<Caller>>,
     /// How many wait, if their lanes have just opened.
     pub opened_to: Option<usize>,
 }
@@ -197,6 +199,7 @@ impl Lanes {
         let pressing = member.lane.pressing(now);
         let answered = member.lane.answered(attempt, outcome, now, draw)?;
         self.out -= before - member.lane.out();
+        let slowed_to = (answered.change == GateChange::Slowed).then(|| member.lane.waiting().cloned().collect());
         let mut closed_to = (answered.change == GateChange::Closed).then(|| member.lane.waiting().cloned().collect());
         let mut opened_to = (answered.change == GateChange::Opened).then(|| member.lane.waiting().count());
         if let Some(account) = account {
@@ -227,7 +230,7 @@ impl Lanes {
         } else {
             pace.ended(&who);
         }
-        Some(Answered { ends_call: answered.ends_call, closed_to, opened_to })
+        Some(Answered { ends_call: answered.ends_call, closed_to, slowed_to, opened_to })
     }
 
     /// The lanes that go at that pace.

@@ -136,7 +136,7 @@ impl World {
         dispatcher.placed.remove(caller);
         self.take_in(caller, placed, issue, result, draw);
         self.wake(caller);
-        for caller in answered.closed_to.into_iter().flatten() {
+        for caller in answered.closed_to.into_iter().chain(answered.slowed_to).flatten() {
             self.wake(&caller);
         }
     }

@@ -1,8 +1,8 @@
 //! When a lane is closed, and what opens it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::hearing::SILENCE;
 use super::{Caller, GateChange, Waiting};
 use crate::media::FailureClass;
 use crate::media::retry::FailedAttempt;
@@ -76,6 +76,7 @@ impl Gate {
                 *self = Self::Closed(Closure {
                     class: failed.class,
                     slow: failed.attempt(1).slow(),
+                    was_slow: failed.attempt(1).slow(),
                     streak: 1,
                     probe_at: failed.probe_at(1),
                     probing: None,
@@ -86,7 +87,11 @@ impl Gate {
             }
             Self::Closed(closure) => {
                 closure.failed(caller, failed);
-                GateChange::Unchanged
+                if closure.slow && !std::mem::replace(&mut closure.was_slow, closure.slow) {
+                    GateChange::Slowed
+                } else {
+                    GateChange::Unchanged
+                }
             }
         }
     }
@@ -115,10 +120,11 @@ pub struct Closure {
     pub class: FailureClass,
     /// Whether that is looked at again slowly.
     pub slow: bool,
+    was_slow: bool,
     /// How many failures in a row, at the same pace, that was.
     streak: u32,
     probe_at: Instant,
-    /// The one that is out, and when it was sent.
+    /// The one that is out, and until when it is waited for.
     probing: Option<(Caller, Instant)>,
     /// How many were sent, and which of them was each caller's last.
     sent: u64,
@@ -126,9 +132,9 @@ pub struct Closure {
 }
 
 impl Closure {
-    /// When the next probe may be sent: one that isn't answered is waited for no longer than for a silence.
+    /// When the next probe may be sent.
     pub(super) fn probe_at(&self) -> Instant {
-        self.probing.as_ref().map_or(self.probe_at, |(_, sent)| *sent + SILENCE)
+        self.probing.as_ref().map_or(self.probe_at, |(_, until)| *until)
     }
 
     /// When the next probe may be sent, if nothing else happens; `None`: there is nobody to send.
@@ -143,8 +149,13 @@ impl Closure {
     }
 
     /// Chooses the probe, if one may be sent now: whoever was none for longest, so that one that comes anew doesn't first catch up with the others; of those who
-    /// never were, the earliest deadline.
-    pub(super) fn probe<'a>(&mut self, now: Instant, candidates: impl Iterator<Item = (&'a Caller, &'a Waiting)>) -> Option<Caller> {
+    /// never were, the earliest deadline. It is waited for with that patience.
+    pub(super) fn probe<'a>(
+        &mut self,
+        now: Instant,
+        patience: Duration,
+        candidates: impl Iterator<Item = (&'a Caller, &'a Waiting)>,
+    ) -> Option<Caller> {
         let is_time = self.probe_at() <= now;
         let (_, _, caller) = candidates
             .filter(|(_, waiting)| is_time || self.may_jump(waiting))
@@ -152,7 +163,7 @@ impl Closure {
             .min()?;
         self.sent += 1;
         self.probes.insert(caller.clone(), self.sent);
-        self.probing = Some((caller.clone(), now));
+        self.probing = Some((caller.clone(), now + patience));
         Some(caller.clone())
     }
 
@@ -183,12 +194,14 @@ mod tests {
         let waiting = Waiting { kind: Kind::Refresh, deadline: at(60), hold: Hold::Nothing, urgent: false };
         let (a, b) = (Caller::from("a"), Caller::from("b"));
         let class = FailureClass::Unavailable;
-        let mut closure = Closure { class, slow: false, streak: 1, probe_at: at(0), probing: None, sent: 0, probes: BTreeMap::new() };
+        let mut closure =
+            Closure { class, slow: false, was_slow: false, streak: 1, probe_at: at(0), probing: None, sent: 0, probes: BTreeMap::new() };
         for second in 0..5 {
-            assert_eq!(closure.probe(at(10 * second), [(&a, &waiting)].into_iter()).as_ref(), Some(&a));
+            assert_eq!(closure.probe(at(10 * second), Duration::from_secs(2), [(&a, &waiting)].into_iter()).as_ref(), Some(&a));
         }
-        let probes: Vec<_> =
-            (5..9).filter_map(|second| closure.probe(at(10 * second), [(&a, &waiting), (&b, &waiting)].into_iter())).collect();
+        let probes: Vec<_> = (5..9)
+            .filter_map(|second| closure.probe(at(10 * second), Duration::from_secs(2), [(&a, &waiting), (&b, &waiting)].into_iter()))
+            .collect();
         assert_eq!(probes, [b.clone(), a.clone(), b, a]);
     }
 }

@@ -34,6 +34,11 @@ impl Hearing {
         self.latency.mul_f64(0.5_f64.powf(since.as_secs_f64() / HALF_FORGOTTEN.as_secs_f64()))
     }
 
+    /// How long a probe is waited for before another is sent: twice what answers take, but no longer than for a silence, and at the pace of its tries.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        (self.latency(now) * 2).clamp(TRY_INTERVAL, SILENCE)
+    }
+
     pub(super) const fn is_silent(&self) -> bool {
         self.silent
     }
@@ -103,6 +108,7 @@ mod tests {
         assert_eq!(hearing.latency(at(4000)), Duration::from_secs(4));
         assert!(hearing.silent_at(&one_sent(4001)).is_some_and(|silent| (at(12_000)..at(12_001)).contains(&silent)));
         assert_eq!([14_000, 24_000].map(|later| hearing.latency(at(later))), [Duration::from_secs(2), Duration::from_secs(1)]);
+        assert_eq!([14_000, 34_000, 54_000].map(|later| hearing.patience(at(later)).as_millis()), [2000, 1000, 500], "a probe's");
         hearing.answered(at(0), at(8000));
         assert_eq!(hearing.silent_at(&one_sent(8001)), Some(at(17_001)));
         hearing.answered(at(8000), at(8000));

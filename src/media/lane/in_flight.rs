@@ -11,6 +11,7 @@ use crate::time::Instant;
 pub(super) struct Call {
     pub(super) kind: Kind,
     pub(super) deadline: Instant,
+    began: Instant,
     /// The numbers of its attempts, and when each was sent; the newest last. Never empty.
     attempts: Vec<(u64, Instant)>,
 }
@@ -41,6 +42,8 @@ pub(super) struct InFlight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) sent: Instant,
+    /// When the first attempt of its call was sent.
+    pub(super) began: Instant,
     /// How many more are out for the same call.
     pub(super) others: usize,
 }
@@ -48,7 +51,7 @@ pub(super) struct Ended {
 impl InFlight {
     /// An attempt is sent for a call that has none out yet. Returns its number.
     pub(super) fn begin(&mut self, caller: &Caller, kind: Kind, deadline: Instant, now: Instant) -> u64 {
-        self.calls.insert(caller.clone(), Call { kind, deadline, attempts: Vec::new() });
+        self.calls.insert(caller.clone(), Call { kind, deadline, began: now, attempts: Vec::new() });
         self.add(caller, now)
     }
 
@@ -67,6 +70,7 @@ impl InFlight {
         if let Some(call) = self.calls.get_mut(caller) {
             self.out -= call.attempts.len();
             call.attempts.clear();
+            call.began = now;
         }
         self.add(caller, now)
     }
@@ -77,11 +81,11 @@ impl InFlight {
         let at = call.attempts.iter().position(|(attempt, _)| *attempt == number)?;
         let (_, sent) = call.attempts.remove(at);
         self.out -= 1;
-        let others = call.attempts.len();
+        let (began, others) = (call.began, call.attempts.len());
         if others == 0 {
             self.calls.remove(caller);
         }
-        Some(Ended { sent, others })
+        Some(Ended { sent, began, others })
     }
 
     /// Nothing is waited for any more.
@@ -161,13 +165,13 @@ mod tests {
         assert_eq!(calls.longest_untried(|call| call.attempts() == 1), Some(&b));
         assert_eq!([None, Some(at(1)), Some(at(3))].map(|answer| calls.earliest_after(answer)), [Some(at(1)), Some(at(2)), None]);
         assert_eq!(calls.end(&a, other), None, "of another call");
-        assert_eq!(calls.end(&a, first), Some(Ended { sent: at(1), others: 1 }));
+        assert_eq!(calls.end(&a, first), Some(Ended { sent: at(1), began: at(1), others: 1 }));
         assert_eq!(calls.end(&a, first), None, "it has ended");
         assert!(calls.contains(&a));
         calls.add(&a, at(3));
         let instead = calls.replace(&a, at(4));
         assert_eq!((calls.out(), calls.end(&a, second)), (2, None));
-        assert_eq!(calls.end(&a, instead), Some(Ended { sent: at(4), others: 0 }));
+        assert_eq!(calls.end(&a, instead), Some(Ended { sent: at(4), began: at(4), others: 0 }));
         assert!(!calls.contains(&a));
         calls.remove(&b);
         calls.remove(&b);

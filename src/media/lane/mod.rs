@@ -27,6 +27,8 @@ use super::FailureClass;
 use super::retry::{PRESSING, RECENT_SUCCESS};
 use crate::time::Instant;
 
+/// What has failed for so long is told, though others are out for the same call: as long as one that isn't answered may take.
+const TOLD_AFTER: Duration = Duration::from_secs(10);
 /// So many attempts are out for one call at the most while its lane is open.
 const MOST_ATTEMPTS: usize = 3;
 
@@ -41,6 +43,8 @@ pub struct Lane {
     /// Those whose calls went unanswered until the lane opened: they are called again.
     again: BTreeSet<(Kind, Instant, Caller)>,
     opened: Option<Instant>,
+    /// Who was tried in this silence since its grant was about to expire.
+    pressed: BTreeSet<Caller>,
     /// Whether a silence was broken by what opened nothing.
     unopened: bool,
     last_attempt: Option<Instant>,
@@ -60,6 +64,7 @@ impl Lane {
     /// Takes a caller out, whether it waits or its call is in flight.
     pub fn withdraw(&mut self, caller: &Caller) {
         self.queue.remove(caller);
+        self.pressed.remove(caller);
         self.end_call(caller);
         self.gate.forget(caller);
     }
@@ -80,16 +85,17 @@ impl Lane {
             // The only ones that could be sent are out, and may be lost.
             return self.try_again(now);
         }
-        let caller = closure.probe(now, self.queue.probe_candidates())?;
+        let caller = closure.probe(now, self.hearing.patience(now), self.queue.probe_candidates())?;
         self.call(&caller, now)
     }
 
     fn try_silent(&mut self, now: Instant, has_room: bool) -> Option<Attempt> {
-        if let Some((deadline, caller)) = self.queue.first_ready(Kind::Refresh)
+        if let Some((deadline, caller)) = self.first_to_press()
             && has_room
             && deadline <= now + PRESSING
         {
             let caller = caller.clone();
+            self.pressed.insert(caller.clone());
             return self.call(&caller, now);
         }
         if self.last_attempt.is_some_and(|last| now < last + TRY_INTERVAL) {
@@ -98,6 +104,11 @@ impl Lane {
         let waits = self.queue.probe_candidates().min_by_key(|(caller, waiting)| (waiting.kind, waiting.deadline, *caller));
         let caller = waits.map(|(caller, _)| caller).or_else(|| self.in_flight.longest_untried(|_| true))?.clone();
         self.call(&caller, now)
+    }
+
+    /// Who is next to be tried in a silence as soon as its grant is about to expire: once each, not again when that has failed.
+    fn first_to_press(&self) -> Option<(Instant, &Caller)> {
+        self.queue.ready(Kind::Refresh).find(|(_, caller)| !self.pressed.contains(*caller))
     }
 
     /// In an open lane, the deadline of the first of that kind that may be called now.
@@ -111,7 +122,7 @@ impl Lane {
             return None;
         }
         let again = self.again.iter().filter(|(of, ..)| *of == kind).map(|(_, deadline, caller)| (*deadline, caller)).next();
-        self.queue.first_ready(kind).into_iter().chain(again).min()
+        self.queue.ready(kind).next().into_iter().chain(again).min()
     }
 
     /// How many refreshes may be called now.
@@ -210,8 +221,13 @@ impl Lane {
         // What has just ended still counts as pressing if it was.
         let pressing = self.pressing(now);
         let ended = self.in_flight.end(caller, *number)?;
-        let breaks_silence = outcome != Outcome::Unanswered && self.hearing.answered(ended.sent, now);
+        // What says so late that nothing answers, a proxy that has given up, is no more than a silence.
+        let is_late = outcome == Outcome::Failed(FailureClass::Unavailable) && now.since(ended.sent) >= SILENCE;
+        let breaks_silence = outcome != Outcome::Unanswered && !is_late && self.hearing.answered(ended.sent, now);
         self.unopened |= breaks_silence;
+        if breaks_silence {
+            self.pressed.clear();
+        }
         let class = match outcome {
             Outcome::Granted => {
                 self.end_call(caller);
@@ -234,10 +250,14 @@ impl Lane {
             Outcome::Unanswered => FailureClass::Unavailable,
         };
         let recently_succeeded = self.recently_succeeded(now);
-        let mut change = self.gate.failed(caller, &gate::Failed { class, recently_succeeded, pressing, now, draw });
+        // What was sent before the lane opened says nothing of now.
+        let is_over = is_late && self.opened.is_some_and(|opened| ended.sent < opened);
+        let failed = gate::Failed { class, recently_succeeded, pressing, now, draw };
+        let mut change = if is_over { GateChange::Unchanged } else { self.gate.failed(caller, &failed) };
         // Another that is out for the same call may still bring a grant; but what has gone unanswered for as long as an attempt may is told, and those
         // that a silence has swallowed are waited for no more once it is broken: nobody else might call.
-        if outcome == Outcome::Failed(FailureClass::Unavailable) && ended.others > 0 && !self.unopened {
+        let is_told = is_late && now.since(ended.began) >= TOLD_AFTER;
+        if outcome == Outcome::Failed(FailureClass::Unavailable) && ended.others > 0 && !self.unopened && !is_told {
             return Some(Answered { ends_call: false, change });
         }
         self.end_call(caller);
@@ -276,7 +296,7 @@ impl Lane {
     #[must_use]
     pub fn call_at(&self, now: Instant, has_room: bool) -> Option<Instant> {
         if self.hearing.is_silent() {
-            let pressing = self.queue.first_ready(Kind::Refresh).filter(|_| has_room).map(|(deadline, _)| deadline.before(PRESSING));
+            let pressing = self.first_to_press().filter(|_| has_room).map(|(deadline, _)| deadline.before(PRESSING));
             let anybody = self.in_flight.out() > 0 || self.queue.probe_candidates().next().is_some();
             let tried = anybody.then(|| self.last_attempt.map_or(now, |last| last + TRY_INTERVAL));
             return pressing.into_iter().chain(tried).min();
@@ -347,11 +367,11 @@ impl Lane {
         self.last_success.is_some_and(|success| now.since(success) <= RECENT_SUCCESS)
     }
 
-    /// Whether the lane can be forgotten: nobody in it, and no answer so recent that what it told still matters.
+    /// Whether the lane can be forgotten: nobody in it, and no call or answer so recent that what it told, a silence too, still matters.
     #[must_use]
     pub fn idle(&self, now: Instant) -> bool {
-        let recent = self.hearing.last_answer().is_some_and(|answer| now.since(answer) <= RECENT_SUCCESS);
-        self.queue.is_empty() && self.in_flight.out() == 0 && !recent
+        let recent = |at: Option<Instant>| at.is_some_and(|at| now.since(at) <= RECENT_SUCCESS);
+        self.queue.is_empty() && self.in_flight.out() == 0 && !recent(self.hearing.last_answer()) && !recent(self.last_attempt)
     }
 
     /// Whether a grant of anybody in it is expired, or will be soon.

@@ -96,7 +96,7 @@ fn a_call_fails_with_the_last_of_its_attempts_or_with_an_answer() {
 }
 
 #[test]
-fn a_probe_that_is_not_answered_is_waited_for_no_longer_than_for_a_silence() {
+fn a_probe_that_is_not_answered_is_waited_for_no_longer_than_for_a_try_of_a_silent_lane() {
     let mut lane = lane_of(&["a", "b", "c"]);
     let first = [lane.start(Kind::Refresh, at(0)).unwrap(), lane.start(Kind::Refresh, at(0)).unwrap()];
     let down = Outcome::Failed(FailureClass::Unavailable);
@@ -108,10 +108,10 @@ fn a_probe_that_is_not_answered_is_waited_for_no_longer_than_for_a_silence() {
     let hangs = lane.probe(at(202), true).unwrap();
     // Another's answer comes after it was sent: the lane isn't silent.
     lane.hearing.answered(at(203), at(204));
-    assert_eq!((lane.probe(at(2201), true), lane.call_at(at(300), true)), (None, Some(at(2202))));
-    let next = lane.probe(at(2202), true).unwrap();
+    assert_eq!((lane.probe(at(701), true), lane.call_at(at(300), true)), (None, Some(at(702))));
+    let next = lane.probe(at(702), true).unwrap();
     assert_ne!(hangs.caller, next.caller);
-    assert_eq!(lane.answered(&next, Outcome::Granted, at(2203), 0.0).unwrap().change, GateChange::Opened);
+    assert_eq!(lane.answered(&next, Outcome::Granted, at(703), 0.0).unwrap().change, GateChange::Opened);
     assert_eq!(lane.first(Kind::Refresh), Some(at(102_000)), "the one that hangs is called again");
 }
 
@@ -138,6 +138,48 @@ fn a_failure_that_breaks_a_silence_ends_its_call_whatever_else_is_out_for_it() {
     lane.allowance = Allowance::default();
     lane.join(at(5000)).unwrap();
     assert!(!lane.answered(&first, Outcome::Failed(FailureClass::Unavailable), at(5001), 0.0).unwrap().ends_call);
+}
+
+#[test]
+fn a_failure_that_comes_late_breaks_no_silence_and_is_told_after_ten_seconds() {
+    let mut lane = lane_of(&["a"]);
+    let mut attempts = vec![lane.start(Kind::Refresh, at(0)).unwrap()];
+    lane.allowance.throttled(at(0));
+    assert!(lane.listen(at(2000)));
+    attempts.extend((4..24).map(|halves| lane.probe(at(halves * 500), true).unwrap()));
+    let down = Outcome::Failed(FailureClass::Unavailable);
+    let mut answered = |attempt: usize, when| lane.answered(&attempts[attempt], down, at(when), 0.0).unwrap().ends_call;
+    assert!(!answered(0, 5000) && !answered(1, 7000) && !answered(6, 9999), "others are out for it");
+    assert!(answered(7, 10_000));
+    assert_eq!((lane.is_silent(), lane.out()), (true, 0));
+    // One that comes soon is an answer.
+    requeue(&mut lane, "a");
+    let next = lane.probe(at(12_500), true).unwrap();
+    lane.answered(&next, down, at(14_499), 0.0);
+    assert!(!lane.is_silent());
+}
+
+#[test]
+fn what_fails_late_and_was_sent_before_the_lane_opened_says_nothing_of_now() {
+    let (mut lane, now) = silent();
+    let tried = lane.probe(now, true).unwrap();
+    assert_eq!(lane.answered(&tried, Outcome::Granted, now, 0.0).unwrap().change, GateChange::Opened);
+    let down = Outcome::Failed(FailureClass::Unavailable);
+    for name in ["a", "b"] {
+        let number = lane.in_flight.newest(&caller(name)).unwrap();
+        lane.answered(&Attempt { caller: caller(name), number, instead: false, beside: false }, down, now, 0.0);
+    }
+    assert_eq!(lane.closure(), None, "two have failed, and were lost before");
+}
+
+#[test]
+fn a_silent_lane_is_remembered_while_nobody_is_in_it() {
+    let mut lane = lane_of(&["a"]);
+    let attempt = lane.start(Kind::Refresh, at(0)).unwrap();
+    assert!(lane.listen(at(2000)));
+    lane.answered(&attempt, Outcome::Unanswered, at(10_000), 0.0);
+    assert!(lane.is_silent() && lane.out() == 0 && !lane.idle(at(600_000)));
+    assert!(lane.idle(at(600_001)));
 }
 
 #[test]

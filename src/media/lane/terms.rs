@@ -95,6 +95,8 @@ pub enum GateChange {
     Unchanged,
     /// The gate closed: one probe at a time from now on.
     Closed,
+    /// The gate is closed still, and looked at slowly from now on. That is told once.
+    Slowed,
     /// The gate opened: all who wait are called in order.
     Opened,
 }

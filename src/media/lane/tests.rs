@@ -153,7 +153,7 @@ fn a_closed_lane_sends_one_probe_at_a_time_and_the_probe_moves_on() {
     for _ in 0..40 {
         now = look_at(&lane).unwrap();
         let probe = start(&mut lane, now).unwrap();
-        assert_eq!(start(&mut lane, now + Duration::from_millis(1900)), None, "a second probe while one is under way");
+        assert_eq!(start(&mut lane, now + Duration::from_millis(499)), None, "a second probe while one is under way");
         answer(&mut lane, &probe, DOWN, now, 0.0);
         requeue(&mut lane, &probe);
         *probes.entry(probe).or_default() += 1;
@@ -283,16 +283,17 @@ fn a_probe_that_fails_for_a_reason_of_its_own_says_nothing_of_the_lane() {
 #[test]
 fn an_outage_does_not_make_the_first_refusal_a_long_one() {
     let mut lane = closed();
-    for (class, wait) in [
-        (FailureClass::Unavailable, 400),
-        (FailureClass::Unavailable, 800),
-        (FailureClass::Unauthorized, 2000),
-        (FailureClass::Unauthorized, 4000),
-        (FailureClass::Unavailable, 200),
+    for (class, wait, change) in [
+        (FailureClass::Unavailable, 400, GateChange::Unchanged),
+        (FailureClass::Unavailable, 800, GateChange::Unchanged),
+        (FailureClass::Unauthorized, 2000, GateChange::Slowed),
+        (FailureClass::Unauthorized, 4000, GateChange::Unchanged),
+        (FailureClass::Unavailable, 200, GateChange::Unchanged),
+        (FailureClass::Unauthorized, 2000, GateChange::Unchanged),
     ] {
         let now = look_at(&lane).unwrap();
         let probe = start(&mut lane, now).unwrap();
-        answer(&mut lane, &probe, Err(class), now, 0.0);
+        assert_eq!(answer(&mut lane, &probe, Err(class), now, 0.0), change, "that it is slow is told once");
         requeue(&mut lane, &probe);
         assert_eq!(look_at(&lane), Some(now + Duration::from_millis(wait)), "{class:?}");
     }

@@ -8,9 +8,14 @@ const ALL: std::ops::Range<usize> = 0..200;
 
 /// 200 requests after half a minute of quiet.
 fn two_hundred() -> Model {
-    let mut model = Model::with_live(200, "key", "AC");
+    quiet(200)
+}
+
+/// So many.
+fn quiet(count: usize) -> Model {
+    let mut model = Model::with_live(count, "key", "AC");
     model.pass(30_000, |_, _| GOOD);
-    assert_eq!(model.expired(ALL), [0; 200]);
+    assert!(model.expired(0..count).iter().all(|expired| *expired == 0));
     model.begins();
     model
 }
@@ -18,7 +23,12 @@ fn two_hundred() -> Model {
 /// A fault of so many seconds, and a minute after it. Returns what the first and the last were late by beyond what was forced, in milliseconds:
 /// from the later of the fault's end and the expiry of what each held, `None` where all outlived it; and how many calls were made during the fault.
 fn suffer(seconds: u64, fault: Fate) -> (Option<u64>, u64, usize) {
-    let mut model = two_hundred();
+    suffered(200, seconds, fault)
+}
+
+/// The same of so many.
+fn suffered(count: usize, seconds: u64, fault: Fate) -> (Option<u64>, u64, usize) {
+    let mut model = quiet(count);
     let (begins, ends) = (model.now, model.now + seconds * 1000);
     let held: Vec<u64> = model.requests.iter().map(|request| request.expiry.unwrap()).collect();
     model.pass(ends, |_, _| fault);
@@ -26,7 +36,7 @@ fn suffer(seconds: u64, fault: Fate) -> (Option<u64>, u64, usize) {
     // What was refreshed just before the end of a fault that is no more than slow has another expiry.
     let forced: Vec<u64> = held.iter().map(|expiry| ends.saturating_sub((*expiry).max(begins))).collect();
     model.pass(ends + 60_000, |_, _| GOOD);
-    let late: Vec<u64> = model.expired(ALL).iter().zip(&forced).map(|(expired, forced)| expired.saturating_sub(*forced)).collect();
+    let late: Vec<u64> = model.expired(0..count).iter().zip(&forced).map(|(expired, forced)| expired.saturating_sub(*forced)).collect();
     let affected = late.iter().zip(&forced).filter(|(_, forced)| **forced > 0).map(|(late, _)| *late);
     (affected.min(), late.iter().max().copied().unwrap_or_default(), calls)
 }
@@ -76,6 +86,20 @@ fn what_hangs_costs_no_more_than_what_refuses() {
         // At refresh 5 s are left.
         assert_eq!(first.is_some(), seconds > 5, "{seconds} s of silence outlive a grant");
         assert!(calls as u64 <= 60 + 25 * seconds, "{calls} calls in {seconds} s of silence");
+    }
+}
+
+#[test]
+fn what_says_late_that_nothing_answers_costs_no_more_than_silence() {
+    for count in [1, 2, 200] {
+        for (after, seconds) in [(2500, 13), (5000, 13), (5000, 26), (9000, 25), (9000, 61)] {
+            let (first, last, calls) = suffered(count, seconds, (after, DOWN));
+            assert!(
+                first.is_none_or(|first| first <= 700) && last <= 1000,
+                "{count} requests, {seconds} s of failures after {after} ms: {first:?} and {last} ms late"
+            );
+            assert!(calls as u64 <= 60 + 25 * seconds, "{calls} calls in {seconds} s of failures after {after} ms");
+        }
     }
 }
 
