@@ -246,7 +246,8 @@ impl Situation<'_> {
         let hold = if forced { Hold::Nothing } else { hold };
         // Somebody has changed something since it failed, or since it began to wait.
         let before = failure.map(|failure| &failure.subject).or(ordered.map(|ordered| &ordered.subject));
-        let is_mended = before.is_some_and(|before| before.request_hash != subject.request_hash);
+        let is_mended =
+            failure.is_some_and(|failure| failure.mended) || before.is_some_and(|before| before.request_hash != subject.request_hash);
         let deadline = self.hand.map(HeldGrant::expiry).or(self.held_life.map(|life| life.expiry)).unwrap_or(self.seen.memory.arrival);
         let kind = if self.hand.is_none() && self.held_life.is_none() { Kind::Newcomer } else { Kind::Refresh };
         Some(Step::Order {

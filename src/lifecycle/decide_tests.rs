@@ -5,6 +5,7 @@ use super::*;
 use crate::api::condition::ConditionType::{Ready, RefreshFailing, Stalled};
 use crate::lifecycle::{Attempt, SecretView, Subject, Trouble};
 use crate::media::FailureClass;
+use crate::media::lane::Hold;
 
 #[test]
 fn a_foreign_secret_is_a_conflict_that_is_looked_at_every_ten_seconds() {
@@ -122,6 +123,19 @@ fn a_hold_that_has_just_ended_is_none() {
     scene.now = until;
     let (_, look_at) = rest(&scene);
     assert!(look_at.is_none_or(|look_at| look_at > until), "it would look again and again: {look_at:?}");
+}
+
+#[test]
+fn who_has_changed_the_spec_waits_for_no_look_of_before() {
+    let mut scene = Scene::absent();
+    scene.memory.concerns("keynote", Some(1));
+    failing(&mut scene, FailureClass::NotFound, true);
+    for (generation, expected) in [(1, (Hold::Own(at(1001)), false)), (2, (Hold::Nothing, true))] {
+        scene.memory.ordered = None;
+        scene.memory.concerns("keynote", Some(generation));
+        let Step::Order { waiting, .. } = step(&scene) else { panic!("a call is due") };
+        assert_eq!((waiting.hold, waiting.urgent), expected, "generation {generation}");
+    }
 }
 
 #[test]

@@ -113,6 +113,8 @@ pub struct Failure {
     pub streak: u32,
     /// What holds the next attempt back.
     pub hold: Hold,
+    /// Whether the spec has changed since, by which somebody may have mended it.
+    pub mended: bool,
 }
 
 impl Memory {
@@ -163,6 +165,9 @@ impl Memory {
             return;
         }
         self.generation = generation;
+        if let Some(failure) = &mut self.failure {
+            (failure.hold, failure.mended) = (Hold::Nothing, true);
+        }
         // Nothing can be written for any spec while the namespace terminates.
         self.trouble.take_if(|trouble| !trouble.terminating);
     }
@@ -214,7 +219,7 @@ impl Memory {
         attempt.streak = before.map_or(0, |before| before.streak).saturating_add(1);
         let retry_at = now + attempt.retry_delay(draw);
         let hold = if class.is_own() { Hold::Own(retry_at) } else { Hold::WithLane(retry_at) };
-        self.failure = Some(Failure { subject, class, message, slow, streak: attempt.streak, hold });
+        self.failure = Some(Failure { subject, class, message, slow, streak: attempt.streak, hold, mended: false });
     }
 
     /// Whether a grant for the same was made before a restart, so recently that a refusal looks like a passing fault. With which credentials

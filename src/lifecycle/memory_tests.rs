@@ -254,6 +254,16 @@ fn the_api_servers_answer_may_take_longer_each_time_that_it_does_not_come() {
 }
 
 #[test]
+fn what_was_refused_says_nothing_of_how_long_an_answer_takes() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    memory.troubled(Attempt::Write, String::new(), true, false, at(1000));
+    memory.told.refused(true, at(1000));
+    assert_eq!(memory.server_limit().as_secs(), 2);
+    memory.told.refused(false, at(1000));
+    assert_eq!(memory.server_limit().as_secs(), 8);
+}
+
+#[test]
 fn an_api_server_that_takes_calls_again_is_asked_at_once() {
     let mut memory = Memory::at_first_sight(None, at(1000));
     memory.relieved(at(1000));

@@ -41,7 +41,8 @@ impl Memory {
     pub fn server_limit(&self) -> Duration {
         const FIRST: Duration = Duration::from_secs(2);
         const LONGEST: Duration = Duration::from_secs(10);
-        let backoffs = self.trouble.as_ref().map(|trouble| trouble.backoff).into_iter().chain(self.told.held);
+        let unanswered = self.trouble.as_ref().filter(|trouble| !trouble.refused).map(|trouble| trouble.backoff);
+        let backoffs = unanswered.into_iter().chain(self.told.held.filter(|_| self.told.unclear));
         let failures = backoffs.map(|backoff| backoff.failures).max().unwrap_or_default();
         FIRST.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(LONGEST)
     }
