@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use playback_grant_operator::api::names::annotation;
 use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, test};
@@ -15,6 +19,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("restart::what_was_read_is_in_hand_again", what_was_read_is_in_hand_again),
         test("restart::what_has_become_due_meanwhile_is_refreshed", what_has_become_due_meanwhile_is_refreshed),
         test("restart::sigterm_ends_it_at_once_with_0", sigterm_ends_it_at_once_with_0),
+        test("restart::what_is_being_written_is_waited_for", what_is_being_written_is_waited_for),
     ]
 }
 
@@ -79,7 +84,10 @@ async fn what_has_become_due_meanwhile_is_refreshed(scene: Scene) -> Result<()> 
     let before = stage.secrets.get("lobby").await?;
     tokio::time::sleep(Duration::from_secs(6)).await;
     let _operator = stage.operator().await?;
-    stage.holds("lobby", "refreshed", |secret| data(secret, "grant") != data(&before, "grant")).await?;
+    let after = stage.holds("lobby", "refreshed", |secret| data(secret, "grant") != data(&before, "grant")).await?;
+    let time = |secret: &Secret, name: &str| -> Result<Timestamp> { Ok(secret.annotations().get(name).context("no time")?.parse()?) };
+    let (asked, expires) = (time(&after, annotation::ISSUE_TIME)?, time(&before, annotation::EXPIRY_TIME)?);
+    ensure!(asked < expires, "it was asked for at {asked} only, and the one before had expired at {expires}");
     stage.ready("lobby").await.map(drop)
 }
 
@@ -99,4 +107,31 @@ async fn sigterm_ends_it_at_once_with_0(scene: Scene) -> Result<()> {
     ensure!(after <= before + 1, "it called {} times more", after - before);
     ensure!(operator.log()?.contains("told to end by SIGTERM"), "the log doesn't tell of it");
     Ok(())
+}
+
+async fn what_is_being_written_is_waited_for(_: Scene) -> Result<()> {
+    Stage::alone(async |stage| {
+        let operator = stage.operator().await?;
+        stage.ready_request("lobby", 1, &long()).await?;
+        let before = stage.secrets.get("lobby").await?;
+        stage.fault("latency=1s")?;
+        stage.annotate("lobby", annotation::REFRESH_REQUESTED_AT, "now").await?;
+        eventually("the call is under way", async || Ok(stage.calls(1)), |calls| *calls == 2, |calls| *calls).await?;
+        stage.plane.api_server().stop();
+        // The answer comes, and the write waits for its own.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let goes_on = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let has_ended = operator.process.wait_exited(Duration::ZERO).await.is_ok();
+            stage.plane.api_server().cont();
+            ensure!(!has_ended, "it did not wait for the write");
+            Ok(())
+        };
+        let (code, ()) = tokio::try_join!(operator.process.terminate(Duration::from_secs(8)), goes_on)?;
+        ensure!(code == 0, "it ended with {code}");
+        let after = stage.secrets.get("lobby").await?;
+        ensure!(data(&after, "grant") != data(&before, "grant"), "the grant that had come was not written");
+        Ok(())
+    })
+    .await
 }

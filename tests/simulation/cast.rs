@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::history::ACCOUNTS;
 use crate::world::{Operator, name};
 
-/// Who tampers with a Secret so often in so long a time is in a fight, for which the operator waits up to a minute.
+/// Who tampers with a Secret more often than this in so long a time is in a fight: what is changed then is put right after 2, 4, 8 … 60 s.
 const BORNE: usize = 2;
+const LONGEST: u64 = 60;
 const REMEMBERED: Duration = Duration::from_mins(2);
 
 /// A uid and a resourceVersion.
@@ -75,11 +76,12 @@ impl Cast {
         self.collected.contains(secret)
     }
 
-    /// Takes in that others tamper with the request's Secret; returns whether that is a fight.
-    pub fn tampers(&mut self, n: usize, now: Duration) -> bool {
+    /// Takes in that others tamper with the request's Secret; returns after how long it is put right, at the most, where it is a fight.
+    pub fn tampers(&mut self, n: usize, now: Duration) -> Option<Duration> {
         let before = self.tampered.entry(n).or_default();
         before.retain(|at| now.saturating_sub(*at) < REMEMBERED);
         before.push(now);
-        before.len() > BORNE
+        let rounds = u32::try_from(before.len().checked_sub(BORNE)?).unwrap_or(u32::MAX);
+        (rounds > 0).then(|| Duration::from_secs(2_u64.saturating_pow(rounds).min(LONGEST)))
     }
 }

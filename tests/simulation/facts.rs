@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use k8s_openapi::jiff::Timestamp;
+use playback_grant_operator::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
 use playback_grant_testbed::Change;
 use serde_json::{Value, json};
 
@@ -52,6 +53,8 @@ pub struct SecretFacts {
     pub uid: String,
     /// Whose it is, by its own word.
     pub owned_by: Option<String>,
+    /// Whether the operators' watches tell of it.
+    pub is_watched: bool,
     /// `None` where there is no grant, or not one of this Media API.
     pub grant: Option<GrantFacts>,
     /// The Access Token, and the grant that it carries.
@@ -68,7 +71,8 @@ impl SecretFacts {
         let claims = metadata["annotations"]["playbackgrant.dev/expiry-time"].as_str().and_then(|time| time.parse().ok());
         let token = secret["data"]["accessToken"].as_str().map(|token| (token.to_owned(), carried(token)));
         let owned_by = metadata["annotations"]["playbackgrant.dev/owned-by"].as_str().map(str::to_owned);
-        Self { uid: metadata["uid"].as_str().unwrap_or_default().to_owned(), owned_by, grant, token, claims }
+        let is_watched = metadata["labels"][MANAGED_BY_LABEL] == MANAGED_BY;
+        Self { uid: metadata["uid"].as_str().unwrap_or_default().to_owned(), owned_by, is_watched, grant, token, claims }
     }
 }
 
@@ -94,6 +98,7 @@ pub struct RequestFacts {
     pub secret: String,
     streamer: String,
     ttl: u64,
+    refresh_before: u64,
     origin: Option<String>,
 }
 
@@ -109,6 +114,8 @@ impl RequestFacts {
             secret: spec["secret"]["name"].as_str().or(metadata["name"].as_str())?.to_owned(),
             streamer: spec["playerStreamerSid"].as_str()?.to_owned(),
             ttl: spec["ttlSeconds"].as_u64()?,
+            // A third of the life, rounded up.
+            refresh_before: spec["refreshBeforeExpirySeconds"].as_u64().unwrap_or(spec["ttlSeconds"].as_u64()?.div_ceil(3)),
             origin: spec["accessControlAllowOrigin"].as_str().map(str::to_owned),
         })
     }
@@ -120,9 +127,9 @@ impl RequestFacts {
         (self.streamer.clone(), self.ttl, self.origin.clone())
     }
 
-    /// How long it is from one refresh to the next, without what spreads them: a third of the life is left then, rounded up.
+    /// How long it is from one refresh to the next, without what spreads them.
     pub fn interval(&self) -> Duration {
-        Duration::from_secs(self.ttl - self.ttl.div_ceil(3))
+        Duration::from_secs(self.ttl - self.refresh_before)
     }
 }
 

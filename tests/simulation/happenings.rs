@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::history::{EVENTFUL, Happening, ServerFault, Wish};
+use crate::history::{EVENTFUL, Happening, ServerFault, Tamper, Wish};
 use crate::judge::What;
 use crate::live::{NOTICES, Stage};
-use crate::media_api::{Fault, SILENCE, SLOW, Whom};
+use crate::media_api::{Fault, SLOW, Whom};
 use crate::world::{credentials_name, name};
 use crate::{others, requests};
 
@@ -24,6 +24,7 @@ enum Turn {
 pub fn spec(wish: &Wish) -> Value {
     json!({
         "ttlSeconds": wish.ttl,
+        "refreshBeforeExpirySeconds": wish.early.map(|percent| (u32::from(wish.ttl) * u32::from(percent) / 100).max(1)),
         "credentialsSecretRef": {"name": credentials_name(wish.account)},
         "secret": {"deletionPolicy": if wish.retain { "Retain" } else { "Delete" }},
         "accessToken": wish.token.then(|| json!({"identity": "kiosk"})),
@@ -57,7 +58,7 @@ pub async fn all(stage: &Stage<'_>) {
 }
 
 /// For how many milliseconds it lasts; `None` for what is over at once.
-fn lasts(happening: Happening) -> Option<u32> {
+pub fn lasts(happening: Happening) -> Option<u32> {
     match happening {
         Happening::Media(_, _, millis)
         | Happening::Server(_, millis)
@@ -82,7 +83,7 @@ async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
             stage.world.media.begin(number, whom, fault);
         }
         Happening::Server(fault, _) => {
-            stage.judge().obstruct(what(fault), &stage.everybody(), now);
+            stage.judge().obstruct(what(fault), &hindered(stage, fault), now);
             suffer(stage, fault, true);
         }
         Happening::CutWatches => cut(stage),
@@ -125,19 +126,15 @@ async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
             for n in 0..stage.history.requests.len() {
                 let name = name(n);
                 if concerned(stage, whom, fault).contains(&name) {
-                    // After a hang there is no probe: the lane is open, or silent, and there one is tried after the other.
-                    let probe = if fault != Fault::Hangs && is_beside_a_hang(stage, n) { SILENCE } else { Duration::ZERO };
-                    let felt = now + felt_after(stage, fault, n) + probe;
+                    let felt = now + felt_after(stage, fault, n);
                     stage.judge().release(What::Grants, [&name], felt, now);
                 }
             }
         }
         Happening::Server(fault, _) => {
             suffer(stage, fault, false);
-            // A refusal is looked at again after up to half a minute.
-            let is_refusal = matches!(fault, ServerFault::RefusesSecrets | ServerFault::RefusesDeletions);
-            let felt = if is_refusal { Duration::from_secs(30) } else { NOTICES };
-            stage.judge().release(what(fault), &stage.everybody(), now + felt, now);
+            let felt = if is_refusal(fault) { looked_at_again(refused_for(stage), Duration::from_secs(30)) } else { NOTICES };
+            stage.judge().release(what(fault), &hindered(stage, fault), now + felt, now);
         }
         Happening::Kill(_) => {
             stage.cast().kills -= 1;
@@ -189,11 +186,29 @@ fn concerned(stage: &Stage<'_>, whom: Whom, fault: Fault) -> Vec<String> {
     }
 }
 
-/// Whether a probe of its lane may be for another request, and hang.
-fn is_beside_a_hang(stage: &Stage<'_>, n: usize) -> bool {
-    let account = |n: usize| stage.history.requests[n].account;
-    let is_beside = |whom: Whom| matches!(whom, Whom::Streamer(other) if other != n && account(other) == account(n));
-    stage.world.media.hanging().into_iter().any(is_beside)
+/// Who can't be given a grant by an API server that suffers that. For want of deletions alone: where a Secret may have to be made anew.
+fn hindered(stage: &Stage<'_>, fault: ServerFault) -> Vec<String> {
+    let makes_anew = |happening: &Happening| {
+        let how = Tamper::MakeImmutable;
+        matches!(happening, Happening::Tamper(_, tamper) | Happening::Unseen(_, tamper, _) if *tamper == how)
+            || matches!(happening, Happening::Hold(..))
+    };
+    let is_hindered = !matches!(fault, ServerFault::RefusesDeletions) || stage.history.events.iter().any(|(_, one)| makes_anew(one));
+    if is_hindered { stage.everybody() } else { Vec::new() }
+}
+
+const fn is_refusal(fault: ServerFault) -> bool {
+    matches!(fault, ServerFault::RefusesSecrets | ServerFault::RefusesDeletions)
+}
+
+/// For how long something has been refused, all refusals together.
+fn refused_for(stage: &Stage<'_>) -> Duration {
+    stage.lasted(|happening| matches!(happening, Happening::Server(fault, _) if is_refusal(fault)))
+}
+
+/// After which time, at the most, what has failed for so long is tried again: each wait is twice the one before, from a second or two on.
+fn looked_at_again(failed_for: Duration, longest: Duration) -> Duration {
+    (Duration::from_secs(2) + failed_for * 2).min(longest)
 }
 
 /// How long after the fault's end an operator may still wait.
@@ -202,12 +217,16 @@ fn felt_after(stage: &Stage<'_>, fault: Fault, n: usize) -> Duration {
     let wanted = stage.judge().wanted(&name(n));
     let is_proven = wanted.and_then(|wanted| stage.world.media.last_given(&wanted)).is_some_and(|given| given > unproven_since);
     match fault {
-        Fault::Refused | Fault::Unavailable | Fault::Reset | Fault::Hangs => Duration::ZERO,
+        Fault::Refused | Fault::Unavailable | Fault::Reset | Fault::Hangs | Fault::TimesOut => Duration::ZERO,
         // What was sent before the end takes as long all the same; an API that takes its time is given it.
         Fault::Slow => SLOW,
         Fault::Throttled(asked) => Duration::from_secs(asked.unwrap_or_default().into()),
         Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden if is_proven => Duration::ZERO,
-        Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden => Duration::from_mins(1),
+        Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden => {
+            let is_slow = |fault| matches!(fault, Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden);
+            let failed_for = stage.lasted(|happening| matches!(happening, Happening::Media(_, fault, _) if is_slow(fault)));
+            looked_at_again(failed_for, Duration::from_mins(1))
+        }
     }
 }
 

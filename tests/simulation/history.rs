@@ -31,6 +31,8 @@ pub struct History {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Wish {
     pub ttl: u8,
+    /// How long before its expiry it is to be refreshed, in percent of its life, where that is asked for.
+    pub early: Option<u8>,
     pub account: usize,
     pub retain: bool,
     /// Whether an Access Token is to be beside the grant.
@@ -92,7 +94,7 @@ pub enum ServerFault {
 }
 
 /// What others do to a Secret in a moment.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Tamper {
     Delete,
     StripLabel,
@@ -104,8 +106,8 @@ pub enum Tamper {
 
 /// Any history.
 pub fn any_history() -> impl Strategy<Value = History> {
-    let wish = (5..=60_u8, 0..ACCOUNTS, any::<bool>(), any::<bool>());
-    let wish = wish.prop_map(|(ttl, account, retain, token)| Wish { ttl, account, retain, token });
+    let wish = (5..=60_u8, prop::option::weighted(0.3, 5..=75_u8), 0..ACCOUNTS, any::<bool>(), any::<bool>());
+    let wish = wish.prop_map(|(ttl, early, account, retain, token)| Wish { ttl, early, account, retain, token });
     let latency = (
         prop_oneof![3 => Just(1_u16), 1 => 1..100_u16],
         prop_oneof![3 => Just(20_u16), 1 => 1..300_u16],
@@ -125,7 +127,7 @@ pub fn any_history() -> impl Strategy<Value = History> {
 /// What begins at the same time.
 fn happenings(requests: usize) -> impl Strategy<Value = Vec<Happening>> {
     // What all can fail by at once, and one by itself.
-    let passing = prop_oneof![Just(Fault::Unavailable), Just(Fault::Reset), Just(Fault::Hangs)];
+    let passing = prop_oneof![Just(Fault::Unavailable), Just(Fault::Reset), Just(Fault::Hangs), Just(Fault::TimesOut)];
     let straggler = (0..requests, passing, while_(), while_());
     let two = (0..requests, 0..requests, while_(), while_());
     prop_oneof![
@@ -189,6 +191,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         2 => Just(Fault::Unavailable),
         1 => Just(Fault::Reset),
         1 => Just(Fault::Hangs),
+        1 => Just(Fault::TimesOut),
         1 => Just(Fault::Slow),
         1 => prop::option::of(1..20_u8).prop_map(Fault::Throttled),
         1 => Just(Fault::Garbage),

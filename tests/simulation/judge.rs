@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::facts::{RequestFacts, SecretFacts, conditions};
+use crate::history::EVENTFUL;
+use crate::live::NOTICES;
 use crate::media_api::Wanted;
 use crate::others::LOOK;
 
@@ -95,8 +97,10 @@ impl Judge {
         let Self { slack, requests, secrets, problems, settled, share, jumped, came, .. } = self;
         for (name, request) in requests.iter_mut() {
             let Some(asked) = &request.asked else { continue };
-            share.asked += now.saturating_sub(*settled);
-            share.judged += request.grants.waits_since(*settled).map_or(Duration::ZERO, |since| now.saturating_sub(since));
+            // What comes after is quiet, and judged anyhow.
+            let eventful = now.min(EVENTFUL);
+            share.asked += eventful.saturating_sub(*settled);
+            share.judged += request.grants.waits_since(*settled).map_or(Duration::ZERO, |since| eventful.saturating_sub(since));
             let secret = secrets.get(&asked.secret);
             let grant = secret.and_then(|secret| secret.grant.as_ref()).filter(|grant| grant.is_for(asked));
             let good_until = grant.map_or(*settled, |grant| grant.expires.max(*settled));
@@ -116,9 +120,9 @@ impl Judge {
                 continue;
             }
             request.unsaid_since = None;
-            // Another's is looked at again now and then.
-            if secret.and_then(|secret| secret.owner()).is_some_and(|owner| owner != name) {
-                request.grants.until = request.grants.until.max(now + LOOK);
+            // Another's is looked at again when it changes, or now and then.
+            if let Some(secret) = secret.filter(|secret| secret.owner().is_some_and(|owner| owner != name)) {
+                request.grants.until = request.grants.until.max(now + if secret.is_watched { NOTICES } else { LOOK });
             }
             let since = *request.bad_since.get_or_insert(good_until);
             request.bad += now.saturating_sub(good_until);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cast::Cast;
-use crate::history::{ACCOUNTS, EVENTFUL, History};
+use crate::history::{ACCOUNTS, EVENTFUL, Happening, History};
 use crate::judge::{Judge, Share, What};
 use crate::world::{self, World, name};
 use crate::{ending, facts, happenings};
@@ -55,6 +55,12 @@ pub struct Stage<'a> {
 impl Stage<'_> {
     pub fn judge(&self) -> MutexGuard<'_, Judge> {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long those happenings last, all together.
+    pub fn lasted(&self, is: impl Fn(Happening) -> bool) -> Duration {
+        let lasting = self.history.events.iter().filter(|(_, happening)| is(*happening));
+        lasting.filter_map(|(_, happening)| happenings::lasts(*happening)).map(|millis| Duration::from_millis(millis.into())).sum()
     }
 
     pub fn cast(&self) -> MutexGuard<'_, Cast> {
@@ -163,6 +169,7 @@ fn verdict(stage: &Stage<'_>) -> Verdict {
     let asked = world.server.asked();
     let mut trace = DefaultHasher::new();
     asked.hash(&mut trace);
+    world.media.told().hash(&mut trace);
     let judge = stage.judge();
     judge.problems().hash(&mut trace);
     Verdict {

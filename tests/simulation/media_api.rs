@@ -17,11 +17,11 @@ use serde_json::json;
 /// A call is given up after this, by the client in whose place this stands.
 const GIVEN_UP: Duration = Duration::from_secs(10);
 
+/// A proxy gives up after this.
+const TIMES_OUT: Duration = Duration::from_secs(5);
+
 /// How long a call takes that is only slow.
 pub const SLOW: Duration = Duration::from_secs(2);
-
-/// A probe that hangs is waited for so long, as for a silence, before another goes through its lane.
-pub const SILENCE: Duration = Duration::from_secs(2);
 
 /// Whom a fault concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub enum Fault {
     /// The grant is made, and the connection ends before the answer.
     Reset,
     Hangs,
+    /// A proxy says after seconds that nothing has answered.
+    TimesOut,
     Slow,
     Throttled(Option<u8>),
     Garbage,
@@ -57,6 +59,7 @@ impl Fault {
         match self {
             Self::Refused => CallFailure::ConnectionRefused,
             Self::Unavailable => status(503, None),
+            Self::TimesOut => status(504, None),
             Self::Reset => CallFailure::ConnectionLost { head: None },
             Self::Hangs | Self::Slow => CallFailure::NoAnswerInTime { limit: GIVEN_UP, head: None },
             Self::Throttled(retry_after) => status(429, retry_after),
@@ -81,8 +84,6 @@ pub type Wanted = (String, u64, Option<String>);
 #[derive(Default)]
 struct State {
     faults: BTreeMap<usize, (Whom, Fault)>,
-    /// Whose calls have hung, and until when.
-    hung: Vec<(Whom, Duration)>,
     /// When each call came in, for which streamer, and what was wrong then.
     calls: Vec<(Duration, String)>,
     /// The one key of each account that is good; 0 where none is told.
@@ -119,18 +120,7 @@ impl MediaApi {
 
     /// What is wrong under that number is so no more.
     pub fn end(&self, number: usize) {
-        let mut state = self.state();
-        if let Some((whom, Fault::Hangs)) = state.faults.remove(&number) {
-            let now = self.now();
-            state.hung.push((whom, now));
-        }
-    }
-
-    /// Whose calls hang, or did so lately that some may still be waited for.
-    pub fn hanging(&self) -> Vec<Whom> {
-        let (state, now) = (self.state(), self.now());
-        let hangs = state.faults.values().filter(|(_, fault)| *fault == Fault::Hangs).map(|(whom, _)| *whom);
-        hangs.chain(state.hung.iter().filter(|(_, until)| now <= *until + SILENCE).map(|(whom, _)| *whom)).collect()
+        self.state().faults.remove(&number);
     }
 
     /// From now on the account has this key and no other.
@@ -185,6 +175,7 @@ impl MediaApi {
         let expires = self.now() + call.ttl.duration();
         match fault {
             Some(Fault::Hangs) => tokio::time::sleep(GIVEN_UP.saturating_sub(self.latency)).await,
+            Some(Fault::TimesOut) => tokio::time::sleep(TIMES_OUT).await,
             Some(Fault::Slow) => tokio::time::sleep(SLOW).await,
             _ => {}
         }

@@ -20,9 +20,6 @@ use crate::world::name;
 
 const OWNED_BY: &str = "playbackgrant.dev/owned-by";
 
-/// A fight is waited out for so long at most.
-const FIGHT: Duration = Duration::from_mins(1);
-
 /// A Secret that is another's, or of which the watch doesn't tell, is looked at again after this.
 pub const LOOK: Duration = Duration::from_secs(10);
 
@@ -30,8 +27,7 @@ pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
     match happening {
         Happening::Tamper(n, how) => tamper(stage, n, how).await,
         Happening::Hold(n, _) => {
-            // Of one that has lost its label no watch tells when it is let go.
-            let label = number.is_multiple_of(2).then_some(MANAGED_BY);
+            let label = is_watched(number).then_some(MANAGED_BY);
             let metadata = json!({"finalizers": ["example.com/hold"], "labels": {MANAGED_BY_LABEL: label}});
             seize(stage, number, n, &json!({"immutable": true, "metadata": metadata})).await;
         }
@@ -50,8 +46,9 @@ pub async fn tamper(stage: &Stage<'_>, n: usize, how: Tamper) {
     let now = stage.world.now();
     // While it waits for what was refused it looks at a Secret a second after others have changed it.
     stage.judge().excuse_words(&name(n), now + NOTICES, now);
-    if !matches!(how, Tamper::Touch) && stage.cast().tampers(n, now) {
-        stage.judge().excuse(&name(n), now + FIGHT, now);
+    let waits = if matches!(how, Tamper::Touch) { None } else { stage.cast().tampers(n, now) };
+    if let Some(waits) = waits {
+        stage.judge().excuse(&name(n), now + waits + NOTICES, now);
     }
     let patch = match how {
         Tamper::Delete => {
@@ -67,6 +64,11 @@ pub async fn tamper(stage: &Stage<'_>, n: usize, how: Tamper) {
         Tamper::MakeImmutable => json!({"immutable": true}),
     };
     stage.world.change_secret(&target, &patch).await;
+}
+
+/// Whether a Secret that is held keeps its label. Of one that loses it no watch tells when it is let go.
+const fn is_watched(number: usize) -> bool {
+    number.is_multiple_of(2)
 }
 
 /// The request's Secret can't be written from here on.
@@ -101,14 +103,15 @@ pub async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
             let Some((secret, _)) = stage.cast().seized.remove(&number) else { return };
             world.change_secret(&secret, &json!({"metadata": {"finalizers": null}})).await;
             let now = world.now();
-            stage.judge().release(What::Grants, [&name(n)], now + LOOK, now);
-            stage.judge().excuse_words(&name(n), now + LOOK, now);
+            let noticed = now + if is_watched(number) { NOTICES } else { LOOK };
+            stage.judge().release(What::Grants, [&name(n)], noticed, now);
+            stage.judge().excuse_words(&name(n), noticed, now);
         }
         Happening::TakeOver(n, _) => {
             let Some((secret, version)) = stage.cast().seized.remove(&number) else { return };
             give_back(stage, &secret, version).await;
             let now = world.now();
-            stage.judge().release(What::Grants, [&name(n)], now + LOOK, now);
+            stage.judge().release(What::Grants, [&name(n)], now + NOTICES, now);
         }
         Happening::DropCredentials(account, _) => {
             let now = world.now();

@@ -23,7 +23,7 @@ pub async fn begin(stage: &Stage<'_>, number: usize, happening: Happening) {
     let Stage { world, .. } = stage;
     let now = world.now();
     match happening {
-        Happening::SetTtl(n, ttl) => ask(stage, n, &json!({"ttlSeconds": ttl})).await,
+        Happening::SetTtl(n, ttl) => ask(stage, n, &json!({"ttlSeconds": ttl, "refreshBeforeExpirySeconds": null})).await,
         Happening::SetOrigin(n, origin) => {
             ask(stage, n, &json!({"accessControlAllowOrigin": format!("https://origin-{origin}.example")})).await;
         }
