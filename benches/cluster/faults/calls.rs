@@ -10,17 +10,18 @@ use crate::stage::watch::{Held, Seen};
 /// So long after a 429 calls may still come in that were under way.
 const UNDER_WAY_MILLIS: u64 = 1000;
 
-/// How many calls there were, and how many were refused by 429.
+/// How many calls there were, how many of them while the fault lasted, and how many were refused by 429.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Calls {
     pub made: u64,
+    pub meanwhile: u64,
     pub throttled: u64,
 }
 
 impl Calls {
-    pub fn of(calls: &[CallRecord]) -> Self {
+    pub fn of(calls: &[CallRecord], ends: u64) -> Self {
         let count = |is: &dyn Fn(&CallRecord) -> bool| calls.iter().filter(|call| is(call)).count() as u64;
-        Self { made: count(&|_| true), throttled: count(&is_throttled) }
+        Self { made: count(&|_| true), meanwhile: count(&|call| call.at_unix_ms < ends), throttled: count(&is_throttled) }
     }
 }
 
@@ -90,7 +91,8 @@ pub fn self_test() {
         .map(|(at, status)| call(at, status, &sid));
     assert_eq!(asked(&calls, 5000), Asked { until: 20_000, hasty: 2 });
     assert_eq!(asked(&calls[4..], 5000), Asked::default());
-    assert_eq!((Calls::of(&calls).made, Calls::of(&calls).throttled), (6, 4));
+    let counted = Calls::of(&calls, 19_900);
+    assert_eq!((counted.made, counted.meanwhile, counted.throttled), (6, 4, 4));
     let held = vec![Held { seen: 10_500, expires: 25_400, due: None }];
     let seen = Seen { held: [(live.request_name(1), held)].into(), ..Seen::default() };
     assert_eq!(early(&calls, &seen, &[live]), 3, "5.5 s before its end it may be");

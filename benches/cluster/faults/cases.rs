@@ -26,7 +26,7 @@ pub struct Case {
 
 /// What goes wrong.
 pub enum Fault {
-    /// The Media API, as its simulator spells it, for so many seconds.
+    /// The Media API, as its simulator spells it (several joined by `+`), for so many seconds.
     Media(String, u64),
     /// So many calls a second and no more, for so many seconds.
     Limit {
@@ -83,9 +83,9 @@ impl Fault {
         let wait = async |seconds: u64| tokio::time::sleep(Duration::from_secs(seconds)).await;
         match self {
             Self::Media(fault, seconds) => {
-                let id = stage.switch_on(fault)?;
+                let ids: Vec<_> = fault.split('+').map(|fault| stage.switch_on(fault)).collect::<Result<_>>()?;
                 wait(*seconds).await;
-                ensure!(stage.switch_off(id) > 0, "the fault has struck no call");
+                ensure!(ids.into_iter().all(|id| stage.switch_off(id) > 0), "the fault has struck no call");
             }
             Self::Limit { rate, seconds, is_felt } => {
                 let id = stage.switch_on(&format!("rate-limit={rate}"))?;
@@ -168,13 +168,16 @@ impl Bars {
         at_most("excess", measured.worst_excess, self.excess);
         at_most("expired", measured.worst_expired, self.nothing_expires.then_some(0));
         at_most("worst of mean %", (measured.worst * measured.secrets * 100).div_ceil(measured.expired.max(1)), self.unfair);
-        at_most("refused %", (measured.calls.throttled * 100).div_ceil(measured.calls.made.max(1)), self.refused);
+        at_most("refused %", (measured.calls.throttled * 100).div_ceil(measured.calls.meanwhile.max(1)), self.refused);
         at_most("calls of needed %", (measured.calls.made * 100).div_ceil(measured.needed.max(1)), self.calls);
         at_most("calls that were not due", measured.early, self.none_early.then_some(0));
         at_most("calls while asked to wait", measured.hasty, Some(0));
         at_most("expired of the others", measured.others_expired, Some(0));
         if measured.others_left < self.others_left {
             broken.push(format!("the others had {} ms left", measured.others_left));
+        }
+        if measured.left_before < LEFT_BEFORE {
+            broken.push(format!("before it began one had {} ms left", measured.left_before));
         }
         // What would hold of nothing isn't shown.
         if measured.struck_calls == 0 {
@@ -189,6 +192,9 @@ impl Bars {
         broken
     }
 }
+
+/// A third of its life is left to a grant when it is replaced, and so much to each at any time.
+const LEFT_BEFORE: u64 = 3000;
 
 /// What is promised where the end is answered at once, and where it has to be noticed.
 const AT_ONCE: Bars = Bars { first: Some(500), last: Some(1500), excess: Some(1500), ..NOTHING };
@@ -248,6 +254,8 @@ pub fn all(requests: u32) -> Vec<Case> {
         Case { forces: false, ..media("latency=4s", 33, NOTHING_EXPIRES) },
     ];
     all.extend([3, 7, 13, 25].map(|seconds| media("hang", seconds, NOTICED)));
+    // A proxy that gives up.
+    all.push(media("504+latency=5s", 23, NOTICED));
     all.push(case(requests, "packets lost for 13 s, under TLS".to_owned(), Fault::Lost(Way::ToMediaApi, 13), NOTICED));
     all.extend(limits.map(|(percent, bars)| {
         let name = format!("a limit of {percent} % of the need, for 61 s");

@@ -28,6 +28,10 @@ pub struct Measured {
     /// From the fault's end until the first and the last of those held another whose grants had been due until then; `None`: none had.
     pub first: Option<u64>,
     pub last: Option<u64>,
+    /// The last of the worst run.
+    pub worst_last: Option<u64>,
+    /// The least that one of those whom it strikes had left when it began. What an operator leaves too late no fault forces.
+    pub left_before: u64,
     /// For how long those did whom it doesn't strike, and the least that one of their grants had left when it was replaced.
     pub others_expired: u64,
     pub others_left: u64,
@@ -49,6 +53,8 @@ pub struct Measured {
 pub struct Looked {
     /// From the fault's beginning until when nothing could be done.
     pub forced: Range<u64>,
+    /// When it ended.
+    pub ends: u64,
     /// Until now.
     pub now: u64,
     /// The calls in that time.
@@ -59,7 +65,7 @@ pub struct Looked {
 
 /// What it cost those whom it struck of those who were there from the start.
 pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), looked: &Looked) -> Measured {
-    let Looked { forced: fault, now, calls, hasty } = looked;
+    let Looked { forced: fault, ends, now, calls, hasty } = looked;
     let now = *now;
     let looked = now - fault.start;
     let needed = |group: &Group| u64::from(group.count) * looked / group.interval_millis();
@@ -69,11 +75,12 @@ pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), looked: &Looked)
     let streamers: BTreeSet<String> = (1..=struck.count).map(|n| struck.streamer_sid(n)).collect();
     let left = seen.held.values().flat_map(|held| held.windows(2)).filter(|pair| looked_at.contains(&pair[1].seen));
     let mut measured = Measured {
-        calls: Calls::of(calls),
+        calls: Calls::of(calls, *ends),
         struck_calls: calls.iter().filter(|call| streamers.contains(&call.streamer)).count() as u64,
         early: early(calls, seen, cast),
         hasty: *hasty,
         others_left: u64::MAX,
+        left_before: u64::MAX,
         needed: cast.iter().map(needed).sum(),
         left: middle(left.map(life_left).collect()),
         writes: (100 * writes / grants.max(1)) as u64,
@@ -90,6 +97,9 @@ pub fn measure(seen: &Seen, (cast, struck): (&[Group], &Group), looked: &Looked)
             continue;
         }
         measured.secrets += 1;
+        let before = held.iter().rev().find(|held| held.seen <= fault.start);
+        let left_before = before.map(|held| held.expires.saturating_sub(fault.start));
+        measured.left_before = left_before.into_iter().chain([measured.left_before]).min().unwrap_or_default();
         let forced = forced(held, fault);
         measured.affected += u64::from(expired > 0);
         measured.expired += expired;
@@ -152,12 +162,18 @@ impl Measured {
             worst: median(&|run| run.worst),
             first: median_if_any(&|run| run.first),
             last: median_if_any(&|run| run.last),
+            worst_last: runs.iter().filter_map(|run| run.last).max(),
+            left_before: runs.iter().map(|run| run.left_before).min().unwrap_or_default(),
             worst_expired: most(&|run| run.expired),
             others_expired: most(&|run| run.others_expired),
             others_left: runs.iter().map(|run| run.others_left).min().unwrap_or_default(),
             early: most(&|run| run.early),
             hasty: most(&|run| run.hasty),
-            calls: Calls { made: median(&|run| run.calls.made), throttled: median(&|run| run.calls.throttled) },
+            calls: Calls {
+                made: median(&|run| run.calls.made),
+                meanwhile: median(&|run| run.calls.meanwhile),
+                throttled: median(&|run| run.calls.throttled),
+            },
             struck_calls: runs.iter().map(|run| run.struck_calls).min().unwrap_or_default(),
             needed: median(&|run| run.needed),
             left: median(&|run| run.left),
@@ -180,7 +196,8 @@ pub fn self_test() {
     let held = [("live-1".to_owned(), held), ("other-1".to_owned(), other), ("newcomer-1".to_owned(), nobodys)].into();
     let seen = Seen { held, written: vec![8_999, 16_500, 16_501, 22_000, 29_999, 30_000], ..Seen::default() };
     let cast = [live(1), Group { name: "other", ..live(2) }];
-    let measure = |now| measure(&seen, (&cast, &cast[0]), &Looked { forced: 9_000..20_000, now, calls: Vec::new(), hasty: 0 });
+    let measure =
+        |now| measure(&seen, (&cast, &cast[0]), &Looked { forced: 9_000..20_000, ends: 20_000, now, calls: Vec::new(), hasty: 0 });
     let measured = measure(40_000);
     assert_eq!((measured.expired, measured.forced, measured.worst_excess), (10_000, 5_000, 5_000));
     let measured = measure(30_000);
@@ -189,5 +206,6 @@ pub fn self_test() {
     let due = |due| [Held { due: Some(due), ..grant(0, 15_000) }];
     assert_eq!([due(9_999), due(10_000)].map(|held| was_due(&held, 10_000)), [true, false]);
     assert_eq!((measured.others_expired, measured.needed), (1500, 6), "of those who were there");
+    assert_eq!((measured.left_before, Measured::median(std::slice::from_ref(&measured)).worst_last), (6_000, Some(2_000)));
     assert_eq!((measured.writes, measured.left), (200, 0), "four for two grants, which both came too late");
 }

@@ -11,7 +11,7 @@ mod table;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use playback_grant_testbed::{seconds, unix_millis};
 
@@ -49,6 +49,7 @@ pub async fn run(operator: &Path, arguments: Arguments) -> Result<bool> {
     let (runs, requests) = (arguments.runs.unwrap_or(runs).max(1), arguments.requests.unwrap_or(requests).max(1));
     let is_chosen = |case: &Case| arguments.only.is_empty() || arguments.only.iter().any(|only| case.name.contains(only.as_str()));
     let cases: Vec<Case> = cases(requests).into_iter().filter(is_chosen).collect();
+    ensure!(!cases.is_empty(), "no fault's name has any of these in it: {}", arguments.only.join(", "));
     measure::self_test();
     calls::self_test();
     let read = scripted::seven_seconds(if arguments.quick { BUSY } else { EXACT }).await.context("the observer's self-test")?;
@@ -92,6 +93,6 @@ async fn inflict(stage: &mut Stage, case: &Case) -> Result<Measured> {
     // What was asked for by Retry-After may end later than the fault.
     let asked = calls::asked(&calls, case.asks_to_wait);
     let forced_until = if case.forces { ends.max(asked.until) } else { begins };
-    let looked = Looked { forced: begins..forced_until, now, hasty: asked.hasty, calls };
+    let looked = Looked { forced: begins..forced_until, ends, now, hasty: asked.hasty, calls };
     Ok(stage.look(|seen| measure(seen, (&case.cast, &case.struck), &looked)))
 }

@@ -46,7 +46,7 @@ async fn observed(plane: &ControlPlane, tolerance: u64) -> Result<u64> {
     let secrets: Api<Secret> = Api::namespaced(plane.admin(), NAMESPACE);
     let name = cast[0].request_name(1);
     let read = |now| {
-        let looked = Looked { forced: began..began, now, calls: Vec::new(), hasty: 0 };
+        let looked = Looked { forced: began..began, ends: began, now, calls: Vec::new(), hasty: 0 };
         measure(&seen.lock().unwrap_or_else(PoisonError::into_inner), (&cast, &cast[0]), &looked)
     };
 

@@ -7,7 +7,7 @@ use super::measure::Measured;
 
 /// Its head.
 pub fn head(requests: u32, version: &str) -> String {
-    let titles = "| fault | expired, of so many | expired in all | forced of it | worst beyond | first fresh | last fresh | expired of others | calls of needed | refused | left at refresh | writes a refresh | kept |";
+    let titles = "| fault | expired, of so many | expired in all | forced of it | worst beyond | first fresh | last fresh (of the worst run) | expired of others | calls of needed | refused | left at refresh | writes a refresh | kept |";
     format!("{requests} requests with grants of 15 s; {version}\n\n{titles}\n|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 }
 
@@ -27,6 +27,7 @@ pub fn row(case: &Case, measured: &Measured, broken: &[String]) -> String {
         worst: _,
         first,
         last,
+        worst_last,
         others_expired,
         calls,
         needed,
@@ -34,7 +35,8 @@ pub fn row(case: &Case, measured: &Measured, broken: &[String]) -> String {
         writes,
         ..
     } = measured;
-    let since = |time: Option<u64>| time.filter(|_| case.forces).map_or_else(String::new, |time| format!("{:.2} s", seconds(time)));
+    let since = |time: Option<u64>| time.filter(|_| case.forces).map(|time| format!("{:.2} s", seconds(time)));
+    let last = since(*last).into_iter().chain(since(*worst_last).map(|worst| format!("({worst})"))).collect::<Vec<_>>().join(" ");
     let kept = if broken.is_empty() { "yes".to_owned() } else { format!("NO: {}", broken.join(", ")) };
     format!(
         "| {} | {affected} of {secrets} | {:.1} s | {:.1} s | {:.2} s | {} | {} | {:.1} s | {} of {} | {} | {:.1} s | {}.{:02} | {kept} |",
@@ -42,8 +44,8 @@ pub fn row(case: &Case, measured: &Measured, broken: &[String]) -> String {
         seconds(*expired),
         seconds(*forced),
         seconds(*worst_excess),
-        since(*first),
-        since(*last),
+        since(*first).unwrap_or_default(),
+        last,
         seconds(*others_expired),
         calls.made,
         needed,
