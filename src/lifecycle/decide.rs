@@ -227,10 +227,11 @@ impl Situation<'_> {
         let refresh_request = self.unhandled_refresh();
         let forced = refresh_request.is_some() && self.forced_at().is_none_or(|at| at <= self.now.instant);
         let failure = self.seen.memory.failure.as_ref();
+        let is_changed = failure.is_some_and(|failure| failure.mended);
         let hold = failure.filter(|failure| failure.subject == subject).map_or(Hold::Nothing, |failure| failure.hold);
         if let Some(ordered) = ordered.filter(|ordered| ordered.subject == subject) {
             let is_held = self.seen.lane_closed.is_some() || hold.until().is_some_and(|until| self.now.instant < until);
-            let is_overtaken = forced && !ordered.forced && is_held;
+            let is_overtaken = is_held && (forced && !ordered.forced || is_changed);
             // Another wish meanwhile is handled after this one.
             let is_wished = ordered.refresh_request.is_some() && refresh_request.is_some();
             if !is_overtaken {
@@ -243,11 +244,10 @@ impl Situation<'_> {
         if self.absence_is_old() && self.may_ask_api_server() {
             return Some(Step::Look);
         }
-        let hold = if forced { Hold::Nothing } else { hold };
+        let hold = if forced || is_changed { Hold::Nothing } else { hold };
         // Somebody has changed something since it failed, or since it began to wait.
         let before = failure.map(|failure| &failure.subject).or(ordered.map(|ordered| &ordered.subject));
-        let is_mended =
-            failure.is_some_and(|failure| failure.mended) || before.is_some_and(|before| before.request_hash != subject.request_hash);
+        let is_mended = is_changed || before.is_some_and(|before| before.request_hash != subject.request_hash);
         let deadline = self.hand.map(HeldGrant::expiry).or(self.held_life.map(|life| life.expiry)).unwrap_or(self.seen.memory.arrival);
         let kind = if self.hand.is_none() && self.held_life.is_none() { Kind::Newcomer } else { Kind::Refresh };
         Some(Step::Order {

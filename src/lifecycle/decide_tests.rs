@@ -130,12 +130,36 @@ fn who_has_changed_the_spec_waits_for_no_look_of_before() {
     let mut scene = Scene::absent();
     scene.memory.concerns("keynote", Some(1));
     failing(&mut scene, FailureClass::NotFound, true);
-    for (generation, expected) in [(1, (Hold::Own(at(1001)), false)), (2, (Hold::Nothing, true))] {
-        scene.memory.ordered = None;
-        scene.memory.concerns("keynote", Some(generation));
-        let Step::Order { waiting, .. } = step(&scene) else { panic!("a call is due") };
-        assert_eq!((waiting.hold, waiting.urgent), expected, "generation {generation}");
+    let called = |scene: &Scene| match step(scene) {
+        Step::Order { ordered, waiting, .. } => (ordered, waiting.hold, waiting.urgent),
+        other => panic!("{other:?}"),
+    };
+    scene.memory.ordered = None;
+    let (waiting, hold, urgent) = called(&scene);
+    assert_eq!((hold, urgent), (Hold::Own(at(1001)), false));
+    // It waits for that look, or is just about to.
+    for waits in [true, false] {
+        scene.memory.ordered = waits.then(|| waiting.clone());
+        scene.memory.failure.as_mut().unwrap().hold = Hold::Own(at(1001));
+        scene.memory.concerns("keynote", Some(2 + i64::from(waits)));
+        let (ordered, hold, urgent) = called(&scene);
+        assert_eq!((hold, urgent), (Hold::Nothing, true), "it waits: {waits}");
+        scene.memory.ordered(ordered, scene.now);
+        scene.lane_closed = Some(FailureClass::NotFound);
+        assert!(matches!(scene.decide(), Decision::Rest { .. }), "once");
+        scene.lane_closed = None;
     }
+}
+
+#[test]
+fn who_has_changed_the_spec_may_still_force_a_call_that_is_held() {
+    let mut scene = Scene::absent();
+    scene.memory.concerns("keynote", Some(1));
+    failing(&mut scene, FailureClass::NotFound, true);
+    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.concerns("keynote", Some(2));
+    scene.refresh_request = Some("v1".into());
+    assert!(matches!(step(&scene), Step::Order { ordered, .. } if ordered.forced));
 }
 
 #[test]

@@ -113,7 +113,7 @@ pub struct Failure {
     pub streak: u32,
     /// What holds the next attempt back.
     pub hold: Hold,
-    /// Whether the spec has changed since, by which somebody may have mended it.
+    /// Whether the spec has changed since, by which somebody may have mended it: then nothing holds the next attempt.
     pub mended: bool,
 }
 
@@ -166,7 +166,7 @@ impl Memory {
         }
         self.generation = generation;
         if let Some(failure) = &mut self.failure {
-            (failure.hold, failure.mended) = (Hold::Nothing, true);
+            failure.mended = true;
         }
         // Nothing can be written for any spec while the namespace terminates.
         self.trouble.take_if(|trouble| !trouble.terminating);
@@ -182,6 +182,9 @@ impl Memory {
     pub fn ordered(&mut self, ordered: Ordered, now: Instant) {
         if ordered.forced {
             self.last_forced = Some(now);
+        }
+        if let Some(failure) = self.failure.as_mut().filter(|failure| failure.mended) {
+            (failure.hold, failure.mended) = (Hold::Nothing, false);
         }
         self.ordered = Some(ordered);
     }

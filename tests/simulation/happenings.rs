@@ -133,7 +133,7 @@ async fn end(stage: &Stage<'_>, number: usize, happening: Happening) {
         }
         Happening::Server(fault, _) => {
             suffer(stage, fault, false);
-            let felt = if is_refusal(fault) { looked_at_again(refused_for(stage), Duration::from_secs(30)) } else { NOTICES };
+            let felt = if is_refusal(fault) { looked_at_again(failed_for(stage), Duration::from_secs(30)) } else { NOTICES };
             stage.judge().release(what(fault), &hindered(stage, fault), now + felt, now);
         }
         Happening::Kill(_) => {
@@ -201,12 +201,12 @@ const fn is_refusal(fault: ServerFault) -> bool {
     matches!(fault, ServerFault::RefusesSecrets | ServerFault::RefusesDeletions)
 }
 
-/// For how long something has been refused, all refusals together.
-fn refused_for(stage: &Stage<'_>) -> Duration {
-    stage.lasted(|happening| matches!(happening, Happening::Server(fault, _) if is_refusal(fault)))
+/// For how long the API server has failed in any way, all together: what it refuses waits the longer for what it has left unanswered before.
+fn failed_for(stage: &Stage<'_>) -> Duration {
+    stage.lasted(|happening| matches!(happening, Happening::Server(..)))
 }
 
-/// After which time, at the most, what has failed for so long is tried again: each wait is twice the one before, from a second or two on.
+/// After which time, at the most, what has failed on and off since so long ago is tried again: each wait is twice the one before, from a second or two on.
 fn looked_at_again(failed_for: Duration, longest: Duration) -> Duration {
     (Duration::from_secs(2) + failed_for * 2).min(longest)
 }
@@ -224,8 +224,9 @@ fn felt_after(stage: &Stage<'_>, fault: Fault, n: usize) -> Duration {
         Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden if is_proven => Duration::ZERO,
         Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden => {
             let is_slow = |fault| matches!(fault, Fault::Garbage | Fault::NotFound | Fault::Unauthorized | Fault::Forbidden);
-            let failed_for = stage.lasted(|happening| matches!(happening, Happening::Media(_, fault, _) if is_slow(fault)));
-            looked_at_again(failed_for, Duration::from_mins(1))
+            let first = stage.history.events.iter().find(|(_, one)| matches!(one, Happening::Media(_, fault, _) if is_slow(*fault)));
+            let since = first.map(|(at, _)| Duration::from_millis((*at).into())).unwrap_or_default();
+            looked_at_again(stage.world.now().saturating_sub(since), Duration::from_mins(1))
         }
     }
 }

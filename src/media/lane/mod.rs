@@ -12,7 +12,7 @@ mod joining;
 mod queue;
 mod terms;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use gate::Closure;
@@ -29,6 +29,8 @@ use crate::time::Instant;
 
 /// What has failed for so long is told, though others are out for the same call: as long as one that isn't answered may take.
 const TOLD_AFTER: Duration = Duration::from_secs(10);
+/// In a silence who has been tried isn't tried again as one that presses sooner than after this: as long as a call that isn't answered may take.
+const PRESSES_AGAIN: Duration = TOLD_AFTER;
 /// So many attempts are out for one call at the most while its lane is open.
 const MOST_ATTEMPTS: usize = 3;
 
@@ -43,8 +45,8 @@ pub struct Lane {
     /// Those whose calls went unanswered until the lane opened: they are called again.
     again: BTreeSet<(Kind, Instant, Caller)>,
     opened: Option<Instant>,
-    /// Who was tried in this silence since its grant was about to expire.
-    pressed: BTreeSet<Caller>,
+    /// When those who wait were last tried in this silence.
+    sounded: BTreeMap<Caller, Instant>,
     /// Whether a silence was broken by what opened nothing.
     unopened: bool,
     last_attempt: Option<Instant>,
@@ -55,7 +57,12 @@ pub struct Lane {
 
 impl Lane {
     /// Puts a caller in the queue, or changes how it waits. A caller whose call is in flight isn't queued a second time.
-    pub fn enqueue(&mut self, caller: &Caller, waiting: Waiting) {
+    pub fn enqueue(&mut self, caller: &Caller, mut waiting: Waiting) {
+        if let Some(sounded) = self.sounded.get(caller)
+            && let Hold::WithLane(until) = &mut waiting.hold
+        {
+            *until = (*until).max(*sounded + PRESSES_AGAIN);
+        }
         if !self.in_flight.contains(caller) {
             self.queue.insert(caller, waiting);
         }
@@ -64,7 +71,7 @@ impl Lane {
     /// Takes a caller out, whether it waits or its call is in flight.
     pub fn withdraw(&mut self, caller: &Caller) {
         self.queue.remove(caller);
-        self.pressed.remove(caller);
+        self.sounded.remove(caller);
         self.end_call(caller);
         self.gate.forget(caller);
     }
@@ -85,30 +92,30 @@ impl Lane {
             // The only ones that could be sent are out, and may be lost.
             return self.try_again(now);
         }
-        let caller = closure.probe(now, self.hearing.patience(now), self.queue.probe_candidates())?;
+        let patience = if closure.slow { SILENCE } else { self.hearing.patience(now) };
+        let caller = closure.probe(now, patience, self.queue.probe_candidates())?;
         self.call(&caller, now)
     }
 
     fn try_silent(&mut self, now: Instant, has_room: bool) -> Option<Attempt> {
-        if let Some((deadline, caller)) = self.first_to_press()
+        if let Some((deadline, caller)) = self.queue.first_ready(Kind::Refresh)
             && has_room
             && deadline <= now + PRESSING
         {
             let caller = caller.clone();
-            self.pressed.insert(caller.clone());
+            self.sounded.insert(caller.clone(), now);
             return self.call(&caller, now);
         }
         if self.last_attempt.is_some_and(|last| now < last + TRY_INTERVAL) {
             return None;
         }
-        let waits = self.queue.probe_candidates().min_by_key(|(caller, waiting)| (waiting.kind, waiting.deadline, *caller));
-        let caller = waits.map(|(caller, _)| caller).or_else(|| self.in_flight.longest_untried(|_| true))?.clone();
+        let turn = |(caller, waiting): &(&Caller, &Waiting)| (self.sounded.get(*caller).copied(), waiting.kind, waiting.deadline);
+        let waits = self.queue.probe_candidates().min_by_key(turn).map(|(caller, _)| caller.clone());
+        if let Some(caller) = &waits {
+            self.sounded.insert(caller.clone(), now);
+        }
+        let caller = waits.or_else(|| self.in_flight.longest_untried(|_| true).cloned())?;
         self.call(&caller, now)
-    }
-
-    /// Who is next to be tried in a silence as soon as its grant is about to expire: once each, not again when that has failed.
-    fn first_to_press(&self) -> Option<(Instant, &Caller)> {
-        self.queue.ready(Kind::Refresh).find(|(_, caller)| !self.pressed.contains(*caller))
     }
 
     /// In an open lane, the deadline of the first of that kind that may be called now.
@@ -122,7 +129,7 @@ impl Lane {
             return None;
         }
         let again = self.again.iter().filter(|(of, ..)| *of == kind).map(|(_, deadline, caller)| (*deadline, caller)).next();
-        self.queue.ready(kind).next().into_iter().chain(again).min()
+        self.queue.first_ready(kind).into_iter().chain(again).min()
     }
 
     /// How many refreshes may be called now.
@@ -226,7 +233,8 @@ impl Lane {
         let breaks_silence = outcome != Outcome::Unanswered && !is_late && self.hearing.answered(ended.sent, now);
         self.unopened |= breaks_silence;
         if breaks_silence {
-            self.pressed.clear();
+            self.sounded.clear();
+            self.queue.release_lane_holds();
         }
         let class = match outcome {
             Outcome::Granted => {
@@ -296,7 +304,7 @@ impl Lane {
     #[must_use]
     pub fn call_at(&self, now: Instant, has_room: bool) -> Option<Instant> {
         if self.hearing.is_silent() {
-            let pressing = self.first_to_press().filter(|_| has_room).map(|(deadline, _)| deadline.before(PRESSING));
+            let pressing = self.queue.first_ready(Kind::Refresh).filter(|_| has_room).map(|(deadline, _)| deadline.before(PRESSING));
             let anybody = self.in_flight.out() > 0 || self.queue.probe_candidates().next().is_some();
             let tried = anybody.then(|| self.last_attempt.map_or(now, |last| last + TRY_INTERVAL));
             return pressing.into_iter().chain(tried).min();

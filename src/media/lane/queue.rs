@@ -68,9 +68,9 @@ impl Queue {
         }
     }
 
-    /// Those of that kind that nothing holds, by their deadlines.
-    pub(super) fn ready(&self, kind: Kind) -> impl Iterator<Item = (Instant, &Caller)> {
-        self.ready[kind as usize].iter().map(|(deadline, caller)| (*deadline, caller))
+    /// The one of that kind with the earliest deadline that nothing holds.
+    pub(super) fn first_ready(&self, kind: Kind) -> Option<(Instant, &Caller)> {
+        self.ready[kind as usize].first().map(|(deadline, caller)| (*deadline, caller))
     }
 
     pub(super) fn count_ready(&self, kind: Kind) -> u32 {

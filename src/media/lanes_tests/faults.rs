@@ -104,6 +104,21 @@ fn what_says_late_that_nothing_answers_costs_no_more_than_silence() {
 }
 
 #[test]
+fn of_an_outage_that_goes_on_for_most_the_others_hear_within_as_long_as_a_call_may_take() {
+    for fault in [HANGS, (5000, DOWN), (2100, DOWN)] {
+        let mut model = quiet(30);
+        let ends = model.now + 41_000;
+        model.pass(ends, |_, _| fault);
+        model.pass(ends + 60_000, |request, _| if request < 25 { fault } else { GOOD });
+        let fresh: Vec<_> = model.requests.iter().map(|request| request.fresh.filter(|fresh| *fresh >= ends)).collect();
+        assert!(fresh[..25].iter().all(Option::is_none), "{fault:?}: {fresh:?}");
+        let first = model.calls.iter().find(|(request, at)| *request >= 25 && *at >= ends).map(|(_, at)| at - ends);
+        assert!(first.is_some_and(|first| first <= 10_500), "{fault:?}: {first:?}");
+        assert!(fresh[25..].iter().all(Option::is_some), "{fault:?}: {fresh:?}");
+    }
+}
+
+#[test]
 fn what_takes_four_seconds_still_serves() {
     for millis in [500, 1500, 2500, 4000] {
         let mut model = two_hundred();
