@@ -46,8 +46,8 @@ const CATCHING_UP: Duration = Duration::from_millis(100);
 /// A refresh that has so little time left, besides what those before it take, goes before all newcomers.
 const URGENT: Duration = Duration::from_secs(2);
 
-/// A single call that isn't answered is waited for so long.
-const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+/// A single call that isn't answered is waited for so long, as a probe of a closed lane is.
+const PROBE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Whose call it is, and in which lane.
 pub type Who = (LaneKey, Caller);

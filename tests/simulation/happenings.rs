@@ -211,12 +211,26 @@ fn looked_at_again(failed_for: Duration, longest: Duration) -> Duration {
     (Duration::from_secs(2) + failed_for * 2).min(longest)
 }
 
+/// Whether a 429 was met that says something of the request's account, at most half a minute ago.
+fn was_throttled(stage: &Stage<'_>, n: usize) -> bool {
+    let now = stage.world.now();
+    stage.history.events.iter().any(|(at, happening)| match *happening {
+        Happening::Media(whom, fault @ Fault::Throttled(_), millis) => {
+            let ends = Duration::from_millis(u64::from(*at) + u64::from(millis));
+            concerned(stage, whom, fault).contains(&name(n)) && now <= ends + Duration::from_secs(30)
+        }
+        _ => false,
+    })
+}
+
 /// How long after the fault's end an operator may still wait.
 fn felt_after(stage: &Stage<'_>, fault: Fault, n: usize) -> Duration {
     let unproven_since = stage.cast().unproven_since.get(&n).copied().unwrap_or_default();
     let wanted = stage.judge().wanted(&name(n));
     let is_proven = wanted.and_then(|wanted| stage.world.media.last_given(&wanted)).is_some_and(|given| given > unproven_since);
     match fault {
+        // For a while after a 429 no call is joined by another before it counts for lost.
+        Fault::Hangs | Fault::TimesOut if was_throttled(stage, n) => Duration::from_secs(2),
         Fault::Refused | Fault::Unavailable | Fault::Reset | Fault::Hangs | Fault::TimesOut => Duration::ZERO,
         // What was sent before the end takes as long all the same; an API that takes its time is given it.
         Fault::Slow => SLOW,

@@ -76,7 +76,7 @@ mod tests {
 
     fn one_sent(sent: u64) -> InFlight {
         let mut in_flight = InFlight::default();
-        in_flight.begin(&Caller::from("a"), Kind::Refresh, at(60_000), at(sent));
+        in_flight.begin(&Caller::from("a"), (Kind::Refresh, at(60_000)), at(sent), at(sent));
         in_flight
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Call {
     pub(super) kind: Kind,
     pub(super) deadline: Instant,
     began: Instant,
+    /// Since when nothing has been heard of its caller's calls, this one or those before.
+    pub(super) unheard_since: Instant,
     /// The numbers of its attempts, and when each was sent; the newest last. Never empty.
     attempts: Vec<(u64, Instant)>,
 }
@@ -42,16 +44,17 @@ pub(super) struct InFlight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     pub(super) sent: Instant,
-    /// When the first attempt of its call was sent.
+    /// When the first attempt of its call was sent, and since when nothing has been heard.
     pub(super) began: Instant,
+    pub(super) unheard_since: Instant,
     /// How many more are out for the same call.
     pub(super) others: usize,
 }
 
 impl InFlight {
     /// An attempt is sent for a call that has none out yet. Returns its number.
-    pub(super) fn begin(&mut self, caller: &Caller, kind: Kind, deadline: Instant, now: Instant) -> u64 {
-        self.calls.insert(caller.clone(), Call { kind, deadline, began: now, attempts: Vec::new() });
+    pub(super) fn begin(&mut self, caller: &Caller, (kind, deadline): (Kind, Instant), unheard_since: Instant, now: Instant) -> u64 {
+        self.calls.insert(caller.clone(), Call { kind, deadline, began: now, unheard_since, attempts: Vec::new() });
         self.add(caller, now)
     }
 
@@ -70,7 +73,7 @@ impl InFlight {
         if let Some(call) = self.calls.get_mut(caller) {
             self.out -= call.attempts.len();
             call.attempts.clear();
-            call.began = now;
+            (call.began, call.unheard_since) = (now, now);
         }
         self.add(caller, now)
     }
@@ -81,11 +84,11 @@ impl InFlight {
         let at = call.attempts.iter().position(|(attempt, _)| *attempt == number)?;
         let (_, sent) = call.attempts.remove(at);
         self.out -= 1;
-        let (began, others) = (call.began, call.attempts.len());
+        let (began, unheard_since, others) = (call.began, call.unheard_since, call.attempts.len());
         if others == 0 {
             self.calls.remove(caller);
         }
-        Some(Ended { sent, began, others })
+        Some(Ended { sent, began, unheard_since, others })
     }
 
     /// Nothing is waited for any more.
@@ -155,9 +158,9 @@ mod tests {
     fn attempts_are_counted_and_a_call_ends_with_its_last() {
         let (a, b) = (Caller::from("a"), Caller::from("b"));
         let mut calls = InFlight::default();
-        let first = calls.begin(&a, Kind::Refresh, at(9000), at(1));
+        let first = calls.begin(&a, (Kind::Refresh, at(9000)), at(0), at(1));
         let second = calls.add(&a, at(2));
-        let other = calls.begin(&b, Kind::Newcomer, at(8000), at(3));
+        let other = calls.begin(&b, (Kind::Newcomer, at(8000)), at(3), at(3));
         assert!(first < second && second < other);
         assert_eq!((calls.out(), calls.out_since(Some(at(2))), calls.out_since(None)), (3, 2, 3));
         assert_eq!(calls.earliest_deadline(), Some(at(8000)));
@@ -165,13 +168,13 @@ mod tests {
         assert_eq!(calls.longest_untried(|call| call.attempts() == 1), Some(&b));
         assert_eq!([None, Some(at(1)), Some(at(3))].map(|answer| calls.earliest_after(answer)), [Some(at(1)), Some(at(2)), None]);
         assert_eq!(calls.end(&a, other), None, "of another call");
-        assert_eq!(calls.end(&a, first), Some(Ended { sent: at(1), began: at(1), others: 1 }));
+        assert_eq!(calls.end(&a, first), Some(Ended { sent: at(1), began: at(1), unheard_since: at(0), others: 1 }));
         assert_eq!(calls.end(&a, first), None, "it has ended");
         assert!(calls.contains(&a));
         calls.add(&a, at(3));
         let instead = calls.replace(&a, at(4));
         assert_eq!((calls.out(), calls.end(&a, second)), (2, None));
-        assert_eq!(calls.end(&a, instead), Some(Ended { sent: at(4), began: at(4), others: 0 }));
+        assert_eq!(calls.end(&a, instead), Some(Ended { sent: at(4), began: at(4), unheard_since: at(4), others: 0 }));
         assert!(!calls.contains(&a));
         calls.remove(&b);
         calls.remove(&b);
@@ -183,7 +186,7 @@ mod tests {
     fn who_has_waited_for_longest_by_its_own_patience_is_the_most_impatient() {
         let mut calls = InFlight::default();
         for (name, deadline, sent) in [("a", 9000, 0), ("b", 100, 50), ("c", 9000, 10)] {
-            calls.begin(&Caller::from(name), Kind::Refresh, at(deadline), at(sent));
+            calls.begin(&Caller::from(name), (Kind::Refresh, at(deadline)), at(sent), at(sent));
         }
         let patience = |call: &Call| Duration::from_millis(if call.deadline < at(1000) { 10 } else { 500 });
         assert_eq!(calls.impatient(2, patience), Some((at(60), &Caller::from("b"))));
@@ -198,7 +201,7 @@ mod tests {
         let mut calls = InFlight::default();
         assert_eq!(calls.longest_untried(|_| true), None);
         for (name, deadline) in [("a", 9000), ("b", 100), ("c", 9000)] {
-            calls.begin(&Caller::from(name), Kind::Refresh, at(deadline), at(10));
+            calls.begin(&Caller::from(name), (Kind::Refresh, at(deadline)), at(10), at(10));
         }
         let tried: Vec<Caller> = (1..=5)
             .map(|n| {
@@ -209,7 +212,7 @@ mod tests {
             .collect();
         assert_eq!(tried.iter().map(|caller| &**caller).collect::<Vec<_>>(), ["b", "a", "c", "b", "a"]);
         calls.remove(&Caller::from("b"));
-        calls.begin(&Caller::from("b"), Kind::Refresh, at(100), at(20));
+        calls.begin(&Caller::from("b"), (Kind::Refresh, at(100)), at(20), at(20));
         assert_eq!(calls.longest_untried(|_| true), Some(&Caller::from("c")), "one that comes anew is tried no more often than the others");
     }
 }

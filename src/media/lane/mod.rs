@@ -10,6 +10,7 @@ mod hearing;
 mod in_flight;
 mod joining;
 mod queue;
+mod standing;
 mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ use queue::Queue;
 pub use terms::{Answered, Attempt, Caller, GateChange, Hold, Kind, Outcome, Waiting};
 
 use super::FailureClass;
-use super::retry::{PRESSING, RECENT_SUCCESS};
+use super::retry::PRESSING;
 use crate::time::Instant;
 
 /// What has failed for so long is told, though others are out for the same call: as long as one that isn't answered may take.
@@ -45,6 +46,8 @@ pub struct Lane {
     /// Those whose calls went unanswered until the lane opened: they are called again.
     again: BTreeSet<(Kind, Instant, Caller)>,
     opened: Option<Instant>,
+    /// Since when nothing has been heard of the calls of those whose last ended so: their next counts for lost as soon as it is not answered either.
+    unheard: BTreeMap<Caller, Instant>,
     /// When those who wait were last tried in this silence.
     sounded: BTreeMap<Caller, Instant>,
     /// Whether a silence was broken by what opened nothing.
@@ -72,6 +75,7 @@ impl Lane {
     pub fn withdraw(&mut self, caller: &Caller) {
         self.queue.remove(caller);
         self.sounded.remove(caller);
+        self.unheard.remove(caller);
         self.end_call(caller);
         self.gate.forget(caller);
     }
@@ -188,11 +192,11 @@ impl Lane {
     }
 
     fn try_at(&self, call: &Call) -> Option<Instant> {
-        Some(self.lost_at(call)?.max(call.last_sent()? + TRY_INTERVAL))
+        Some(self.lost_at(call).max(call.last_sent()? + TRY_INTERVAL))
     }
 
-    fn lost_at(&self, call: &Call) -> Option<Instant> {
-        Some(call.first_sent()? + (self.latency_of(call) * 2).max(SILENCE))
+    fn lost_at(&self, call: &Call) -> Instant {
+        call.unheard_since + (self.latency_of(call) * 2).max(SILENCE)
     }
 
     fn try_again(&mut self, now: Instant) -> Option<Attempt> {
@@ -213,7 +217,9 @@ impl Lane {
         };
         self.allowance.earn();
         self.last_attempt = Some(now);
-        Some(Attempt { caller: caller.clone(), number: self.in_flight.begin(caller, kind, deadline, now), instead: false, beside: false })
+        let unheard_since = self.unheard.remove(caller).unwrap_or(now);
+        let number = self.in_flight.begin(caller, (kind, deadline), unheard_since, now);
+        Some(Attempt { caller: caller.clone(), number, instead: false, beside: false })
     }
 
     fn attempt(&mut self, caller: &Caller, now: Instant) -> Attempt {
@@ -230,7 +236,8 @@ impl Lane {
         let ended = self.in_flight.end(caller, *number)?;
         // What says so late that nothing answers, a proxy that has given up, is no more than a silence.
         let is_late = outcome == Outcome::Failed(FailureClass::Unavailable) && now.since(ended.sent) >= SILENCE;
-        let breaks_silence = outcome != Outcome::Unanswered && !is_late && self.hearing.answered(ended.sent, now);
+        let is_heard = outcome != Outcome::Unanswered && !is_late;
+        let breaks_silence = is_heard && self.hearing.answered(ended.sent, now);
         self.unopened |= breaks_silence;
         if breaks_silence {
             self.sounded.clear();
@@ -248,7 +255,7 @@ impl Lane {
                     self.open(now);
                 } else if ended.others > 0 {
                     // What has swallowed one call may have swallowed others, and is over.
-                    let lost = self.in_flight.calls().filter(|(_, call)| self.lost_at(call).is_some_and(|at| at <= now));
+                    let lost = self.in_flight.calls().filter(|(_, call)| self.lost_at(call) <= now);
                     let lost: Vec<_> = lost.map(|(caller, call)| (call.kind, call.deadline, caller.clone())).collect();
                     self.again.extend(lost);
                 }
@@ -269,6 +276,9 @@ impl Lane {
             return Some(Answered { ends_call: false, change });
         }
         self.end_call(caller);
+        if !is_heard {
+            self.unheard.insert(caller.clone(), ended.unheard_since);
+        }
         // Whoever refuses one request answers again.
         let answers = !matches!(class, FailureClass::Unavailable);
         if breaks_silence && answers && self.gate.is_open() {
@@ -286,6 +296,7 @@ impl Lane {
     /// All who wait for the lane wait no more, and what went unanswered until now is called again.
     fn open(&mut self, now: Instant) {
         (self.opened, self.unopened) = (Some(now), false);
+        self.unheard.clear();
         self.queue.release_lane_holds();
         self.again = self.in_flight.calls().map(|(caller, call)| (call.kind, call.deadline, caller.clone())).collect();
     }
@@ -324,69 +335,6 @@ impl Lane {
     pub fn release(&mut self, now: Instant) {
         self.opened = Some(now);
         self.queue.release_lane_holds();
-    }
-
-    /// Whether what was called isn't answered.
-    #[must_use]
-    pub const fn is_silent(&self) -> bool {
-        self.hearing.is_silent()
-    }
-
-    /// Why the lane lets only probes through, if it does, and whether it is looked at slowly.
-    #[must_use]
-    pub fn closure(&self) -> Option<(FailureClass, bool)> {
-        match &self.gate {
-            Gate::Closed(closure) => Some((closure.class, closure.slow)),
-            Gate::Open { .. } => self.hearing.is_silent().then_some((FailureClass::Unavailable, false)),
-        }
-    }
-
-    /// Who waits.
-    pub fn waiting(&self) -> impl Iterator<Item = &Caller> {
-        self.queue.callers()
-    }
-
-    /// Who waits, for a turn or for an answer.
-    pub fn callers(&self) -> impl Iterator<Item = &Caller> {
-        self.queue.callers().chain(self.in_flight.calls().map(|(caller, _)| caller))
-    }
-
-    /// Whether this caller waits.
-    #[must_use]
-    pub fn waits(&self, caller: &Caller) -> bool {
-        self.queue.contains(caller)
-    }
-
-    /// How many attempts are out.
-    #[must_use]
-    pub const fn out(&self) -> usize {
-        self.in_flight.out()
-    }
-
-    /// How many attempts are out that were sent since the lane was last opened.
-    #[must_use]
-    pub fn out_since_opened(&self) -> usize {
-        self.in_flight.out_since(self.opened)
-    }
-
-    /// Whether the lane's credentials succeeded so recently that a refusal looks like a passing fault.
-    #[must_use]
-    pub fn recently_succeeded(&self, now: Instant) -> bool {
-        self.last_success.is_some_and(|success| now.since(success) <= RECENT_SUCCESS)
-    }
-
-    /// Whether the lane can be forgotten: nobody in it, and no call or answer so recent that what it told, a silence too, still matters.
-    #[must_use]
-    pub fn idle(&self, now: Instant) -> bool {
-        let recent = |at: Option<Instant>| at.is_some_and(|at| now.since(at) <= RECENT_SUCCESS);
-        self.queue.is_empty() && self.in_flight.out() == 0 && !recent(self.hearing.last_answer()) && !recent(self.last_attempt)
-    }
-
-    /// Whether a grant of anybody in it is expired, or will be soon.
-    #[must_use]
-    pub fn pressing(&self, now: Instant) -> bool {
-        let deadlines = self.queue.earliest_deadline().into_iter().chain(self.in_flight.earliest_deadline());
-        deadlines.min().is_some_and(|deadline| deadline <= now + PRESSING)
     }
 }
 

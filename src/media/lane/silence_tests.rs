@@ -173,6 +173,27 @@ fn what_fails_late_and_was_sent_before_the_lane_opened_says_nothing_of_now() {
 }
 
 #[test]
+fn who_was_not_heard_and_comes_anew_counts_for_lost_as_soon_as_it_is_not_heard_again() {
+    let mut lane = lane_of(&["a"]);
+    let first = lane.start(Kind::Refresh, at(0)).unwrap();
+    lane.hearing.answered(at(9900), at(9900));
+    lane.allowance.spend();
+    lane.answered(&first, Outcome::Unanswered, at(10_000), 0.0);
+    let tries = |lane: &mut Lane| {
+        requeue(lane, "a");
+        lane.queue.release_lane_holds();
+        lane.start(Kind::Refresh, at(10_300)).unwrap();
+        lane.hearing.answered(at(10_301), at(10_301));
+        lane.allowance.spend();
+        lane.call_at(at(10_300), true)
+    };
+    assert_eq!(tries(&mut lane), Some(at(10_800)), "half a second later, not two");
+    let (number, down) = (lane.in_flight.newest(&caller("a")).unwrap(), Outcome::Failed(FailureClass::Unavailable));
+    lane.answered(&Attempt { caller: caller("a"), number, instead: false, beside: false }, down, at(10_310), 0.0);
+    assert_eq!(tries(&mut lane), Some(at(12_300)), "it was heard since");
+}
+
+#[test]
 fn a_silent_lane_is_remembered_while_nobody_is_in_it() {
     let mut lane = lane_of(&["a"]);
     let attempt = lane.start(Kind::Refresh, at(0)).unwrap();
