@@ -15,6 +15,8 @@ mod fight;
 mod hand;
 mod hash;
 #[cfg(test)]
+mod hold_tests;
+#[cfg(test)]
 mod kstatus_tests;
 mod memory;
 mod order;
