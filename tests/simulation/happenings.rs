@@ -186,12 +186,12 @@ fn concerned(stage: &Stage<'_>, whom: Whom, fault: Fault) -> Vec<String> {
     }
 }
 
-/// Who can't be given a grant by an API server that suffers that. For want of deletions alone: where a Secret may have to be made anew.
+/// Who can't be given a grant by an API server that suffers that. For want of deletions alone: where a Secret may have to be made anew, or to be left to another.
 fn hindered(stage: &Stage<'_>, fault: ServerFault) -> Vec<String> {
     let makes_anew = |happening: &Happening| {
         let how = Tamper::MakeImmutable;
         matches!(happening, Happening::Tamper(_, tamper) | Happening::Unseen(_, tamper, _) if *tamper == how)
-            || matches!(happening, Happening::Hold(..))
+            || matches!(happening, Happening::Hold(..) | Happening::Rival(..))
     };
     let is_hindered = !matches!(fault, ServerFault::RefusesDeletions) || stage.history.events.iter().any(|(_, one)| makes_anew(one));
     if is_hindered { stage.everybody() } else { Vec::new() }
@@ -231,7 +231,9 @@ fn felt_after(stage: &Stage<'_>, fault: Fault, n: usize) -> Duration {
     match fault {
         // For a while after a 429 no call is joined by another before it counts for lost.
         Fault::Hangs | Fault::TimesOut if was_throttled(stage, n) => Duration::from_secs(2),
-        Fault::Refused | Fault::Unavailable | Fault::Reset | Fault::Hangs | Fault::TimesOut => Duration::ZERO,
+        // Called once more after half a second, and then not before it counts for lost: after two.
+        Fault::Hangs | Fault::TimesOut => Duration::from_millis(500),
+        Fault::Refused | Fault::Unavailable | Fault::Reset => Duration::ZERO,
         // What was sent before the end takes as long all the same; an API that takes its time is given it.
         Fault::Slow => SLOW,
         Fault::Throttled(asked) => Duration::from_secs(asked.unwrap_or_default().into()),

@@ -124,6 +124,8 @@ impl Judge {
             if let Some(secret) = secret.filter(|secret| secret.owner().is_some_and(|owner| owner != name)) {
                 request.grants.until = request.grants.until.max(now + if secret.is_watched { NOTICES } else { LOOK });
             }
+            // Nobody may have looked while it was good.
+            request.bad_since = request.bad_since.filter(|_| good_until <= *settled);
             let since = *request.bad_since.get_or_insert(good_until);
             request.bad += now.saturating_sub(good_until);
             let late = |obstruction: &Obstruction| obstruction.waits_since(since).filter(|waits| now > *waits + *slack);
@@ -304,11 +306,23 @@ pub fn self_test() {
     assert_eq!((judged(true).problems().len(), judged(true).bad()), (0, seconds(7)));
     assert_eq!(judged(true).share(), Share { asked: seconds(7), judged: seconds(2) });
     assert_eq!(judged(false).problems().len(), 1);
+    assert_eq!(late_again(), 0, "it was given another meanwhile");
     let mut late = judged(true);
     late.settle(seconds(8));
     assert_eq!(late.problems().len(), 1, "a second after the excuse is over");
     assert_eq!(told_of(false), 1, "a good grant that is told of as none");
     assert_eq!(told_of(true), 0, "another's");
+}
+
+/// What is blamed where a Secret has lacked a grant twice, and nobody has looked in between.
+fn late_again() -> usize {
+    let grant = STANDARD.encode(json!({"expires": 9000, "streamer": "VJ", "ttl": 15}).to_string());
+    let mut judge = Judge::new(Duration::from_secs(1), Timestamp::UNIX_EPOCH);
+    let request = json!({"metadata": {"name": "lobby", "uid": "u"}, "spec": {"playerStreamerSid": "VJ", "ttlSeconds": 15}});
+    judge.request_changed("lobby", Some(&request), Duration::ZERO);
+    judge.secret_changed("lobby", Some(&json!({"metadata": {"uid": "s"}, "data": {"grant": grant}})), Duration::from_millis(900));
+    judge.settle(Duration::from_millis(9500));
+    judge.problems().len()
 }
 
 /// What is blamed where the status says nothing of a good grant for two seconds.

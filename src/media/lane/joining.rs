@@ -44,14 +44,9 @@ impl Allowance {
         self.throttled = Some(now);
     }
 
-    /// From when on a call may be repeated after a 429.
-    pub(super) fn after_throttle(&self) -> Option<Instant> {
-        self.throttled.map(|throttled| throttled + AFTER_THROTTLE)
-    }
-
     /// From when on a joining call may be made; `None`: not before others are.
     pub(super) fn from(&self, now: Instant) -> Option<Instant> {
-        (self.saved >= CALLS_FOR_ONE).then(|| self.after_throttle().unwrap_or(now))
+        (self.saved >= CALLS_FOR_ONE).then(|| self.throttled.map_or(now, |throttled| throttled + AFTER_THROTTLE))
     }
 }
 

@@ -187,8 +187,7 @@ impl Lane {
     /// When a call is tried again, as in a silent lane: what has gone unanswered for as long counts for lost, though others are answered.
     fn tries_at(&self) -> Option<Instant> {
         let first = self.in_flight.calls().filter_map(|(_, call)| self.try_at(call)).min()?;
-        let spaced = self.tried.map_or(first, |tried| first.max(tried + TRY_INTERVAL));
-        Some(self.allowance.after_throttle().map_or(spaced, |after| spaced.max(after)))
+        Some(self.tried.map_or(first, |tried| first.max(tried + TRY_INTERVAL)))
     }
 
     fn try_at(&self, call: &Call) -> Option<Instant> {

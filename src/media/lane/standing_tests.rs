@@ -16,16 +16,17 @@ fn a_silent_lane_that_nobody_is_in_has_nothing_to_try() {
 }
 
 #[test]
-fn after_a_429_no_call_is_joined() {
-    let joins = |throttled: bool| {
-        let mut lane = lane_of(&["a"]);
+fn after_a_429_no_call_is_joined_before_it_counts_for_lost() {
+    let joins = |throttled: bool, when: u64| {
+        let mut lane = Lane::default();
+        lane.enqueue(&caller("a"), Waiting { kind: Kind::Refresh, deadline: at(1500), hold: Hold::Nothing, urgent: false });
         assert_eq!(start(&mut lane, at(0)), Some(caller("a")));
         if throttled {
             lane.throttled(at(0));
         }
-        lane.join(at(2000)).is_some()
+        lane.join(at(when)).is_some()
     };
-    assert_eq!([joins(false), joins(true)], [true, false]);
+    assert_eq!([joins(false, 500), joins(true, 500), joins(true, 1999), joins(true, 2000)], [true, false, false, true]);
 }
 
 #[test]
