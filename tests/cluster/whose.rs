@@ -24,6 +24,7 @@ pub fn tests() -> Vec<ClusterTest> {
         test("whose::a_deletion_meets_only_the_version_that_was_seen", a_deletion_meets_only_the_version_that_was_seen),
         test("whose::a_copy_that_others_made_is_theirs", a_copy_that_others_made_is_theirs),
         test("whose::onto_anothers_name_and_back_loses_nothing", onto_anothers_name_and_back_loses_nothing),
+        test("whose::who_waits_for_what_another_leaves_behind_has_it_at_once", who_waits_for_what_another_leaves_behind_has_it_at_once),
         test("whose::a_deletion_policy_may_change_both_ways", a_deletion_policy_may_change_both_ways),
     ]
 }
@@ -181,6 +182,28 @@ async fn onto_anothers_name_and_back_loses_nothing(scene: Scene) -> Result<()> {
     stage.ready("lobby").await?;
     ensure!(stage.secrets.get("lobby").await?.data == ours.data, "another grant is in it");
     ensure!(stage.calls(1) == 1, "the Media API was called {} times", stage.calls(1));
+    Ok(())
+}
+
+/// Without being told, the one that waits would find out by a look.
+async fn who_waits_for_what_another_leaves_behind_has_it_at_once(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &long()).await?;
+    let ours = stage.secrets.get("lobby").await?;
+    let mut spec = long();
+    spec["secret"] = json!({"name": "lobby"});
+    stage.request("stage", 2, &spec).await?;
+    stage.reaches("stage", "in conflict", |request| conditions(request) == CONFLICT).await?;
+    let looks = async || Ok::<_, anyhow::Error>(stage.asked(None).await?.iter().filter(|asked| *asked == "get secrets/lobby").count());
+    let before = looks().await?;
+    stage.change("lobby", &json!({"secret": {"name": "elsewhere"}})).await?;
+    stage.ready("stage").await?;
+    let theirs = stage.secrets.get("lobby").await?;
+    ensure!(theirs.metadata.uid != ours.metadata.uid && theirs.data != ours.data, "it holds what was another's");
+    ensure!(looks().await? == before, "it was looked at {} times", looks().await? - before);
+    stage.ready("lobby").await?;
+    ensure!(stage.secrets.get("elsewhere").await?.data == ours.data, "what was renamed isn't in its Secret");
     Ok(())
 }
 
