@@ -29,7 +29,7 @@ help:
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
 	'make bench-micro   how long the parts of a refresh take that matter, and what has changed since the last time   needs: Rust, a C compiler' \
 	'make mutants       changes lifecycle, media and what ownership rests on in every way that cargo-mutants knows: does a test fail? an hour or two' \
-	'                     FILES=src/…       these files alone                               needs: Rust, a C compiler, Python 3' \
+	'                     FILES=src/…       these files alone; SINCE=COMMIT what has changed since   needs: Rust, a C compiler, Python 3' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart, dependencies   needs: Rust, a C compiler, Go' \
 	'make docs          writes docs/reference.md and docs/configuration.md anew           needs: Rust, a C compiler' \
 	'make manifests     writes target/install.yaml, all manifests in one file            needs: Go' \
@@ -91,7 +91,7 @@ interop:
 	@tests/interop/run.sh
 
 mutants:
-	@tests/mutants/run.sh $(FILES)
+	@SINCE=$(SINCE) tests/mutants/run.sh $(FILES)
 
 bench-token:
 	@packages=$$(tests/interop/setup.sh) && $(CARGO) bench --bench token -- "$$packages"

@@ -2,6 +2,7 @@
 # Changes the pure core and the rules of ownership in every way that cargo-mutants knows, one at a time, and asks whether a test fails.
 #
 #   tests/mutants/run.sh [FILE…]    these files alone; without any, all that the list below names
+#   SINCE=COMMIT                    of them, what has changed since that commit
 #
 # Exit code 1 when a mutant survives that tests/mutants/explained.txt doesn't explain.
 #
@@ -27,6 +28,13 @@ if [ $# -gt 0 ]; then
   done
 fi
 
+changed=()
+if [ -n "${SINCE:-}" ]; then
+  whole='' changed=("--in-diff=$PWD/target/mutants/changed.diff")
+  mkdir -p target/mutants
+  git diff "$SINCE" -- src >target/mutants/changed.diff
+fi
+
 tools=$(tools/cargo-tools.sh cargo-mutants)
 work=$PWD/target/mutants
 tree=$work/tree
@@ -37,11 +45,13 @@ git ls-files -z --cached --others --exclude-standard | { while IFS= read -r -d '
 explained=$PWD/tests/mutants/explained.txt
 cd "$tree"
 export CARGO_TARGET_DIR=$work/build PATH=$tools:$PATH
+host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+export "CARGO_TARGET_${host}_RUNNER=$work/tree/tests/mutants/until-one-fails.sh"
 
 mutate() { # OUT ARGUMENT…: cargo-mutants exits 2 for survivors and 3 for time-outs, which are counted below; 4 where the tests fail without a mutant
   local out=$1 code=0
   shift
-  cargo mutants --in-place --no-shuffle --colors=never -p playback-grant-operator -o "$out" "$@" || code=$?
+  cargo mutants --in-place --no-shuffle --colors=never -p playback-grant-operator -o "$out" "${changed[@]}" "$@" || code=$?
   case $code in 0|2|3) ;; *) echo "error: cargo-mutants failed with exit code $code" >&2; exit 1 ;; esac
 }
 
