@@ -85,7 +85,9 @@ impl Lanes {
 
     /// The next attempt to make now.
     pub fn next(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
-        let attempt = self.probe(now).or_else(|| self.in_turn(now)).or_else(|| self.start_over(now)).or_else(|| self.join(now))?;
+        let beside = |lanes: &mut Self, call| lanes.beside(call, now);
+        let attempt = self.probe(now).or_else(|| beside(self, Lane::try_first)).or_else(|| self.in_turn(now));
+        let attempt = attempt.or_else(|| self.start_over(now)).or_else(|| beside(self, Lane::join))?;
         self.out += 1;
         if attempt.1.beside {
             self.joined += 1;
@@ -172,13 +174,13 @@ impl Lanes {
         })
     }
 
-    /// What joins a call that isn't answered.
-    fn join(&mut self, now: Instant) -> Option<(LaneKey, Attempt)> {
+    /// What is sent beside a call that isn't answered.
+    fn beside(&mut self, call: fn(&mut Lane, Instant) -> Option<Attempt>, now: Instant) -> Option<(LaneKey, Attempt)> {
         let Self { members, paces, out, most, .. } = self;
         members.iter_mut().find_map(|(key, Member { lane, pace })| {
             let pace = paces.entry(pace.clone()).or_default();
             let may = share::leaves_room(lane.out(), *out, *most) && pace.allows(lane.out_since_opened(), now);
-            let attempt = may.then(|| lane.join(now)).flatten()?;
+            let attempt = may.then(|| call(lane, now)).flatten()?;
             pace.calls(|| (*key, attempt.caller.clone()), now);
             Some((*key, attempt))
         })

@@ -1,13 +1,14 @@
 //! How fast the calls of one account may follow each other, and whether any may be made.
 //!
 //! As long as no 429 has come, as many may be out as have been answered well, and a few more: a start in the dark doubles with each round trip, and with
-//! each quarter of a second, too, so that an API which takes its time is asked for what is due. A 429
-//! closes the account for the time that it asks for; then one call at a time goes out, until one passes: is granted, or refused for its own reason. It
-//! also shows what has passed lately: that is the rate to stay just below, to come back to within seconds, and, where nothing stops it there, to leave behind
-//! ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are refused, or
-//! the first 429 in a while asks to wait for longer than a rate is measured over, the rate says nothing: then the end is felt as a start in the dark.
+//! each quarter of a second, too, so that an API which takes its time is asked for what is due. A 429 closes the account for the time that it asks for;
+//! then single calls go out, each when the one before is answered or has been out for half a second, until one passes: is granted, or refused for its own
+//! reason. It also shows what has passed lately: that is the rate to stay just below, to come back to within seconds, and, where nothing stops it there, to
+//! leave behind ever faster. So a standing limit is met once in a while by a call or two, and one that goes is soon noticed. Where even single calls are
+//! refused, or the first 429 in a while asks to wait for longer than a rate is measured over, the rate says nothing: then the end is felt as a start in the
+//! dark.
 
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use super::lane::{Caller, Kind};
@@ -46,7 +47,7 @@ const CATCHING_UP: Duration = Duration::from_millis(100);
 /// A refresh that has so little time left, besides what those before it take, goes before all newcomers.
 const URGENT: Duration = Duration::from_secs(2);
 
-/// A single call that isn't answered is waited for so long, as a probe of a closed lane is.
+/// A single call that isn't answered is waited for so long before another goes out.
 const PROBE_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Whose call it is, and in which lane.
@@ -96,18 +97,18 @@ struct Closed {
     streak: u32,
     /// Whether no other 429 came lately: then one that asks for a long time says nothing of a rate.
     is_first: bool,
-    /// The one that is out, and when it was sent.
-    probe: Option<(Who, Instant)>,
+    /// Those that are out, and when they were sent: where answers take longer than the next one waits, what each says still counts.
+    probes: BTreeMap<Who, Instant>,
 }
 
 impl Closed {
     /// When the next may be sent: one that isn't answered is waited for no longer than [`PROBE_PATIENCE`].
     fn next(&self) -> Instant {
-        self.probe.as_ref().map_or(self.until, |(_, sent)| self.until.max(*sent + PROBE_PATIENCE))
+        self.probes.values().max().map_or(self.until, |sent| self.until.max(*sent + PROBE_PATIENCE))
     }
 
     fn takes(&mut self, who: &Who) -> bool {
-        self.probe.take_if(|(probe, _)| probe == who).is_some()
+        self.probes.remove(who).is_some()
     }
 }
 
@@ -231,7 +232,7 @@ impl Pace {
     /// A probe of a lane is sent.
     pub fn probes(&mut self, who: impl FnOnce() -> Who, now: Instant) {
         if let Some(closed) = &mut self.closed {
-            closed.probe = Some((who(), now));
+            closed.probes.insert(who(), now);
         }
     }
 
@@ -290,7 +291,7 @@ impl Pace {
             self.window = 1;
         }
         self.next = now;
-        self.closed = Some(Closed { until: throttled.until(1, now), streak: 1, is_first, probe: None });
+        self.closed = Some(Closed { until: throttled.until(1, now), streak: 1, is_first, probes: BTreeMap::new() });
         true
     }
 

@@ -100,6 +100,11 @@ impl Gate {
         matches!(self, Self::Open { .. })
     }
 
+    /// Whether it is looked at slowly whether calls would go through again.
+    pub(super) const fn is_slow(&self) -> bool {
+        matches!(self, Self::Closed(Closure { slow: true, .. }))
+    }
+
     pub(super) fn forget(&mut self, caller: &Caller) {
         match self {
             Self::Open { failing } => {

@@ -39,6 +39,11 @@ impl Hearing {
         (self.latency(now) * 2).clamp(TRY_INTERVAL, SILENCE)
     }
 
+    /// The same where calls are rare: what is known of how long answers take is as old as the last, and no less true.
+    pub(super) fn long_patience(&self) -> Duration {
+        (self.latency * 2).clamp(SILENCE, LONGEST_SILENCE)
+    }
+
     pub(super) const fn is_silent(&self) -> bool {
         self.silent
     }
@@ -47,19 +52,29 @@ impl Hearing {
     pub(super) fn answered(&mut self, sent: Instant, now: Instant) -> bool {
         let took = now.since(sent).min(LONGEST_SILENCE);
         self.latency = took.max((self.latency(now) * 7 + took) / 8);
+        self.heard(now)
+    }
+
+    /// An attempt has failed for want of the Media API: how long that took says nothing of how long its answers take. Returns whether that broke a silence.
+    pub(super) fn failed(&mut self, now: Instant) -> bool {
+        self.latency = self.latency(now);
+        self.heard(now)
+    }
+
+    fn heard(&mut self, now: Instant) -> bool {
         self.last_answer = Some(now);
         std::mem::take(&mut self.silent)
     }
 
     /// When it becomes silent, if nothing is heard until then.
-    pub(super) fn silent_at(&self, in_flight: &InFlight) -> Option<Instant> {
+    pub(super) fn silent_at(&self, in_flight: &InFlight, is_rare: bool) -> Option<Instant> {
         let sent = in_flight.earliest_after(self.last_answer).filter(|_| !self.silent)?;
-        Some(sent + (self.latency(sent) * 2).clamp(SILENCE, LONGEST_SILENCE))
+        Some(sent + if is_rare { self.long_patience() } else { (self.latency(sent) * 2).clamp(SILENCE, LONGEST_SILENCE) })
     }
 
-    /// Listens; returns whether it has just become silent.
-    pub(super) fn listen(&mut self, in_flight: &InFlight, now: Instant) -> bool {
-        let becomes = self.silent_at(in_flight).is_some_and(|at| at <= now);
+    /// Listens; returns whether it has just become silent. `is_rare`: calls are made so seldom that how long answers take isn't forgotten between two.
+    pub(super) fn listen(&mut self, in_flight: &InFlight, is_rare: bool, now: Instant) -> bool {
+        let becomes = self.silent_at(in_flight, is_rare).is_some_and(|at| at <= now);
         self.silent |= becomes;
         becomes
     }
@@ -83,11 +98,11 @@ mod tests {
     #[test]
     fn nothing_heard_for_two_seconds_is_a_silence_that_any_answer_breaks() {
         let (mut hearing, in_flight) = (Hearing::default(), one_sent(1000));
-        assert!(!hearing.listen(&in_flight, at(2999)) && !hearing.is_silent());
-        assert_eq!(hearing.silent_at(&in_flight), Some(at(3000)));
-        assert!(hearing.listen(&in_flight, at(3000)) && hearing.is_silent());
-        assert!(!hearing.listen(&in_flight, at(3001)), "that is no news");
-        assert_eq!(hearing.silent_at(&in_flight), None);
+        assert!(!hearing.listen(&in_flight, false, at(2999)) && !hearing.is_silent());
+        assert_eq!(hearing.silent_at(&in_flight, false), Some(at(3000)));
+        assert!(hearing.listen(&in_flight, false, at(3000)) && hearing.is_silent());
+        assert!(!hearing.listen(&in_flight, false, at(3001)), "that is no news");
+        assert_eq!(hearing.silent_at(&in_flight, false), None);
         assert!(hearing.answered(at(2900), at(3002)));
         assert!(!hearing.is_silent() && !hearing.answered(at(2900), at(3003)));
     }
@@ -96,9 +111,9 @@ mod tests {
     fn a_call_that_others_have_overtaken_says_nothing() {
         let (mut hearing, in_flight) = (Hearing::default(), one_sent(1000));
         hearing.answered(at(1990), at(2000));
-        assert_eq!(hearing.silent_at(&in_flight), None);
-        assert!(!hearing.listen(&in_flight, at(60_000)));
-        assert_eq!(hearing.silent_at(&one_sent(2001)), Some(at(4001)));
+        assert_eq!(hearing.silent_at(&in_flight, false), None);
+        assert!(!hearing.listen(&in_flight, false, at(60_000)));
+        assert_eq!(hearing.silent_at(&one_sent(2001), false), Some(at(4001)));
     }
 
     #[test]
@@ -106,17 +121,21 @@ mod tests {
         let mut hearing = Hearing::default();
         hearing.answered(at(0), at(4000));
         assert_eq!(hearing.latency(at(4000)), Duration::from_secs(4));
-        assert!(hearing.silent_at(&one_sent(4001)).is_some_and(|silent| (at(12_000)..at(12_001)).contains(&silent)));
+        assert!(hearing.silent_at(&one_sent(4001), false).is_some_and(|silent| (at(12_000)..at(12_001)).contains(&silent)));
         assert_eq!([14_000, 24_000].map(|later| hearing.latency(at(later))), [Duration::from_secs(2), Duration::from_secs(1)]);
         assert_eq!([14_000, 34_000, 54_000].map(|later| hearing.patience(at(later)).as_millis()), [2000, 1000, 500], "a probe's");
+        assert_eq!(
+            [hearing.silent_at(&one_sent(64_000), false), hearing.silent_at(&one_sent(64_000), true)],
+            [Some(at(66_000)), Some(at(72_000))]
+        );
         hearing.answered(at(0), at(8000));
-        assert_eq!(hearing.silent_at(&one_sent(8001)), Some(at(17_001)));
+        assert_eq!(hearing.silent_at(&one_sent(8001), false), Some(at(17_001)));
         hearing.answered(at(8000), at(8000));
         assert_eq!(hearing.latency(at(8000)), Duration::from_secs(7), "a quick one takes an eighth off");
         for _ in 0..40 {
             hearing.answered(at(8000), at(8010));
         }
         assert!(hearing.latency(at(8010)) < Duration::from_millis(60), "{:?}", hearing.latency(at(8010)));
-        assert_eq!(hearing.silent_at(&one_sent(8011)), Some(at(10_011)));
+        assert_eq!(hearing.silent_at(&one_sent(8011), false), Some(at(10_011)));
     }
 }

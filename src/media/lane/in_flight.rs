@@ -111,6 +111,11 @@ impl InFlight {
         self.calls.iter()
     }
 
+    /// How many attempts there have been.
+    pub(super) const fn numbers(&self) -> u64 {
+        self.numbers
+    }
+
     /// How many attempts are out.
     pub(super) const fn out(&self) -> usize {
         self.out

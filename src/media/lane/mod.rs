@@ -3,7 +3,7 @@
 //! Pure. [`Lanes`](super::lanes::Lanes) asks a lane for what may be called now, and how fast; a shell reports how each attempt ended.
 //!
 //! A lane is *open*, or *closed* by failures: then one probe at a time goes through, or *silent*: what was called isn't answered. Then a call is
-//! tried every half second, by another connection, and those whose grants are about to expire are tried once each.
+//! tried every half second, by another connection, and those whose grants are about to expire are tried at once, and again after ten seconds.
 
 mod gate;
 mod hearing;
@@ -32,6 +32,8 @@ use crate::time::Instant;
 const TOLD_AFTER: Duration = Duration::from_secs(10);
 /// In a silence who has been tried isn't tried again as one that presses sooner than after this: as long as a call that isn't answered may take.
 const PRESSES_AGAIN: Duration = TOLD_AFTER;
+/// Where calls wait for their turn, one in so many may be a lost one's that is tried again.
+const CALLS_FOR_A_TRY: u64 = 10;
 /// So many attempts are out for one call at the most while its lane is open.
 const MOST_ATTEMPTS: usize = 3;
 
@@ -53,8 +55,8 @@ pub struct Lane {
     /// Whether a silence was broken by what opened nothing.
     unopened: bool,
     last_attempt: Option<Instant>,
-    /// When a lost call was last tried again.
-    tried: Option<Instant>,
+    /// When a lost call was last tried again, and which attempt that was.
+    tried: Option<(Instant, u64)>,
     last_success: Option<Instant>,
 }
 
@@ -83,7 +85,7 @@ impl Lane {
     /// Takes in that time has passed. Returns whether the lane has just become silent.
     pub fn listen(&mut self, now: Instant) -> bool {
         self.queue.release(now);
-        self.hearing.listen(&self.in_flight, now)
+        self.hearing.listen(&self.in_flight, self.gate.is_slow(), now)
     }
 
     /// The attempt to make now, in a lane that is closed or silent. `has_room`: whether there may be more than one at a time.
@@ -96,7 +98,7 @@ impl Lane {
             // The only ones that could be sent are out, and may be lost.
             return self.try_again(now);
         }
-        let patience = if closure.slow { SILENCE } else { self.hearing.patience(now) };
+        let patience = if closure.slow { self.hearing.long_patience() } else { self.hearing.patience(now) };
         let caller = closure.probe(now, patience, self.queue.probe_candidates())?;
         self.call(&caller, now)
     }
@@ -187,7 +189,7 @@ impl Lane {
     /// When a call is tried again, as in a silent lane: what has gone unanswered for as long counts for lost, though others are answered.
     fn tries_at(&self) -> Option<Instant> {
         let first = self.in_flight.calls().filter_map(|(_, call)| self.try_at(call)).min()?;
-        Some(self.tried.map_or(first, |tried| first.max(tried + TRY_INTERVAL)))
+        Some(self.tried.map_or(first, |(tried, _)| first.max(tried + TRY_INTERVAL)))
     }
 
     fn try_at(&self, call: &Call) -> Option<Instant> {
@@ -201,8 +203,15 @@ impl Lane {
     fn try_again(&mut self, now: Instant) -> Option<Attempt> {
         self.tries_at().filter(|at| *at <= now)?;
         let caller = self.in_flight.longest_untried(|call| self.try_at(call).is_some_and(|at| at <= now))?.clone();
-        self.tried = Some(now);
-        Some(self.attempt(&caller, now))
+        let attempt = self.attempt(&caller, now);
+        self.tried = Some((now, attempt.number));
+        Some(attempt)
+    }
+
+    /// In an open lane, a lost call is tried again before the others' turn where so many others have been called since one was.
+    pub fn try_first(&mut self, now: Instant) -> Option<Attempt> {
+        let called = self.tried.is_none_or(|(_, number)| self.in_flight.numbers() >= number + CALLS_FOR_A_TRY);
+        if called && self.is_open() { self.try_again(now) } else { None }
     }
 
     fn latency_of(&self, call: &Call) -> Duration {
@@ -236,7 +245,11 @@ impl Lane {
         // What says so late that nothing answers, a proxy that has given up, is no more than a silence.
         let is_late = outcome == Outcome::Failed(FailureClass::Unavailable) && now.since(ended.sent) >= SILENCE;
         let is_heard = outcome != Outcome::Unanswered && !is_late;
-        let breaks_silence = is_heard && self.hearing.answered(ended.sent, now);
+        let breaks_silence = match outcome {
+            _ if !is_heard => false,
+            Outcome::Failed(FailureClass::Unavailable) => self.hearing.failed(now),
+            _ => self.hearing.answered(ended.sent, now),
+        };
         self.unopened |= breaks_silence;
         if breaks_silence {
             self.sounded.clear();
@@ -251,7 +264,7 @@ impl Lane {
                     change = GateChange::Opened;
                 }
                 if change == GateChange::Opened {
-                    self.open(now);
+                    self.open(ended.sent, now);
                 } else if ended.others > 0 {
                     // What has swallowed one call may have swallowed others, and is over.
                     let lost = self.in_flight.calls().filter(|(_, call)| self.lost_at(call) <= now);
@@ -265,13 +278,13 @@ impl Lane {
         };
         let recently_succeeded = self.recently_succeeded(now);
         // What was sent before the lane opened says nothing of now.
-        let is_over = is_late && self.opened.is_some_and(|opened| ended.sent < opened);
+        let is_over = !is_heard && self.opened.is_some_and(|opened| ended.sent < opened);
         let failed = gate::Failed { class, recently_succeeded, pressing, now, draw };
         let mut change = if is_over { GateChange::Unchanged } else { self.gate.failed(caller, &failed) };
-        // Another that is out for the same call may still bring a grant; but what has gone unanswered for as long as an attempt may is told, and those
-        // that a silence has swallowed are waited for no more once it is broken: nobody else might call.
-        let is_told = is_late && now.since(ended.began) >= TOLD_AFTER;
-        if outcome == Outcome::Failed(FailureClass::Unavailable) && ended.others > 0 && !self.unopened && !is_told {
+        // Another that is out for the same call may still bring a grant; but what has gone unanswered for as long as an attempt may is told, unless the
+        // lane has opened since, and those that a silence has swallowed are waited for no more once it is broken: nobody else might call.
+        let is_told = !is_heard && !is_over && now.since(ended.began) >= TOLD_AFTER;
+        if class == FailureClass::Unavailable && ended.others > 0 && !self.unopened && !is_told {
             return Some(Answered { ends_call: false, change });
         }
         self.end_call(caller);
@@ -281,7 +294,7 @@ impl Lane {
         // Whoever refuses one request answers again.
         let answers = !matches!(class, FailureClass::Unavailable);
         if breaks_silence && answers && self.gate.is_open() {
-            self.open(now);
+            self.open(ended.sent, now);
             change = GateChange::Opened;
         }
         Some(Answered { ends_call: true, change })
@@ -292,12 +305,13 @@ impl Lane {
         self.again.retain(|(.., other)| other != caller);
     }
 
-    /// All who wait for the lane wait no more, and what went unanswered until now is called again.
-    fn open(&mut self, now: Instant) {
+    /// All who wait for the lane wait no more, and what went unanswered until now is called again: what was sent before `sent`, which was answered.
+    fn open(&mut self, sent: Instant, now: Instant) {
         (self.opened, self.unopened) = (Some(now), false);
         self.unheard.clear();
         self.queue.release_lane_holds();
-        self.again = self.in_flight.calls().map(|(caller, call)| (call.kind, call.deadline, caller.clone())).collect();
+        let lost = self.in_flight.calls().filter(|(_, call)| call.last_sent().is_some_and(|last| last < sent));
+        self.again = lost.map(|(caller, call)| (call.kind, call.deadline, caller.clone())).collect();
     }
 
     fn is_open(&self) -> bool {
@@ -307,7 +321,7 @@ impl Lane {
     /// When [`Self::listen`] may next change something, if nothing else happens.
     #[must_use]
     pub fn listen_at(&self) -> Option<Instant> {
-        self.hearing.silent_at(&self.in_flight).into_iter().chain(self.queue.next_release()).min()
+        self.hearing.silent_at(&self.in_flight, self.gate.is_slow()).into_iter().chain(self.queue.next_release()).min()
     }
 
     /// When [`Self::probe`] or [`Self::join`] may next have something to do, if nothing else happens.

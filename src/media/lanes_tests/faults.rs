@@ -12,7 +12,7 @@ fn two_hundred() -> Model {
 }
 
 /// So many.
-fn quiet(count: usize) -> Model {
+pub fn quiet(count: usize) -> Model {
     let mut model = Model::with_live(count, "key", "AC");
     model.pass(30_000, |_, _| GOOD);
     assert!(model.expired(0..count).iter().all(|expired| *expired == 0));
@@ -28,6 +28,11 @@ fn suffer(seconds: u64, fault: Fate) -> (Option<u64>, u64, usize) {
 
 /// The same of so many.
 fn suffered(count: usize, seconds: u64, fault: Fate) -> (Option<u64>, u64, usize) {
+    suffered_before(count, seconds, fault, GOOD)
+}
+
+/// The same, and then all goes so.
+pub fn suffered_before(count: usize, seconds: u64, fault: Fate, then: Fate) -> (Option<u64>, u64, usize) {
     let mut model = quiet(count);
     let (begins, ends) = (model.now, model.now + seconds * 1000);
     let held: Vec<u64> = model.requests.iter().map(|request| request.expiry.unwrap()).collect();
@@ -35,7 +40,7 @@ fn suffered(count: usize, seconds: u64, fault: Fate) -> (Option<u64>, u64, usize
     let calls = model.calls.len();
     // What was refreshed just before the end of a fault that is no more than slow has another expiry.
     let forced: Vec<u64> = held.iter().map(|expiry| ends.saturating_sub((*expiry).max(begins))).collect();
-    model.pass(ends + 60_000, |_, _| GOOD);
+    model.pass(ends + 60_000, |_, _| then);
     let late: Vec<u64> = model.expired(0..count).iter().zip(&forced).map(|(expired, forced)| expired.saturating_sub(*forced)).collect();
     let affected = late.iter().zip(&forced).filter(|(_, forced)| **forced > 0).map(|(late, _)| *late);
     (affected.min(), late.iter().max().copied().unwrap_or_default(), calls)
@@ -92,7 +97,7 @@ fn what_hangs_costs_no_more_than_what_refuses() {
 #[test]
 fn what_says_late_that_nothing_answers_costs_no_more_than_silence() {
     for count in [1, 2, 200] {
-        for (after, seconds) in [(2500, 13), (5000, 13), (5000, 26), (9000, 25), (9000, 61)] {
+        for (after, seconds) in [(900, 13), (1900, 13), (1900, 31), (2500, 13), (5000, 13), (5000, 26), (9000, 25), (9000, 61)] {
             let (first, last, calls) = suffered(count, seconds, (after, DOWN));
             assert!(
                 first.is_none_or(|first| first <= 700) && last <= 1000,

@@ -9,3 +9,4 @@ mod faults;
 mod model;
 mod room;
 mod shared;
+mod slow;

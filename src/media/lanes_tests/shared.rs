@@ -17,6 +17,11 @@ fn enqueue(lanes: &mut Lanes, lane: LaneKey, name: &str) {
     lanes.enqueue(lane, &Caller::from(name), waiting(Hold::Nothing));
 }
 
+/// One whose grant expires soon: its call is joined half a second after it was sent.
+fn enqueue_pressing(lanes: &mut Lanes, lane: LaneKey, name: &str) {
+    lanes.enqueue(lane, &Caller::from(name), Waiting { deadline: at(2000), ..waiting(Hold::Nothing) });
+}
+
 /// Who is called now.
 fn called(lanes: &mut Lanes, now: u64) -> Vec<(LaneKey, Attempt)> {
     lanes.listen(at(now));
@@ -101,9 +106,12 @@ fn after_a_429_no_lane_of_the_account_joins_a_call() {
     let mut lanes = Lanes::new(512);
     let (first, second) = (known(&mut lanes, "first", "AC", 0), known(&mut lanes, "second", "AC", 0));
     enqueue(&mut lanes, first, "a");
-    enqueue(&mut lanes, second, "slow");
+    enqueue_pressing(&mut lanes, second, "slow");
     let out = called(&mut lanes, 1000);
     let (of_first, of_second): (Vec<_>, Vec<_>) = out.into_iter().partition(|(lane, _)| *lane == first);
+    let mut unthrottled = lanes.clone();
+    answer(&mut unthrottled, &of_first[0], Outcome::Granted, Some("AC"), 1001);
+    assert_eq!(one(&mut unthrottled, 1500).0, second, "without a 429 it would be joined");
     answer(&mut lanes, &of_first[0], THROTTLED, None, 1001);
     enqueue(&mut lanes, first, "a");
     let probe = one(&mut lanes, 1201);
