@@ -193,7 +193,11 @@ impl Actor<'_> {
     async fn delete_stray(&self, name: &str, version: &SecretVersion) -> bool {
         let failure = match self.delete(name, version).await {
             Ok(Gone::Yes) => {
-                self.left(&ObjectName::new(self.identity.namespace.as_str(), name));
+                // Whoever waits for it is told by the watch.
+                let left = ObjectName::new(self.identity.namespace.as_str(), name);
+                if !self.context.registry.is_followed(&left) {
+                    self.context.secrets.abandon(&left);
+                }
                 return true;
             }
             // The watch tells what became of it.
@@ -216,16 +220,6 @@ impl Actor<'_> {
             );
         }
         failure.is_answer()
-    }
-
-    /// Whoever waits for a Secret that was left behind hears of its end here: to the watch, which tells of it later, it is no news.
-    fn left(&self, secret: &ObjectName) {
-        let Context { registry, secrets, clock, .. } = self.context;
-        if registry.is_followed(secret) {
-            registry.tell_followers(secret, clock.instant());
-        } else {
-            secrets.abandon(secret);
-        }
     }
 
     /// Writes are left unanswered, in the namespace or for this request, and others have all the turns that such may have.

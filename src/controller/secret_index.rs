@@ -78,7 +78,8 @@ impl SecretIndex {
         is_news
     }
 
-    /// Takes in that the watch shows a Secret no more. It is deleted, or it lost its label. Returns whether it was news.
+    /// Takes in that the watch shows a Secret no more. It is deleted, or it lost its label. Returns whether that is how it stands: whoever has found out before,
+    /// or deleted it, has told no other.
     pub fn vanished(&self, namespace: &str, meta: &SecretMeta) -> bool {
         let name = ObjectName::new(namespace, meta.name.as_str());
         let mut state = self.state();
@@ -96,7 +97,7 @@ impl SecretIndex {
         if is_gone {
             state.gone.insert(name, version.clone());
         }
-        is_news
+        is_gone
     }
 
     /// A GET has just shown that the Secret isn't there.
@@ -234,13 +235,22 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_that_one_has_found_out_before_is_news_to_the_others() {
+        let index = SecretIndex::default();
+        index.present("web", meta("a", "10"));
+        index.absent(name());
+        assert!(index.vanished("web", &meta("a", "11")));
+        assert_eq!(*index.view(&name()), SecretView::Absent, "and needs no look");
+    }
+
+    #[test]
     fn an_answer_that_comes_after_the_deletion_brings_nothing_back() {
         for seen in [true, false] {
             let index = SecretIndex::default();
             if seen {
                 index.present("web", meta("a", "10"));
             }
-            assert_eq!(index.vanished("web", &meta("a", "11")), seen);
+            assert!(index.vanished("web", &meta("a", "11")));
             assert!(!index.present("web", meta("a", "10")), "our own write, answered late");
             assert_eq!(*index.view(&name()), SecretView::NotLooked);
             assert!(index.present("web", meta("a", "11")), "a look has shown that it has only lost its label");

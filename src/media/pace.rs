@@ -97,6 +97,8 @@ struct Closed {
     streak: u32,
     /// Whether no other 429 came lately: then one that asks for a long time says nothing of a rate.
     is_first: bool,
+    /// When a 429 last said how long to wait. What was sent before says nothing of that.
+    asked: Instant,
     /// Those that are out, and when they were sent: where answers take longer than the next one waits, what each says still counts.
     probes: BTreeMap<Who, Instant>,
 }
@@ -107,8 +109,14 @@ impl Closed {
         self.probes.values().max().map_or(self.until, |sent| self.until.max(*sent + PROBE_PATIENCE))
     }
 
-    fn takes(&mut self, who: &Who) -> bool {
-        self.probes.remove(who).is_some()
+    /// When the single call was sent that ends, if it is one.
+    fn takes(&mut self, who: &Who) -> Option<Instant> {
+        self.probes.remove(who)
+    }
+
+    fn is_opened_by(&mut self, who: &Who, now: Instant) -> bool {
+        let sent = self.takes(who);
+        self.until <= now || sent.is_some_and(|sent| self.asked <= sent)
     }
 }
 
@@ -260,7 +268,7 @@ impl Pace {
         if self.limit.is_some_and(|limit| limit.rate(now) > FORGOTTEN * limit.measured) {
             (self.limit, self.in_the_dark_since) = (None, Some(now));
         }
-        let opens = self.closed.take_if(|closed| closed.until <= now || closed.takes(who)).is_some();
+        let opens = self.closed.take_if(|closed| closed.is_opened_by(who, now)).is_some();
         if opens {
             self.reopened = Some(now);
         }
@@ -270,7 +278,10 @@ impl Pace {
     /// A 429 came. Returns whether that closes the account.
     pub fn throttled(&mut self, who: &Who, throttled: Throttled, now: Instant) -> bool {
         if let Some(closed) = &mut self.closed {
-            if closed.takes(who) {
+            if throttled.retry_after.is_some() {
+                closed.asked = now;
+            }
+            if closed.takes(who).is_some() {
                 closed.streak = closed.streak.saturating_add(1);
                 closed.until = closed.until.max(throttled.until(closed.streak, now));
             } else if throttled.retry_after.is_some() {
@@ -291,7 +302,7 @@ impl Pace {
             self.window = 1;
         }
         self.next = now;
-        self.closed = Some(Closed { until: throttled.until(1, now), streak: 1, is_first, probes: BTreeMap::new() });
+        self.closed = Some(Closed { until: throttled.until(1, now), streak: 1, is_first, asked: now, probes: BTreeMap::new() });
         true
     }
 

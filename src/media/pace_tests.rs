@@ -178,6 +178,31 @@ fn what_was_under_way_says_nothing_of_the_time_that_was_asked_for() {
 }
 
 #[test]
+fn of_single_calls_each_counts_but_what_was_sent_before_a_429_opens_not_before_its_time() {
+    let mut pace = Pace::default();
+    pace.throttled(&who("a"), throttled(None), at(0));
+    let mut now = pace.next(at(0)).unwrap();
+    let first = now;
+    for name in ["b", "c", "d"] {
+        pace.calls(|| who(name), now);
+        assert_eq!((pace.allows(0, now + PROBE_PATIENCE.mul_f64(0.9)), pace.next(now)), (false, Some(now + PROBE_PATIENCE)));
+        now = now + PROBE_PATIENCE;
+    }
+    assert!(pace.clone().let_through(&who("b"), first + Duration::from_millis(10)), "its grant opens");
+    let mut withdrawn = pace.clone();
+    for name in ["b", "c", "d"] {
+        withdrawn.ended(&who(name));
+    }
+    assert!(withdrawn.allows(0, first + Duration::from_millis(10)), "none is waited for");
+    pace.throttled(&who("c"), throttled(Some(30)), now);
+    assert!(!pace.let_through(&who("b"), now), "which was sent before");
+    assert!(!pace.let_through(&who("d"), now) && !pace.allows(0, now + Duration::from_secs(29)));
+    pace.calls(|| who("b"), now + Duration::from_secs(30));
+    pace.throttled(&who("e"), throttled(None), now + Duration::from_secs(31));
+    assert!(pace.let_through(&who("b"), now + Duration::from_secs(31)), "and this one after it");
+}
+
+#[test]
 fn where_single_calls_are_refused_too_the_rate_says_nothing() {
     let mut pace = Pace::default();
     (0..20).for_each(|n| assert!(!pace.let_through(&who("a"), at(n * 50))));

@@ -48,10 +48,11 @@ impl Index {
         if is_news {
             self.secrets.remove(&meta.name);
         }
-        if is_news || !knew {
+        let is_gone = is_news || !knew;
+        if is_gone {
             self.gone.insert(meta.name.clone(), meta.version.clone());
         }
-        is_news
+        is_gone
     }
 
     pub(super) fn absent(&mut self, name: &str) {

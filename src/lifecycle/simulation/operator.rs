@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    pub(super) fn tell_followers(&mut self, secret: &str) {
+    fn tell_followers(&mut self, secret: &str) {
         if let Some(operator) = &mut self.operator {
             let followers = operator.entries.values_mut().filter(|entry| entry.follows.contains(secret));
             followers.for_each(|entry| entry.memory.secret_changed(self.now));

@@ -111,9 +111,6 @@ impl World {
                 if let Some(operator) = &mut self.operator {
                     operator.index.absent(&name);
                 }
-                if reconcile.spec.as_ref().is_ok_and(|spec| spec.secret_name != name) {
-                    self.tell_followers(&name);
-                }
             }
             (Call::Create { name, .. }, Err(Failure::Conflict)) => {
                 if let Some(operator) = &mut self.operator {

@@ -79,7 +79,7 @@ impl Gate {
                     was_slow: failed.attempt(1).slow(),
                     streak: 1,
                     probe_at: failed.probe_at(1),
-                    probing: None,
+                    probing: BTreeMap::new(),
                     sent: 0,
                     probes: BTreeMap::new(),
                 });
@@ -111,7 +111,7 @@ impl Gate {
                 failing.remove(caller);
             }
             Self::Closed(closure) => {
-                closure.probing.take_if(|(probing, _)| probing == caller);
+                closure.probing.remove(caller);
                 closure.probes.remove(caller);
             }
         }
@@ -129,8 +129,8 @@ pub struct Closure {
     /// How many failures in a row, at the same pace, that was.
     streak: u32,
     probe_at: Instant,
-    /// The one that is out, and until when it is waited for.
-    probing: Option<(Caller, Instant)>,
+    /// Those that are out, and until when the next waits for them: where failures take longer than that, what each says still counts.
+    probing: BTreeMap<Caller, Instant>,
     /// How many were sent, and which of them was each caller's last.
     sent: u64,
     probes: BTreeMap<Caller, u64>,
@@ -139,18 +139,18 @@ pub struct Closure {
 impl Closure {
     /// When the next probe may be sent.
     pub(super) fn probe_at(&self) -> Instant {
-        self.probing.as_ref().map_or(self.probe_at, |(_, until)| *until)
+        self.probing.values().copied().fold(self.probe_at, Instant::max)
     }
 
     /// When the next probe may be sent, if nothing else happens; `None`: there is nobody to send.
     pub(super) fn next_probe<'a>(&self, now: Instant, candidates: impl Iterator<Item = (&'a Caller, &'a Waiting)>) -> Option<Instant> {
-        let at = |waiting: &Waiting| if self.may_jump(waiting) { now } else { self.probe_at() };
+        let at = |waiting: &Waiting| if self.may_jump(waiting, now) { now } else { self.probe_at() };
         candidates.map(|(_, waiting)| at(waiting)).min()
     }
 
     /// What is looked at slowly is looked at now for whoever may have mended it.
-    const fn may_jump(&self, waiting: &Waiting) -> bool {
-        self.slow && waiting.urgent && self.probing.is_none()
+    fn may_jump(&self, waiting: &Waiting, now: Instant) -> bool {
+        self.slow && waiting.urgent && self.probing.values().all(|until| *until <= now)
     }
 
     /// Chooses the probe, if one may be sent now: whoever was none for longest, so that one that comes anew doesn't first catch up with the others; of those who
@@ -163,18 +163,18 @@ impl Closure {
     ) -> Option<Caller> {
         let is_time = self.probe_at() <= now;
         let (_, _, caller) = candidates
-            .filter(|(_, waiting)| is_time || self.may_jump(waiting))
+            .filter(|(_, waiting)| is_time || self.may_jump(waiting, now))
             .map(|(caller, waiting)| (self.probes.get(caller).copied().unwrap_or_default(), waiting.deadline, caller))
             .min()?;
         self.sent += 1;
         self.probes.insert(caller.clone(), self.sent);
-        self.probing = Some((caller.clone(), now + patience));
+        self.probing.insert(caller.clone(), now + patience);
         Some(caller.clone())
     }
 
     /// Takes in a failure: of the probe, which brings the next one, or of a call that was under way when the lane closed.
     fn failed(&mut self, caller: &Caller, failed: &Failed) {
-        let was_probe = self.probing.take_if(|(probing, _)| probing == caller).is_some();
+        let was_probe = self.probing.remove(caller).is_some();
         if was_probe && !failed.is_shared() {
             // That says nothing of the lane: another has to be sent, and soon.
             self.probe_at = Failed { class: FailureClass::Unavailable, ..*failed }.probe_at(1);
@@ -199,8 +199,16 @@ mod tests {
         let waiting = Waiting { kind: Kind::Refresh, deadline: at(60), hold: Hold::Nothing, urgent: false };
         let (a, b) = (Caller::from("a"), Caller::from("b"));
         let class = FailureClass::Unavailable;
-        let mut closure =
-            Closure { class, slow: false, was_slow: false, streak: 1, probe_at: at(0), probing: None, sent: 0, probes: BTreeMap::new() };
+        let mut closure = Closure {
+            class,
+            slow: false,
+            was_slow: false,
+            streak: 1,
+            probe_at: at(0),
+            probing: BTreeMap::new(),
+            sent: 0,
+            probes: BTreeMap::new(),
+        };
         for second in 0..5 {
             assert_eq!(closure.probe(at(10 * second), Duration::from_secs(2), [(&a, &waiting)].into_iter()).as_ref(), Some(&a));
         }

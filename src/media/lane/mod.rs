@@ -37,6 +37,13 @@ const CALLS_FOR_A_TRY: u64 = 10;
 /// So many attempts are out for one call at the most while its lane is open.
 const MOST_ATTEMPTS: usize = 3;
 
+/// A call that is to be made once more: of that kind, with that deadline, and whose.
+type Again = (Kind, Instant, Caller);
+
+fn again((caller, call): (&Caller, &Call)) -> Again {
+    (call.kind, call.deadline, caller.clone())
+}
+
 /// All calls with the same credentials.
 #[derive(Clone, Debug, Default)]
 pub struct Lane {
@@ -46,7 +53,7 @@ pub struct Lane {
     hearing: Hearing,
     allowance: Allowance,
     /// Those whose calls went unanswered until the lane opened: they are called again.
-    again: BTreeSet<(Kind, Instant, Caller)>,
+    again: BTreeSet<Again>,
     opened: Option<Instant>,
     /// Since when nothing has been heard of the calls of those whose last ended so: their next counts for lost as soon as it is not answered either.
     unheard: BTreeMap<Caller, Instant>,
@@ -245,6 +252,9 @@ impl Lane {
         // What says so late that nothing answers, a proxy that has given up, is no more than a silence.
         let is_late = outcome == Outcome::Failed(FailureClass::Unavailable) && now.since(ended.sent) >= SILENCE;
         let is_heard = outcome != Outcome::Unanswered && !is_late;
+        // By what was known until now of how long answers take: this one may have hung as they do.
+        let overdue = now.before((self.hearing.latency(now) * 2).max(TRY_INTERVAL));
+        let lost = self.in_flight.calls().filter(|(_, call)| self.lost_at(call) <= now).map(again).collect::<Vec<_>>();
         let breaks_silence = match outcome {
             _ if !is_heard => false,
             Outcome::Failed(FailureClass::Unavailable) => self.hearing.failed(now),
@@ -264,12 +274,10 @@ impl Lane {
                     change = GateChange::Opened;
                 }
                 if change == GateChange::Opened {
-                    self.open(ended.sent, now);
+                    self.open(ended.sent.max(overdue), now);
                 } else if ended.others > 0 {
                     // What has swallowed one call may have swallowed others, and is over.
-                    let lost = self.in_flight.calls().filter(|(_, call)| self.lost_at(call) <= now);
-                    let lost: Vec<_> = lost.map(|(caller, call)| (call.kind, call.deadline, caller.clone())).collect();
-                    self.again.extend(lost);
+                    self.again.extend(lost.into_iter().filter(|(.., other)| other != caller));
                 }
                 return Some(Answered { ends_call: true, change });
             }
@@ -281,9 +289,9 @@ impl Lane {
         let is_over = !is_heard && self.opened.is_some_and(|opened| ended.sent < opened);
         let failed = gate::Failed { class, recently_succeeded, pressing, now, draw };
         let mut change = if is_over { GateChange::Unchanged } else { self.gate.failed(caller, &failed) };
-        // Another that is out for the same call may still bring a grant; but what has gone unanswered for as long as an attempt may is told, unless the
+        // Another that is out for the same call may still bring a grant; but what has had none for as long as an attempt may take is told, though later where the
         // lane has opened since, and those that a silence has swallowed are waited for no more once it is broken: nobody else might call.
-        let is_told = !is_heard && !is_over && now.since(ended.began) >= TOLD_AFTER;
+        let is_told = now.since(ended.began) >= if is_over { TOLD_AFTER * 2 } else { TOLD_AFTER };
         if class == FailureClass::Unavailable && ended.others > 0 && !self.unopened && !is_told {
             return Some(Answered { ends_call: false, change });
         }
@@ -294,7 +302,7 @@ impl Lane {
         // Whoever refuses one request answers again.
         let answers = !matches!(class, FailureClass::Unavailable);
         if breaks_silence && answers && self.gate.is_open() {
-            self.open(ended.sent, now);
+            self.open(ended.sent.max(overdue), now);
             change = GateChange::Opened;
         }
         Some(Answered { ends_call: true, change })
@@ -305,13 +313,13 @@ impl Lane {
         self.again.retain(|(.., other)| other != caller);
     }
 
-    /// All who wait for the lane wait no more, and what went unanswered until now is called again: what was sent before `sent`, which was answered.
+    /// All who wait for the lane wait no more, and what went unanswered until now is called again: what was sent before `sent`.
     fn open(&mut self, sent: Instant, now: Instant) {
         (self.opened, self.unopened) = (Some(now), false);
         self.unheard.clear();
         self.queue.release_lane_holds();
-        let lost = self.in_flight.calls().filter(|(_, call)| call.last_sent().is_some_and(|last| last < sent));
-        self.again = lost.map(|(caller, call)| (call.kind, call.deadline, caller.clone())).collect();
+        let swallowed = self.in_flight.calls().filter(|(_, call)| call.last_sent().is_some_and(|last| last < sent)).map(again);
+        self.again.extend(swallowed);
     }
 
     fn is_open(&self) -> bool {

@@ -57,6 +57,8 @@ pub struct Model {
     /// The request, and when it called.
     pub calls: Vec<(usize, u64)>,
     pub throttled: usize,
+    /// Whose calls ended without a grant, and when.
+    pub told: Vec<(usize, u64)>,
 }
 
 pub fn lane(user: &str) -> LaneKey {
@@ -69,7 +71,16 @@ fn at(millis: u64) -> Instant {
 
 impl Model {
     pub fn new() -> Self {
-        Self { requests: Vec::new(), lanes: Lanes::new(512), events: BTreeMap::new(), numbers: 0, now: 0, calls: Vec::new(), throttled: 0 }
+        Self {
+            requests: Vec::new(),
+            lanes: Lanes::new(512),
+            events: BTreeMap::new(),
+            numbers: 0,
+            now: 0,
+            calls: Vec::new(),
+            throttled: 0,
+            told: Vec::new(),
+        }
     }
 
     /// So many requests that have grants already, as due as they would be after a while.
@@ -180,6 +191,7 @@ impl Model {
             Outcome::Failed(class) => class,
             Outcome::Unanswered => FailureClass::Unavailable,
         };
+        self.told.push((number, self.now));
         request.streak += 1;
         let pressing = request.expiry.is_none_or(|expiry| expiry <= self.now + 5000);
         let wait = FailedAttempt { class, streak: request.streak, recently_succeeded: true, pressing }.retry_delay(0.5);
@@ -190,6 +202,7 @@ impl Model {
     /// Forgets what has been, but not how things stand.
     pub fn begins(&mut self) {
         self.calls.clear();
+        self.told.clear();
         self.throttled = 0;
         for request in &mut self.requests {
             (request.expired, request.fresh) = (0, None);

@@ -63,14 +63,53 @@ fn what_others_wait_behind_a_limit_for_keeps_no_lost_call_waiting() {
 
 #[test]
 fn what_refuses_slowly_is_looked_at_no_more_often() {
-    for millis in [10, 1900, 2500, 4000] {
-        let mut model = Model::new();
-        model.add_newcomers(20, "key", "AC");
+    for (millis, had) in [10, 1900, 2500, 4000].into_iter().flat_map(|millis| [(millis, false), (millis, true)]) {
+        let mut model = if had { quiet(20) } else { Model::new() };
+        if !had {
+            model.add_newcomers(20, "key", "AC");
+        }
         let refused = (millis, Outcome::Failed(FailureClass::Unauthorized));
-        model.pass(300_000, |_, _| refused);
-        model.begins();
+        // For as long as a success makes a refusal look passing, and five minutes more.
         model.pass(900_000, |_, _| refused);
+        model.begins();
+        model.pass(1_500_000, |_, _| refused);
         let calls = model.calls.len();
-        assert!((10..=25).contains(&calls), "{calls} looks in ten minutes at answers after {millis} ms");
+        assert!((10..=25).contains(&calls), "{calls} looks in ten minutes at answers after {millis} ms, a grant before: {had}");
     }
+}
+
+#[test]
+fn what_fails_is_told_however_many_attempts_are_out_for_it() {
+    for (count, millis) in [1, 2, 200].into_iter().flat_map(|count| [10, 900, 1500, 1900, 2500, 5000].map(|millis| (count, millis))) {
+        let mut model = quiet(count);
+        model.pass(model.now + 31_000, |_, _| (millis, DOWN));
+        let told = model.told.first().zip(model.calls.first()).map(|((_, told), (_, called))| told - called);
+        assert!(told.is_some_and(|told| told <= 12_000), "{count} requests, failures after {millis} ms: {told:?}");
+    }
+}
+
+#[test]
+fn what_hangs_beside_others_that_are_seldom_answered_is_told() {
+    for (fate, count) in [HANGS, (5000, DOWN), DROPPED].into_iter().flat_map(|fate| (2..6).map(move |count| (fate, count))) {
+        let mut model = quiet(count);
+        model.pass(model.now + 120_000, |request, _| if request == 0 { fate } else { GOOD });
+        let told = model.told.iter().filter(|(request, _)| *request == 0).count();
+        assert!(told >= 4, "{count} requests, {fate:?}: {told} times in two minutes");
+        assert!(model.expired(1..count).iter().all(|expired| *expired == 0), "{count} requests, {fate:?}");
+    }
+}
+
+#[test]
+fn what_hung_for_a_while_and_is_answered_says_that_the_others_may_be_lost() {
+    let mut model = quiet(30);
+    let begins = model.now;
+    let mut first = None;
+    model.pass(begins + 3400, |_, now| match now {
+        _ if *first.get_or_insert(now) == now => (2950, Outcome::Granted),
+        now if now < begins + 3200 => HANGS,
+        _ => GOOD,
+    });
+    let hung: Vec<_> = model.calls.iter().filter(|(_, at)| *at < begins + 2700).map(|(request, _)| *request).collect();
+    let still: Vec<_> = hung.iter().filter(|request| model.requests[**request].fresh.is_none()).collect();
+    assert!(hung.len() >= 8 && still.is_empty(), "of {hung:?} {still:?} have no grant still");
 }
