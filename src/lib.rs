@@ -4,6 +4,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod controller;
+pub(crate) mod error_chain;
 pub mod lifecycle;
 pub mod listen;
 pub mod media;

@@ -73,6 +73,7 @@ fn a_wrong_value_in_the_environment_is_wrong_usage_too() {
         ("BIND_ADDRESS", "here"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "verbose"),
+        ("LOG_LEVEL", ""),
         ("MAX_IN_FLIGHT", "0"),
         ("STATUS_INTERVAL", "1m"),
         ("PER_OBJECT_METRICS", "perhaps"),
@@ -81,7 +82,26 @@ fn a_wrong_value_in_the_environment_is_wrong_usage_too() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{name}: {said}");
         assert!(said.starts_with("error: ") && said.lines().count() <= 3, "{name}: {said}");
+        // Of the URL it may hold a password, so it isn't the parser that reads it.
+        assert!(name == "MEDIA_API_URL" || said.contains(&format!("PLAYBACK_GRANT_{name}")), "{name}: {said}");
     }
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_no_reason_to_call_without_one() {
+    for (value, words) in [("http://user:planted@:bad", "is no proxy's URL"), ("socks5://planted:1080", "can't be used")] {
+        let output = operator(&["controller"]).env("HTTPS_PROXY", value).env("KUBECONFIG", "/nowhere").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("HTTPS_PROXY") && said.contains(words) && !said.contains("planted"), "{said}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_nearly_one_of_the_operators_is_told_of() {
+    let output = operator(&["controller"]).env("PLAYBACK_GRANT_NAMESPACES", "web").env("KUBECONFIG", "/nowhere").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("PLAYBACK_GRANT_NAMESPACES is not read: PLAYBACK_GRANT_NAMESPACE is"), "{said}");
 }
 
 #[test]

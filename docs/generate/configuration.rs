@@ -10,7 +10,7 @@ const INTRODUCTION: &str = "\
 
 <!-- Generated from the programs' flags: change src/cli, then run `make docs`. -->
 
-Each flag is an environment variable too; the flag counts where both are given. Lists are repeated flags, or one value by comma. The chart's
+Each flag of `controller` is an environment variable too; the flag counts where both are given. Lists are repeated flags, or one value by comma. The chart's
 values that set them are in the [chart's README](../deploy/chart/README.md).
 
 The Media API is reached through the proxies of the usual variables (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`); the API server never is.

@@ -1,6 +1,8 @@
 //! The Media API simulator's command line.
 
 use clap::Parser;
+use playback_grant_operator::cli::controller::parse_address;
+use playback_grant_operator::cli::usage::discreet;
 use playback_grant_operator::simulator::{
     Fault, KnownCredentials, Simulator, SimulatorConfig, TlsFiles, parse_credentials_lines, parse_duration,
 };
@@ -18,7 +20,7 @@ const HELP: &str = include_str!("media-api-simulator.help");
 #[command(name = "media-api-simulator", version, after_help = HELP)]
 struct Arguments {
     /// Where to listen, as ADDRESS:PORT; [::]: all addresses, also where there is no IPv6; port 0: any free one. The first line of output ends with the URL.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8181", value_parser = parse_address)]
     listen: SocketAddr,
 
     /// Serve https with the certificate in this PEM file, for clients that trust its issuer.
@@ -58,7 +60,7 @@ fn main() -> ExitCode {
             return error.print().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
         }
         Err(error) => {
-            let text = error.to_string();
+            let text = discreet(error).to_string();
             let lines =
                 text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("For more") && !line.starts_with("Usage:"));
             let shown: Vec<_> = lines.take(2).chain(["media-api-simulator --help shows how to use it"]).collect();

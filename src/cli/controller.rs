@@ -34,7 +34,7 @@ pub struct ControllerArgs {
     pub namespaces: Vec<String>,
 
     /// Where to serve /livez, /readyz and /metrics. Without it: [::]:8080, or 0.0.0.0:8080 where there is no IPv6.
-    #[arg(long, env = "PLAYBACK_GRANT_BIND_ADDRESS", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "PLAYBACK_GRANT_BIND_ADDRESS", value_name = "ADDRESS:PORT", value_parser = parse_address)]
     pub bind_address: Option<SocketAddr>,
 
     /// How log lines are written.
@@ -45,12 +45,12 @@ pub struct ControllerArgs {
     #[arg(long, env = "PLAYBACK_GRANT_LOG_LEVEL", value_name = "LEVEL", default_value = "info", value_parser = parse_log_level)]
     pub log_level: String,
 
-    /// The most Media API calls under way at once.
-    #[arg(long, env = "PLAYBACK_GRANT_MAX_IN_FLIGHT", value_name = "CALLS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    /// The most Media API calls under way at once, 1 to 65536.
+    #[arg(long, env = "PLAYBACK_GRANT_MAX_IN_FLIGHT", value_name = "CALLS", default_value_t = 512, value_parser = parse_in_flight)]
     pub max_in_flight: u32,
 
-    /// For large fleets: statuses of requests that are refreshed more often than this leave out what each refresh changes: `grant`, `nextRefreshTime`.
-    #[arg(long, env = "PLAYBACK_GRANT_STATUS_INTERVAL", value_name = "SECONDS", default_value_t = 0)]
+    /// For large fleets: statuses of requests that are refreshed more often than this leave out what each refresh changes: `grant` (and with it the column EXPIRES) and `nextRefreshTime`.
+    #[arg(long, env = "PLAYBACK_GRANT_STATUS_INTERVAL", value_name = "SECONDS", default_value_t = 0, value_parser = parse_seconds)]
     pub status_interval: u32,
 
     /// Tell in /metrics when the grant of each request expires: a series for each request.
@@ -94,18 +94,33 @@ pub(super) fn check(arguments: &ControllerArgs) -> Result<(), clap::Error> {
 
 pub(super) fn parse_namespace(text: &str) -> Result<String, &'static str> {
     let fits = (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if fits && !text.starts_with('-') && !text.ends_with('-') {
+    if text.is_empty() {
+        Err("it is empty: give a namespace's name, or leave it out to serve all namespaces")
+    } else if fits && !text.starts_with('-') && !text.ends_with('-') {
         Ok(text.to_owned())
     } else {
         Err("a namespace's name has at most 63 lower case letters, digits and hyphens")
     }
 }
 
+/// `ADDRESS:PORT`.
+pub fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080")
+}
+
+fn parse_in_flight(text: &str) -> Result<u32, &'static str> {
+    text.parse().ok().filter(|calls| (1..=65_536).contains(calls)).ok_or("give a number from 1 to 65536")
+}
+
+fn parse_seconds(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "give whole seconds without a unit, such as 10, or 0 for never")
+}
+
 fn parse_log_level(text: &str) -> Result<String, &'static str> {
     // A word that is no level would pass for the name of a target, and silence all others.
     let is_word = |directive: &str| !directive.contains(['=', '[', ':']);
     let levels_are_levels = text.split(',').all(|directive| !is_word(directive) || LevelFilter::from_str(directive.trim()).is_ok());
-    if levels_are_levels && tracing_subscriber::EnvFilter::try_new(text).is_ok() {
+    if levels_are_levels && !text.trim().is_empty() && tracing_subscriber::EnvFilter::try_new(text).is_ok() {
         Ok(text.to_owned())
     } else {
         Err("give error, warn, info, debug or trace, or directives such as info,kube=debug")
@@ -143,7 +158,7 @@ mod tests {
         for fine in ["info", "TRACE", "off", "info,kube=debug", "playback_grant_operator::media=trace", "warn,kube=info"] {
             assert!(parse(&["--log-level", fine]).is_ok(), "{fine}");
         }
-        for wrong in ["verbose", "warning", "info,verbose", "kube=loud", "info;debug"] {
+        for wrong in ["", " ", "verbose", "warning", "info,verbose", "kube=loud", "info;debug"] {
             assert!(parse(&["--log-level", wrong]).is_err(), "{wrong:?}");
         }
     }

@@ -4,7 +4,8 @@ mod cluster;
 pub mod controller;
 mod serve;
 pub mod token;
-mod usage;
+pub mod usage;
+mod variables;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -41,9 +42,10 @@ pub enum Command {
 
 /// Does what the arguments ask for. The exit code is 0 when it is done, 1 when it failed, 2 when the arguments are wrong.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match parse(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match parse(arguments.iter().cloned()) {
         Ok(cli) => cli,
-        Err(error) => return usage::answer(&error),
+        Err(error) => return usage::answer(usage::discreet(error), &arguments),
     };
     let outcome = match cli.command {
         Command::Controller(arguments) => serve::run(arguments).map(|()| ExitCode::SUCCESS),

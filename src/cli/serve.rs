@@ -11,8 +11,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::cluster;
 use super::controller::ControllerArgs;
+use super::{cluster, variables};
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::listen::on_all_addresses;
@@ -56,6 +56,9 @@ async fn serve(arguments: ControllerArgs) -> anyhow::Result<()> {
         status_interval,
     } = arguments;
     let log = telemetry::init_logs(log_format.into(), &log_level).context("--log-level can't be used")?;
+    for (set, meant) in variables::misspelt(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
+        tracing::warn!("the environment variable {set} is not read: {meant} is");
+    }
     let clock = Clock::MACHINE;
     let base_url = MediaApiUrl::parse(media_api_url.as_str(), allow_insecure_media_api).context("--media-api-url can't be used")?;
     let config = MediaClientConfig { base_url, ca_file: media_api_ca_file, wall_clock: Arc::new(move || clock.wall()) };

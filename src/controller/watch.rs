@@ -1,5 +1,6 @@
 //! What all watches have in common.
 
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event};
 
 use crate::clock::Clock;
+use crate::error_chain::find;
+use crate::names::NameProblem;
 use crate::time::Instant;
 
 /// The API server ends each watch after so long, seconds; a connection that died is noticed at the latest 5 s after that.
@@ -148,12 +151,26 @@ impl WatchLog {
                 "could not {what}: the API server has no such resource (404): apply crds/playbackgrantrequests.yaml"
             ),
             Some(code) => tracing::warn!(watched, namespace, code, "the API server refused to {what}; trying again"),
-            None => tracing::warn!(
-                watched,
-                namespace,
-                "could not {what}: no connection to the API server named at the start, or an answer that can't be read; trying again"
-            ),
+            None => tracing::warn!(watched, namespace, "could not {what}: {}; trying again", cause_of(error)),
         }
+    }
+}
+
+/// Why the API server has given no answer that can be read. The error's own words may quote an answer.
+fn cause_of(error: &watcher::Error) -> &'static str {
+    let kind = find::<io::Error>(error).map(io::Error::kind);
+    if let Some(rustls::Error::InvalidCertificate(_)) = find::<rustls::Error>(error) {
+        "the API server's certificate isn't trusted: check certificate-authority in the kubeconfig, or the service account's ca.crt"
+    } else if find::<rustls::Error>(error).is_some() {
+        "what answers at the API server's address, named at the start, speaks no TLS that the operator knows: check the address"
+    } else if find::<NameProblem>(error).is_some() {
+        "the API server's name, in the address named at the start, could not be resolved: check it, and the cluster's DNS"
+    } else if kind == Some(io::ErrorKind::ConnectionRefused) {
+        "nothing listens at the API server's address, named at the start"
+    } else if find::<serde_json::Error>(error).is_some() {
+        "what answers at the API server's address, named at the start, answers in no way that can be read: check that it is an API server's"
+    } else {
+        "no connection to the API server's address, named at the start, or none that lasts"
     }
 }
 
@@ -248,6 +265,28 @@ mod tests {
             is_forbidden(&watcher::Error::InitialListFailed(refused(403))) && is_forbidden(&watcher::Error::WatchStartFailed(refused(403)))
         );
         assert!(!is_forbidden(&watcher::Error::InitialListFailed(refused(500))) && !is_forbidden(&watcher::Error::NoResourceVersion));
+    }
+
+    #[test]
+    fn what_gave_no_answer_is_told_by_its_cause_and_never_in_its_own_words() {
+        let over_io = |content: Box<dyn std::error::Error + Send + Sync>| io::Error::new(io::ErrorKind::InvalidData, content);
+        let unknown = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let told =
+            |cause: Box<dyn std::error::Error + Send + Sync>| cause_of(&watcher::Error::InitialListFailed(kube::Error::Service(cause)));
+        for (cause, words) in [
+            (
+                Box::new(over_io(Box::new(unknown))) as Box<dyn std::error::Error + Send + Sync>,
+                "isn't trusted: check certificate-authority",
+            ),
+            (Box::new(over_io(Box::new(rustls::Error::General("planted".to_owned())))), "speaks no TLS"),
+            (Box::new(over_io(Box::new(NameProblem::Unknown))), "could not be resolved"),
+            (Box::new(io::Error::from(io::ErrorKind::ConnectionRefused)), "nothing listens"),
+            (Box::new(serde_json::from_str::<u8>("planted").unwrap_err()), "in no way that can be read"),
+            (Box::new(io::Error::other("planted")), "no connection to the API server's address"),
+        ] {
+            let told = told(cause);
+            assert!(told.contains(words) && !told.contains("planted"), "{told}");
+        }
     }
 
     #[test]

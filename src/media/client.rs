@@ -17,6 +17,7 @@ use super::call::{CallLimits, GrantCall};
 use super::call_progress::{CallProgress, ConnectLimitLayer};
 use super::credentials::Credentials;
 use super::error::{AnswerHead, CallError, CallFailure};
+use super::proxies::{self, ProxyProblem};
 use super::retry_after::parse_retry_after;
 use super::transport_error::failure_of;
 use crate::names::Names;
@@ -69,8 +70,14 @@ impl MediaClient {
         if base_url.is_loopback() {
             // Plain http is allowed to this machine because nobody listens on the way; a proxy would.
             builder = builder.no_proxy();
+        } else {
+            proxies::check(|name| std::env::var(name).ok())?;
         }
-        let http = builder.build().map_err(|_| ClientConfigError::NoTrust)?;
+        let http = builder.build().map_err(|_| match ca_file {
+            // The machine's own authorities are fine without it.
+            Some(path) if Client::builder().build().is_ok() => ClientConfigError::CaFileUnusable { path: path.clone() },
+            _ => ClientConfigError::NoTrust,
+        })?;
         Ok(Self { http, base_url: base_url.clone(), origin: base_url.origin().into(), wall_clock: Arc::clone(wall_clock) })
     }
 
@@ -177,8 +184,17 @@ pub enum ClientConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// The CA file holds what looks like a certificate, and is none.
+    #[error("the Media API's CA file {} holds a certificate that can't be read: check what is between BEGIN CERTIFICATE and END CERTIFICATE", path.display())]
+    CaFileUnusable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A proxy that the environment names can't be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyProblem),
     /// There is nothing to check a server's certificate with.
-    #[error("no certificate authorities to trust: install the system's CA certificates, or check those of the Media API's CA file")]
+    #[error("no certificate authorities to trust: install the system's CA certificates, or name the Media API's with --media-api-ca-file")]
     NoTrust,
 }
 

@@ -20,6 +20,7 @@ mod body;
 mod call_progress;
 mod credentials_data;
 mod fingerprint;
+pub mod proxies;
 mod share;
 mod sid;
 mod transport_error;

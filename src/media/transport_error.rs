@@ -2,13 +2,13 @@
 //!
 //! It is read for the types in its chain and then dropped: its text may quote what a server sent.
 
-use std::error::Error;
-use std::{io, iter};
+use std::io;
 
 use rustls::CertificateError;
 
 use super::call_progress::{CallProgress, ConnectLimitPassed};
 use super::error::{CallFailure, CertificateProblem};
+use crate::error_chain::find;
 use crate::names::NameProblem;
 
 /// What became of a call that failed below HTTP.
@@ -54,14 +54,4 @@ fn certificate_problem(problem: &CertificateError) -> CertificateProblem {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => CertificateProblem::NotYetValid,
         _ => CertificateProblem::Unusable,
     }
-}
-
-/// The innermost error of a type in a chain: the innermost knows best.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let chain = iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        // An I/O error's source is its content's source, not the content.
-        Some(content) => Some(content as &(dyn Error + 'static)),
-        None => error.source(),
-    });
-    chain.filter_map(|error| error.downcast_ref::<E>()).last()
 }

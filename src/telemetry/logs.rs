@@ -24,8 +24,8 @@ const NEVER_LOGGED: &str = "kube_client::client=off";
 
 /// kube's runtime would put its own words around each line, and logs each reconcile; its watches warn at each attempt, of which the operator
 /// tells once. The look-up of names warns at each about a line of /etc/resolv.conf that it doesn't know. `--log-level` may ask for them by
-/// these names.
-const QUIETER: &str = "kube_runtime=warn,kube_runtime::watcher=error,hickory_resolver=error,hickory_net=error";
+/// these names. The check of certificates says at each connection what the operator tells once.
+const QUIETER: &str = "kube_runtime=warn,kube_runtime::watcher=error,hickory_resolver=error,hickory_net=error,rustls_platform_verifier=off";
 
 /// So many lines wait at the most; of more, the newest are dropped.
 const MOST_LINES: usize = 4096;

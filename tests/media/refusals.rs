@@ -38,5 +38,9 @@ fn a_ca_file_without_certificates_is_named_and_not_shown() {
 fn a_certificate_that_is_none_is_refused() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-    assert!(matches!(with_ca_file(file.path()).unwrap_err(), ClientConfigError::NoTrust));
+    let error = with_ca_file(file.path()).unwrap_err();
+    assert!(
+        matches!(error, ClientConfigError::CaFileUnusable { .. }) && error.to_string().contains(&file.path().display().to_string()),
+        "{error}"
+    );
 }

@@ -60,7 +60,11 @@ impl Key {
 /// Takes a Secret's name.
 pub(super) fn parse_name(text: &str) -> Result<String, &'static str> {
     let fits = is_dns_subdomain(text);
-    if fits { Ok(text.to_owned()) } else { Err("a Secret's name has at most 253 lower case letters, digits, hyphens and dots") }
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("give the name of a Secret, at most 253 lower case letters, digits, hyphens and dots: not the token or the key itself")
+    }
 }
 
 pub(super) async fn find(arguments: &DecodeArgs) -> anyhow::Result<Found> {
