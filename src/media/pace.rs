@@ -350,3 +350,7 @@ impl Pace {
 #[cfg(test)]
 #[path = "pace_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "pace_single_tests.rs"]
+mod single_tests;
