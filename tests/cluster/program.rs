@@ -124,23 +124,32 @@ async fn a_taken_port_is_no_hindrance(scene: Scene) -> Result<()> {
 
 async fn without_an_api_server_it_says_so_and_goes_on(scene: Scene) -> Result<()> {
     let stage = Stage::set(&scene).await?;
-    let kubeconfig = stage.plane.folder().join("nowhere.kubeconfig");
     let [port] = playback_grant_testbed::free_ports()?;
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "nowhere",
-        "clusters": [{"name": "nowhere", "cluster": {"server": format!("http://127.0.0.1:{port}")}}],
-        "users": [{"name": "user", "user": {}}],
-        "contexts": [{"name": "nowhere", "context": {"cluster": "nowhere", "user": "user"}}],
-    });
-    std::fs::write(&kubeconfig, config.to_string())?;
-    let launch = Operator::launch(&stage.plane, &stage.namespace)
-        .env("KUBECONFIG", kubeconfig)
-        .args(["--media-api-url", &stage.simulator.base_url()]);
-    let operator = Operator::start(launch).await?;
-    let said = async || operator.log();
-    crate::stage::eventually("the log tells of it", said, |log| log.contains("could not list: no connection"), |_| ()).await?;
-    ensure!(operator.get("/readyz").await?.0 == 503 && operator.get("/livez").await?.0 == 200, "it isn't alive and unready");
-    ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
+    // Of the second one the kubeconfig doesn't name the authority.
+    for (name, server, words) in [
+        ("nowhere", format!("http://127.0.0.1:{port}"), "could not list: nothing listens"),
+        ("untrusted", stage.plane.url().to_owned(), "could not list: the API server's certificate isn't trusted"),
+    ] {
+        let kubeconfig = stage.plane.folder().join(format!("{name}.kubeconfig"));
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": name,
+            "clusters": [{"name": name, "cluster": {"server": server}}],
+            "users": [{"name": "user", "user": {}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": "user"}}],
+        });
+        std::fs::write(&kubeconfig, config.to_string())?;
+        let launch = Operator::launch(&stage.plane, &stage.namespace)
+            .env("KUBECONFIG", kubeconfig)
+            .args(["--media-api-url", &stage.simulator.base_url()]);
+        let operator = Operator::start(launch).await?;
+        let said = async || operator.log();
+        crate::stage::eventually(&format!("the log tells of {name}"), said, |log| log.contains(words), |_| ()).await?;
+        ensure!(operator.get("/readyz").await?.0 == 503 && operator.get("/livez").await?.0 == 200, "{name}: it isn't alive and unready");
+        let log = operator.log()?;
+        let told: Vec<_> = log.lines().filter(|line| line.contains(" WARN ") || line.contains(" ERROR ")).collect();
+        ensure!(told.len() == 1, "{name}: it is told more than once, or more than that: {told:?}");
+        ensure!(operator.process.terminate(PATIENCE).await? == 0, "{name}: it did not end with 0");
+    }
     Ok(())
 }
 
