@@ -16,7 +16,7 @@ const CALLERS_THAT_CLOSE: usize = 2;
 pub(super) enum Gate {
     /// They do. `failing`: whose calls have failed for a reason that a lane can share, since the last success.
     Open { failing: BTreeSet<Caller> },
-    /// One probe at a time does.
+    /// Probes do, the next when the one before is answered or was waited for long enough.
     Closed(Closure),
 }
 
@@ -100,7 +100,7 @@ impl Gate {
         matches!(self, Self::Open { .. })
     }
 
-    /// Whether it is looked at slowly whether calls would go through again.
+    /// Whether it is closed, and looked at slowly.
     pub(super) const fn is_slow(&self) -> bool {
         matches!(self, Self::Closed(Closure { slow: true, .. }))
     }

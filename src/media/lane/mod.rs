@@ -2,7 +2,7 @@
 //!
 //! Pure. [`Lanes`](super::lanes::Lanes) asks a lane for what may be called now, and how fast; a shell reports how each attempt ended.
 //!
-//! A lane is *open*, or *closed* by failures: then one probe at a time goes through, or *silent*: what was called isn't answered. Then a call is
+//! A lane is *open*, or *closed* by failures: then a few probes a second go through, or *silent*: what was called isn't answered. Then a call is
 //! tried every half second, by another connection, and those whose grants are about to expire are tried at once, and again after ten seconds.
 
 mod gate;
