@@ -1,8 +1,8 @@
 //! The Media API simulator's command line.
 
 use clap::Parser;
-use playback_grant_operator::cli::controller::parse_address;
 use playback_grant_operator::cli::usage::discreet;
+use playback_grant_operator::listen::parse_address;
 use playback_grant_operator::simulator::{
     Fault, KnownCredentials, Simulator, SimulatorConfig, TlsFiles, parse_credentials_lines, parse_duration,
 };

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::listen::parse_address;
 use crate::media::{MediaApiUrl, MediaApiUrlError};
 use crate::telemetry;
 
@@ -101,11 +102,6 @@ pub(super) fn parse_namespace(text: &str) -> Result<String, &'static str> {
     } else {
         Err("a namespace's name has at most 63 lower case letters, digits and hyphens")
     }
-}
-
-/// `ADDRESS:PORT`.
-pub fn parse_address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "write an IP address and a port, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080")
 }
 
 fn parse_in_flight(text: &str) -> Result<u32, &'static str> {
