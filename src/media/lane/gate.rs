@@ -217,4 +217,20 @@ mod tests {
             .collect();
         assert_eq!(probes, [b.clone(), a.clone(), b, a]);
     }
+
+    #[test]
+    fn whoever_may_have_mended_what_is_looked_at_slowly_waits_for_the_probe_that_is_out() {
+        let at = |seconds: u64| Instant::after_start(std::time::Duration::from_secs(seconds));
+        let mut gate = Gate::default();
+        let class = FailureClass::Unauthorized;
+        let failed = Failed { class, recently_succeeded: false, pressing: false, now: at(0), draw: 0.0 };
+        assert_eq!(gate.failed(&Caller::from("a"), &failed), GateChange::Closed);
+        let Gate::Closed(closure) = &mut gate else { panic!("it is open") };
+        let urgent = Waiting { kind: Kind::Refresh, deadline: at(60), hold: Hold::Nothing, urgent: true };
+        let (a, b) = (Caller::from("a"), Caller::from("b"));
+        assert!(closure.slow && closure.probe_at() > at(1));
+        assert_eq!(closure.probe(at(1), Duration::from_secs(2), [(&a, &urgent)].into_iter()).as_ref(), Some(&a));
+        let mut next = |second| closure.probe(at(second), Duration::from_secs(2), [(&b, &urgent)].into_iter());
+        assert_eq!([next(2), next(3)], [None, Some(b.clone())]);
+    }
 }

@@ -360,6 +360,8 @@ impl Lane {
 }
 
 #[cfg(test)]
+mod opening_tests;
+#[cfg(test)]
 mod silence_tests;
 #[cfg(test)]
 mod standing_tests;

@@ -204,6 +204,20 @@ fn a_silent_lane_is_remembered_while_nobody_is_in_it() {
 }
 
 #[test]
+fn where_calls_are_rare_how_long_answers_take_is_not_forgotten_between_two() {
+    for (class, silent) in [(FailureClass::Unauthorized, 68_000), (FailureClass::Unavailable, 62_000)] {
+        let mut lane = lane_of(&["a", "b"]);
+        let first = [0, 1].map(|_| lane.start(Kind::Refresh, at(0)).unwrap());
+        let changes = first.map(|attempt| lane.answered(&attempt, Outcome::Failed(class), at(1), 0.0).unwrap().change);
+        assert!(changes.contains(&GateChange::Closed));
+        lane.hearing.answered(at(0), at(4000));
+        requeue(&mut lane, "a");
+        assert!(lane.probe(at(60_000), true).is_some());
+        assert_eq!((lane.listen_at(), lane.listen(at(silent - 1)), lane.listen(at(silent))), (Some(at(silent)), false, true), "{class:?}");
+    }
+}
+
+#[test]
 fn a_silence_that_a_failure_breaks_is_over_with_the_next_grant() {
     let (mut lane, now) = silent();
     let refused = lane.probe(now, true).unwrap();

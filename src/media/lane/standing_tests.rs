@@ -45,4 +45,5 @@ fn who_waits_is_told_from_who_is_out_and_who_is_neither() {
     let mut lane = lane_of(&["a", "b"]);
     assert_eq!(start(&mut lane, at(0)), Some(caller("a")));
     assert_eq!(["a", "b", "c"].map(|name| lane.waits(&caller(name))), [false, true, false]);
+    assert_eq!(lane.callers().collect::<Vec<_>>(), [&caller("b"), &caller("a")]);
 }
