@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use kube::core::WatchEvent;
 use playback_grant_operator::api::names::{FIELD_MANAGER, annotation};
-use playback_grant_operator::api::{PlaybackGrantRequest, ValidSpec, validate};
+use playback_grant_operator::api::{PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
+use playback_grant_operator::controller::served::ServedRequest;
 use playback_grant_operator::controller::watched::{WatchedRequest, WatchedSecret};
 use playback_grant_operator::lifecycle::{
     Contents, CredentialsView, Decision, Fields, HeldGrant, Identity, Memory, Report, SecretMeta, SecretOrder, SecretVersion, SecretView,
@@ -49,7 +50,7 @@ impl Quiet {
         let order = SecretOrder::new(&identity, &spec, None, Some(contents.clone()));
         let meta = as_ordered(order);
         let mut memory = Memory::at_first_sight(None, at(0));
-        memory.told.seen("7", None);
+        memory.told.seen("7", &PlaybackGrantRequestStatus::default());
         memory.concerns(&spec.secret_name, Some(1));
         memory.granted((*grant).clone(), now.instant);
         memory.written(meta.version.clone(), Some(&contents), false, false, now.instant);
@@ -84,6 +85,14 @@ impl Quiet {
         let SecretView::Present(meta) = &self.secret else { panic!("there is no Secret") };
         let contents = Contents { grant: self.memory.hand.clone().unwrap(), token: None };
         SecretOrder::new(&self.identity, &self.spec, Some(meta), Some(contents))
+    }
+
+    /// What is kept of it from one refresh to the next: the memory, the Secret without its data, and the request.
+    #[must_use]
+    pub fn kept(&self) -> (Box<Memory>, Box<SecretMeta>, Box<ServedRequest>) {
+        let WatchEvent::Modified(secret) = decode_secret(&self.secret_event()) else { panic!("another event") };
+        let WatchEvent::Modified(WatchedRequest(Ok(request))) = decode_request(&self.request_event()) else { panic!("another event") };
+        (Box::new(self.memory.clone()), Box::new(secret.meta), Box::new(ServedRequest::new(request, true)))
     }
 
     /// What the watch of the Secrets shows after a refresh.

@@ -1,7 +1,15 @@
 //! The names that the operator puts on objects, and the keys of the Secrets it reads and writes.
 
+use std::borrow::Cow;
+
 /// The API group of the resource, and the domain of the operator's annotations.
 pub const GROUP: &str = "playbackgrant.dev";
+
+/// The group and the version of the resource.
+pub const API_VERSION: &str = "playbackgrant.dev/v1alpha1";
+
+/// The kind of the resource.
+pub const KIND: &str = "PlaybackGrantRequest";
 
 /// The field manager under which the operator writes.
 pub const FIELD_MANAGER: &str = "playback-grant-operator";
@@ -11,6 +19,14 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
 /// The value of [`MANAGED_BY_LABEL`] on grant Secrets.
 pub const MANAGED_BY: &str = "playback-grant-operator";
+
+/// A text that stands in an object. Those of the operator's own, which stand in each, take no room in memory.
+#[must_use]
+pub fn kept(text: String) -> Cow<'static, str> {
+    use annotation::{EXPIRY_TIME, ISSUE_TIME, OWNED_BY, REQUEST_HASH, TOKEN_HASH};
+    let own = [API_VERSION, KIND, MANAGED_BY_LABEL, EXPIRY_TIME, ISSUE_TIME, OWNED_BY, REQUEST_HASH, TOKEN_HASH];
+    own.into_iter().find(|own| *own == text).map_or(Cow::Owned(text), Cow::Borrowed)
+}
 
 /// Annotations of grant Secrets and of requests.
 pub mod annotation {

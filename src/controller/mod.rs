@@ -16,6 +16,7 @@ mod reconcile;
 pub mod registry;
 mod scope;
 mod secret_index;
+pub mod served;
 mod signing;
 mod sleep;
 mod turns;

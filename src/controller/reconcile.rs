@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
+use kube::{Resource as _, ResourceExt as _};
 
 use super::Context;
 use super::act::Actor;
 use super::api::ApiFailure;
 use super::registry::{ObjectName, Trigger};
+use super::served::ServedRequest;
 use super::turns::Turn;
 use crate::api::names::annotation;
-use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
+use crate::api::{PlaybackGrantRequestStatus, ValidSpec};
 use crate::lifecycle::{CredentialsView, Decision, Identity, LaneClosed, Report, SecretView, Seen, Standing, Step, decide, reason_of};
 use crate::media::lane::Caller;
 use crate::telemetry;
@@ -28,10 +29,9 @@ const WITHOUT_A_TURN: Duration = Duration::from_secs(5);
 /// What a reconcile works on.
 struct Request<'a> {
     context: &'a Context,
-    object: &'a PlaybackGrantRequest,
+    object: &'a ServedRequest,
     identity: Identity,
     caller: Caller,
-    spec: Result<ValidSpec, InvalidSpec>,
     names: Names,
 }
 
@@ -54,20 +54,20 @@ impl Names {
 }
 
 /// Brings one request as far as it can be brought now. Never fails: what fails is remembered, reported, and tried again when it is due.
-pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, trigger: &Trigger, context: &Context) -> Action {
+pub(super) async fn reconcile(object: Arc<ServedRequest>, scope: usize, trigger: &Trigger, context: &Context) -> Action {
     let identity =
         Identity { namespace: object.namespace().unwrap_or_default(), name: object.name_any(), uid: object.uid().unwrap_or_default() };
     let now = context.clock.instant();
-    let (caller, predecessor) = context.registry.enter(&identity, object.status.as_ref(), scope, trigger, now);
+    let status = object.read_status();
+    let (caller, predecessor) = context.registry.enter(&identity, status.as_deref(), scope, trigger, now);
     if let Some(predecessor) = &predecessor {
         context.dispatcher.withdraw(predecessor);
         context.metrics.forget(predecessor);
         context.forget_turns(predecessor);
     }
-    let spec = validate(&object);
-    let names = Names::of(&identity, spec.as_ref().ok());
-    let request = Request { context, object: &object, identity, caller, spec, names };
-    request.follow();
+    let names = Names::of(&identity, object.spec.as_ref().ok());
+    let request = Request { context, object: &object, identity, caller, names };
+    request.follow(status.as_deref());
     if predecessor.is_some() {
         // Its credentials may be nobody's now.
         context.credentials.sweep();
@@ -112,12 +112,14 @@ pub(super) async fn reconcile(object: Arc<PlaybackGrantRequest>, scope: usize, t
 }
 
 impl Request<'_> {
-    /// Names the Secrets whose changes concern this request.
-    fn follow(&self) {
+    /// Takes in what the request's status says, unless that is known, and names the Secrets whose changes concern it.
+    fn follow(&self, status: Option<&PlaybackGrantRequestStatus>) {
         self.context.registry.with(&self.caller, |memory| {
-            memory.told.seen(self.object.metadata.resource_version.as_deref().unwrap_or_default(), self.object.status.as_ref());
-            if let Ok(spec) = &self.spec {
-                memory.concerns(&spec.secret_name, self.object.metadata.generation);
+            if let Some(status) = status {
+                memory.told.seen(self.object.meta().resource_version.as_deref().unwrap_or_default(), status);
+            }
+            if let Ok(spec) = &self.object.spec {
+                memory.concerns(&spec.secret_name, self.object.meta().generation);
                 memory.paused |= spec.suspend;
             }
         });
@@ -126,7 +128,7 @@ impl Request<'_> {
     }
 
     fn decide(&self, now: Now, awaits_turn: bool) -> Option<Decision> {
-        let Self { context, object, identity, caller, spec, names } = self;
+        let Self { context, object, identity, caller, names } = self;
         let (secret, strays, credentials) = match &names.secrets {
             Some([target, credentials]) => (
                 context.secrets.view(target),
@@ -141,9 +143,9 @@ impl Request<'_> {
         context.registry.with(caller, |memory| {
             let seen = Seen {
                 identity,
-                generation: object.metadata.generation,
-                deleting: object.metadata.deletion_timestamp.is_some(),
-                spec: spec.as_ref(),
+                generation: object.meta().generation,
+                deleting: object.meta().deletion_timestamp.is_some(),
+                spec: object.spec.as_ref(),
                 refresh_request: refresh_request.map(String::as_str),
                 secret: &secret,
                 strays: &strays,
@@ -164,8 +166,8 @@ impl Request<'_> {
 
     /// Returns whether it could be done, or tried: what changes a Secret may have to await its turn.
     async fn act(&self, step: Step, scope: usize) -> bool {
-        let Self { context, identity, caller, spec, .. } = self;
-        let Ok(spec) = spec else {
+        let Self { context, object, identity, caller, .. } = self;
+        let Ok(spec) = &object.spec else {
             // The only step without a valid spec is to withdraw.
             context.dispatcher.withdraw(caller);
             context.registry.with(caller, |memory| memory.ordered = None);

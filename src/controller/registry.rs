@@ -8,13 +8,14 @@ use kube::runtime::reflector::ObjectRef;
 use litemap::LiteMap;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::api::{PlaybackGrantRequest, PlaybackGrantRequestStatus};
+use super::served::ServedRequest;
+use crate::api::PlaybackGrantRequestStatus;
 use crate::lifecycle::{Identity, Memory};
 use crate::media::lane::Caller;
 use crate::time::Instant;
 
 /// Wakes reconciles.
-pub type Trigger = UnboundedSender<ObjectRef<PlaybackGrantRequest>>;
+pub type Trigger = UnboundedSender<ObjectRef<ServedRequest>>;
 
 /// A name in a namespace. What knows the same object shares its text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -13,7 +13,7 @@ use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{Controller, WatchStreamExt as _};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource as _};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Context;
@@ -21,9 +21,9 @@ use super::decoding::decoded;
 use super::reconcile::reconcile;
 use super::registry::{ObjectName, Trigger, name_of};
 use super::secret_index::owner;
+use super::served::ServedRequest;
 use super::watch::{WATCH_TIMEOUT_SECONDS, WatchLog, is_forbidden, with_waits};
 use super::watched::{WatchedRequest, WatchedSecret};
-use crate::api::PlaybackGrantRequest;
 use crate::api::names::{MANAGED_BY, MANAGED_BY_LABEL};
 
 /// Each reconcile in flight is polled at each wake of the controller, so that many at once cost more than they gain.
@@ -122,14 +122,13 @@ impl Scope {
         client: Client,
         context: Arc<Context>,
         trigger: Trigger,
-        triggers: mpsc::UnboundedReceiver<ObjectRef<PlaybackGrantRequest>>,
+        triggers: mpsc::UnboundedReceiver<ObjectRef<ServedRequest>>,
     ) {
         let (reader, writer) = reflector::store();
         let requests = self.clone().follow_requests(client, context.clone(), trigger.clone());
-        let known = context.clone();
-        let news = requests.reflect(writer).filter(move |event| {
+        let news = requests.reflect(writer).filter(|event| {
             // The status that the operator has just written is no news to whoever wrote it. (Of a list nothing is in the store yet.)
-            let is_echo = matches!(event, Ok(Event::Apply(request)) if known.registry.is_echo(&request.metadata));
+            let is_echo = matches!(event, Ok(Event::Apply(request)) if request.is_read());
             futures::future::ready(!is_echo)
         });
         let triggers = futures::stream::unfold(triggers, async |mut triggers| triggers.recv().await.map(|woken| (woken, triggers)));
@@ -143,10 +142,10 @@ impl Scope {
                 async move {
                     let _under_way = context.gates.reconciling();
                     let reference = ObjectRef::from_obj(&*object);
-                    let uid = object.metadata.uid.clone();
+                    let uid = object.meta().uid.clone();
                     let action = AssertUnwindSafe(reconcile(object, scope, &trigger, &context)).catch_unwind().await;
                     // A request that went meanwhile may have been entered again just after the watch took it out, and have asked for credentials.
-                    if store.get(&reference).is_none_or(|stored| stored.metadata.uid != uid) {
+                    if store.get(&reference).is_none_or(|stored| stored.meta().uid != uid) {
                         context.forget(uid.as_deref());
                         context.credentials.sweep();
                     }
@@ -179,7 +178,7 @@ impl Scope {
         client: Client,
         context: Arc<Context>,
         trigger: Trigger,
-    ) -> impl Stream<Item = Result<Event<PlaybackGrantRequest>, watcher::Error>> + Send + 'static {
+    ) -> impl Stream<Item = Result<Event<ServedRequest>, watcher::Error>> + Send + 'static {
         let api: Api<WatchedRequest> = self.api(client);
         let events = with_waits(watcher::watcher(api, watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)), context.clock);
         let mut listing = Listing::default();

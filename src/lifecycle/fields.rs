@@ -1,10 +1,14 @@
 //! Labels or annotations, and which of them the operator put there.
 
+use std::borrow::Cow;
+
 use litemap::LiteMap;
+
+use crate::api::names::kept;
 
 /// Labels or annotations, by key. A list, in the order of the keys: there are a few of each Secret's, and a tree would take room for eleven.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(LiteMap<Box<str>, Field>);
+pub struct Fields(LiteMap<Cow<'static, str>, Field>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Field {
@@ -17,9 +21,11 @@ impl Fields {
     pub fn new(all: impl IntoIterator<Item = (String, String)>, is_own: impl Fn(&str) -> bool) -> Self {
         let field = |(key, value): (String, String)| {
             let own = is_own(&key);
-            (key.into_boxed_str(), Field { value: value.into_boxed_str(), own })
+            (kept(key), Field { value: value.into_boxed_str(), own })
         };
-        Self(all.into_iter().map(field).collect())
+        let mut all = all.into_iter().map(field).collect::<LiteMap<_, _>>().into_tuple_vec();
+        all.shrink_to_fit();
+        Self(LiteMap::from_sorted_store_unchecked(all))
     }
 
     /// The value of the one with that key.
@@ -53,7 +59,7 @@ impl Fields {
     /// Somebody sets one; `own`: the operator. What was there already stays whose it was.
     pub fn set(&mut self, key: &str, value: &str, own: bool) {
         if self.get(key) != Some(value) {
-            self.0.insert(key.into(), Field { value: value.into(), own });
+            self.0.insert(kept(key.to_owned()), Field { value: value.into(), own });
         }
     }
 

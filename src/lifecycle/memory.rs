@@ -60,8 +60,8 @@ pub struct Memory {
     pub credentials_withheld: bool,
     /// The call that waits or is in flight.
     pub ordered: Option<Ordered>,
-    /// How the last attempt failed, if it did.
-    pub failure: Option<Failure>,
+    /// How the last attempt failed, if it did. Boxed: few have.
+    pub failure: Option<Box<Failure>>,
     /// How many attempts in a row have failed.
     pub consecutive_failures: u32,
     /// The last attempt that succeeded: what for, and when.
@@ -174,7 +174,7 @@ impl Memory {
 
     /// Whether what a watch shows at that version is the status that was written last, on a spec that is known: no news, and nothing to look at.
     #[must_use]
-    pub fn is_echo(&self, version: &str, generation: Option<i64>) -> bool {
+    pub fn is_echo(&mut self, version: &str, generation: Option<i64>) -> bool {
         self.generation == generation && self.told.comes_back(version)
     }
 
@@ -222,7 +222,7 @@ impl Memory {
         attempt.streak = before.map_or(0, |before| before.streak).saturating_add(1);
         let retry_at = now + attempt.retry_delay(draw);
         let hold = if class.is_own() { Hold::Own(retry_at) } else { Hold::WithLane(retry_at) };
-        self.failure = Some(Failure { subject, class, message, slow, streak: attempt.streak, hold, mended: false });
+        self.failure = Some(Box::new(Failure { subject, class, message, slow, streak: attempt.streak, hold, mended: false }));
     }
 
     /// Whether a grant for the same was made before a restart, so recently that a refusal looks like a passing fault. With which credentials

@@ -357,7 +357,7 @@ fn a_token_is_signed_anew_around_a_grant_that_was_there() {
 fn the_status_that_was_written_last_is_no_news_unless_it_comes_with_another_spec() {
     let mut memory = Memory::at_first_sight(None, at(0));
     memory.concerns("lobby", Some(3));
-    memory.told.seen("6", None);
+    memory.told.seen("6", &PlaybackGrantRequestStatus::default());
     memory.told.written(PlaybackGrantRequestStatus::default(), "7".into(), at(0));
     assert!(memory.is_echo("7", Some(3)));
     assert!(!memory.is_echo("8", Some(3)) && !memory.is_echo("7", Some(4)));

@@ -1,7 +1,7 @@
 //! Whose a Secret is. The live Secret alone proves it.
 
 use super::secret::{Owner, SecretMeta};
-use crate::api::names::{GROUP, annotation};
+use crate::api::names::{API_VERSION, GROUP, KIND, annotation};
 
 /// A request, as its Secrets name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ impl Identity {
     #[must_use]
     pub fn as_owner(&self) -> Owner {
         Owner {
-            api_version: format!("{GROUP}/v1alpha1"),
-            kind: "PlaybackGrantRequest".to_owned(),
+            api_version: API_VERSION.into(),
+            kind: KIND.into(),
             name: self.name.clone(),
             uid: self.uid.clone(),
             controller: true,
@@ -75,7 +75,7 @@ impl Identity {
 
 /// Whether the owner is a request, of any version of the API.
 pub(super) fn is_request(owner: &Owner) -> bool {
-    owner.kind == "PlaybackGrantRequest" && owner.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP)
+    owner.kind == KIND && owner.api_version.split_once('/').is_some_and(|(group, _)| group == GROUP)
 }
 
 #[cfg(test)]

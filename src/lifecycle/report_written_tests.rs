@@ -21,7 +21,7 @@ fn what_changes_by_itself_is_written_every_thirty_seconds_and_a_transition_at_on
     scene.memory.told.unclear = false;
     scene.memory.consecutive_failures = 7;
     assert_eq!(rest(&scene).0.write_at, Some(at(1030)), "a count");
-    scene.memory.told.seen("3", Some(&PlaybackGrantRequestStatus::default()));
+    scene.memory.told.seen("3", &PlaybackGrantRequestStatus::default());
     assert_eq!(rest(&scene).0.write_at, Some(at(1001)), "another says something else");
     scene.memory.told.held = Some(backoff(at(1040), false));
     assert_eq!(rest(&scene).0.write_at, Some(at(1040)), "the API server didn't take the last");

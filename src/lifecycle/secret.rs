@@ -1,5 +1,6 @@
 //! What is known of a Secret without its data.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -53,9 +54,9 @@ pub struct SecretVersion {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
     /// The owner's group and version.
-    pub api_version: String,
+    pub api_version: Cow<'static, str>,
     /// The owner's kind.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// The owner's name.
     pub name: String,
     /// The owner's uid.

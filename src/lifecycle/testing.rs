@@ -230,5 +230,6 @@ pub(super) fn failing(scene: &mut Scene, class: FailureClass, slow: bool) {
     let subject = scene.subject();
     scene.memory.ordered = Some(Ordered { subject: subject.clone(), refresh_request: None, forced: false });
     let message = "POST https://media.example: what is wrong, and what to do".to_owned();
-    scene.memory.failure = Some(Failure { subject, class, message, slow, streak: 1, hold: Hold::Own(at(1001)), mended: false });
+    let failure = Failure { subject, class, message, slow, streak: 1, hold: Hold::Own(at(1001)), mended: false };
+    scene.memory.failure = Some(Box::new(failure));
 }

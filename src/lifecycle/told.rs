@@ -1,6 +1,5 @@
 //! What the status says, which version of the request it may be written on, and how writing it fares.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backoff::Backoff;
@@ -48,8 +47,10 @@ pub struct Told {
     own: bool,
     /// What the status says at that version instead, where another has had a word.
     gainsays: Option<Box<PlaybackGrantRequestStatus>>,
-    /// The versions that own writes have put an end to, and that a watch may still show.
-    ended: BTreeSet<String>,
+    /// The versions that own writes have put an end to, and that may still be looked at: few.
+    ended: Vec<Box<str>>,
+    /// Whether a watch has shown the version that the last own write has made: it shows none of those before any more.
+    caught_up: bool,
     /// Whether the last write met a newer version than that.
     outrun: bool,
     /// How often another has put other words in place of the same ones, in a row.
@@ -66,8 +67,8 @@ impl Told {
     }
 
     /// The request is seen at this version, with that status. What waits for a newer one than was known is tried now.
-    pub fn seen(&mut self, version: &str, status: Option<&PlaybackGrantRequestStatus>) {
-        if self.ended.contains(version) {
+    pub fn seen(&mut self, version: &str, status: &PlaybackGrantRequestStatus) {
+        if self.ended.iter().any(|ended| **ended == *version) {
             return;
         }
         self.ended.clear();
@@ -77,9 +78,7 @@ impl Told {
         version.clone_into(&mut self.version);
         self.own = false;
         let stood = essence(self.stands()) == essence(&self.status);
-        let nothing = PlaybackGrantRequestStatus::default();
-        let stands = status.unwrap_or(&nothing);
-        self.gainsays = (*stands != self.status).then(|| Box::new(stands.clone()));
+        self.gainsays = (*status != self.status).then(|| Box::new(status.clone()));
         if stood && essence(self.stands()) != essence(&self.status) {
             self.gainsaid = self.gainsaid.saturating_add(1);
         }
@@ -90,8 +89,10 @@ impl Told {
 
     /// Whether the request is seen at the version that the last own write has made: then nothing has changed that isn't known.
     #[must_use]
-    pub fn comes_back(&self, version: &str) -> bool {
-        self.own && self.version == version && !self.unclear
+    pub fn comes_back(&mut self, version: &str) -> bool {
+        let comes_back = self.own && self.version == version && !self.unclear;
+        self.caught_up |= comes_back;
+        comes_back
     }
 
     /// Whether that stands there, whoever wrote it.
@@ -148,7 +149,11 @@ impl Told {
     pub fn written(&mut self, status: PlaybackGrantRequestStatus, version: String, now: Instant) -> PlaybackGrantRequestStatus {
         if version != self.version {
             self.own = self.version().is_some();
-            self.ended.insert(std::mem::replace(&mut self.version, version));
+            // Who looks at what the watch showed before is the one that has written this.
+            if std::mem::take(&mut self.caught_up) {
+                self.ended.clear();
+            }
+            self.ended.push(std::mem::replace(&mut self.version, version).into_boxed_str());
         }
         self.gainsays = None;
         if essence(&status) != essence(&self.status) {
@@ -208,9 +213,13 @@ mod tests {
         PlaybackGrantRequestStatus { consecutive_failures: failures, ..PlaybackGrantRequestStatus::default() }
     }
 
+    fn nothing() -> PlaybackGrantRequestStatus {
+        PlaybackGrantRequestStatus::default()
+    }
+
     fn told(version: &str) -> Told {
         let mut told = Told::at_first_sight(says(1));
-        told.seen(version, Some(&says(1)));
+        told.seen(version, &says(1));
         told
     }
 
@@ -252,11 +261,11 @@ mod tests {
         told.written(says(3), "7".into(), at(1));
         assert_eq!((told.status.consecutive_failures, told.written), (3, Some(at(1))));
         for late in ["5", "6", "5"] {
-            told.seen(late, None);
+            told.seen(late, &nothing());
             assert_eq!(told.version(), Some("7"), "{late} is over");
         }
-        told.seen("7", None);
-        told.seen("9", None);
+        told.seen("7", &nothing());
+        told.seen("9", &nothing());
         assert_eq!(told.version(), Some("9"), "somebody else's");
     }
 
@@ -278,11 +287,15 @@ mod tests {
         assert!(!told.comes_back("5"), "it was another's");
         told.written(says(2), "6".into(), at(0));
         assert!(!told.comes_back("5") && told.comes_back("6"));
-        told.seen("5", None);
+        told.seen("5", &nothing());
         assert_eq!(told.version(), Some("6"), "an older one may still be looked at");
+        assert!(told.comes_back("6"));
+        told.written(says(3), "8".into(), at(1));
+        told.seen("6", &nothing());
+        assert_eq!((told.version(), told.ended.len()), (Some("8"), 1), "of what is over no more is kept than may be looked at");
         told.refused(false, at(2));
-        assert!(!told.comes_back("6"), "another may stand there");
-        told.seen("7", Some(&says(1)));
+        assert!(!told.comes_back("8"), "another may stand there");
+        told.seen("7", &says(1));
         told.written(says(1), "7".into(), at(3));
         assert!(!told.comes_back("7"), "a write that changed nothing made no version");
         told.outrun(at(4));
@@ -294,11 +307,11 @@ mod tests {
     fn what_is_over_is_forgotten_once_the_watch_has_caught_up() {
         let mut told = told("5");
         told.written(says(2), "6".into(), at(0));
-        told.seen("6", None);
-        told.seen("5", None);
+        told.seen("6", &nothing());
+        told.seen("5", &nothing());
         assert_eq!(told.version(), Some("5"), "a version means nothing but itself");
         told.written(says(2), "5".into(), at(1));
-        told.seen("6", None);
+        told.seen("6", &nothing());
         assert_eq!(told.version(), Some("6"), "a write that changes nothing ends no version");
     }
 
@@ -308,10 +321,10 @@ mod tests {
         told.outrun(at(0));
         told.relieved(at(1));
         assert_eq!(told.held.unwrap().until, at(10_000), "that the API server takes calls says nothing of the watch");
-        told.seen("5", None);
+        told.seen("5", &nothing());
         assert!(told.held.is_some(), "that is no news");
         assert_eq!(told.version(), None, "if it comes to that");
-        told.seen("6", None);
+        told.seen("6", &nothing());
         assert!(told.held.is_none() && !told.unclear);
         assert_eq!(told.version(), Some("6"));
         told.outrun(at(1));
@@ -322,7 +335,7 @@ mod tests {
         told.outrun(at(1));
         told.written(says(2), "7".into(), at(2));
         told.refused(true, at(3));
-        told.seen("8", None);
+        told.seen("8", &nothing());
         assert_eq!(told.held.unwrap().until, at(1003), "a refusal doesn't wait for another version");
     }
 
@@ -330,11 +343,11 @@ mod tests {
     fn what_another_has_said_needs_no_saying() {
         let mut told = told("5");
         assert!(told.says(&says(1)) && !told.says(&says(2)));
-        told.seen("6", Some(&says(2)));
+        told.seen("6", &says(2));
         assert!(!told.says(&says(1)) && told.says(&says(2)));
         told.written(says(3), "7".into(), at(0));
         assert!(!told.says(&says(1)) && !told.says(&says(2)) && told.says(&says(3)));
-        told.seen("6", Some(&says(2)));
+        told.seen("6", &says(2));
         assert!(!told.says(&says(2)), "that is over");
         told.refused(false, at(1));
         assert!(!told.says(&says(3)), "that may be over");
@@ -346,16 +359,16 @@ mod tests {
         let mut told = told("5");
         let mut waits = vec![told.coarse().as_secs()];
         for round in 0..7 {
-            told.seen(&format!("other-{round}"), Some(&other));
-            told.seen(&format!("another-{round}"), Some(&PlaybackGrantRequestStatus { observed_generation: Some(8), ..says(1) }));
+            told.seen(&format!("other-{round}"), &other);
+            told.seen(&format!("another-{round}"), &PlaybackGrantRequestStatus { observed_generation: Some(8), ..says(1) });
             waits.push(told.coarse().as_secs());
             told.written(says(1), format!("own-{round}"), at(round));
         }
         assert_eq!(waits, [30, 1, 2, 4, 8, 16, 30, 30]);
-        told.seen("99", Some(&says(2)));
+        told.seen("99", &says(2));
         assert_eq!(told.coarse().as_secs(), 30, "a count that has changed isn't another's word");
         told.written(other, "100".into(), at(9));
-        told.seen("101", Some(&says(1)));
+        told.seen("101", &says(1));
         assert_eq!(told.coarse().as_secs(), 1, "it has something else to say");
     }
 

@@ -10,7 +10,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::ApiFailure;
-use crate::api::names::FIELD_MANAGER;
+use crate::api::names::{FIELD_MANAGER, kept};
 use crate::lifecycle::{self, Owner, SecretMeta, SecretVersion};
 
 /// An object's metadata, as far as they are read.
@@ -113,6 +113,8 @@ impl Metadata {
             }
         }
         foreign_data.retain(|key| !own_data.contains(key));
+        let mut owners: Vec<Owner> = self.owner_references.into_iter().flatten().map(owner).collect();
+        owners.shrink_to_fit();
         SecretMeta {
             name: self.name.unwrap_or_default(),
             version: SecretVersion {
@@ -122,7 +124,7 @@ impl Metadata {
             deleting: self.deletion_timestamp.is_some(),
             labels: lifecycle::Fields::new(self.labels.into_iter().flatten(), |key| own_labels.contains(key)),
             annotations: lifecycle::Fields::new(self.annotations.into_iter().flatten(), |key| own_annotations.contains(key)),
-            owners: self.owner_references.into_iter().flatten().map(owner).collect(),
+            owners,
             foreign_data,
         }
     }
@@ -146,8 +148,8 @@ impl Managed {
 
 fn owner(reference: OwnerReference) -> Owner {
     Owner {
-        api_version: reference.api_version,
-        kind: reference.kind,
+        api_version: kept(reference.api_version),
+        kind: kept(reference.kind),
         name: reference.name,
         uid: reference.uid,
         controller: reference.controller.unwrap_or_default(),
@@ -171,8 +173,8 @@ mod tests {
             ],
         }});
         let owner = |name: &str, uid: &str, is: bool| Owner {
-            api_version: format!("{name}/v1"),
-            kind: name.to_uppercase(),
+            api_version: format!("{name}/v1").into(),
+            kind: name.to_uppercase().into(),
             name: name.to_owned(),
             uid: uid.to_owned(),
             controller: is,

@@ -18,7 +18,7 @@ const AFTER_MOST_STEPS: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Default)]
 pub(super) struct Operator {
-    /// The requests, as the watch shows them.
+    /// The requests, as the watch shows them, each with its status only where nobody has read it.
     pub(super) store: BTreeMap<String, PlaybackGrantRequest>,
     pub(super) entries: BTreeMap<Caller, Entry>,
     pub(super) by_name: BTreeMap<String, Caller>,
@@ -60,7 +60,9 @@ impl World {
             return self.schedule(self.now + Duration::from_millis(200), Event::Start);
         }
         self.operators += 1;
-        let mut operator = Operator { store: self.server.requests.clone(), ..Operator::default() };
+        let mut store = self.server.requests.clone();
+        store.values_mut().for_each(|object| object.status = Some(object.status.take().unwrap_or_default()));
+        let mut operator = Operator { store, ..Operator::default() };
         for secret in self.server.secrets.values().filter(|secret| is_watched(&secret.meta)) {
             operator.index.present(secret.meta.clone());
         }
@@ -75,11 +77,13 @@ impl World {
     pub(super) fn watched(&mut self, change: Change) {
         let Some(operator) = &mut self.operator else { return };
         match change {
-            Change::Request(object) => {
+            Change::Request(mut object) => {
                 let (name, caller) = (object.metadata.name.clone().unwrap(), Caller::from(object.metadata.uid.clone().unwrap()));
                 let (version, generation) = (object.metadata.resource_version.clone().unwrap_or_default(), object.metadata.generation);
+                let is_echo = operator.entries.get_mut(&caller).is_some_and(|entry| entry.memory.is_echo(&version, generation));
+                object.status = (!is_echo).then(|| object.status.take().unwrap_or_default());
                 operator.store.insert(name.clone(), *object);
-                if !operator.entries.get(&caller).is_some_and(|entry| entry.memory.is_echo(&version, generation)) {
+                if !is_echo {
                     self.wake_named(&name);
                 }
             }
@@ -257,7 +261,9 @@ impl World {
 impl Operator {
     /// Makes sure that the request is known, and begins a reconcile of it.
     fn enter(&mut self, name: &str, now: Instant) -> Option<Reconcile> {
-        let object = self.store.get(name)?.clone();
+        let stored = self.store.get_mut(name)?;
+        let status = stored.status.take();
+        let object = stored.clone();
         let uid = object.metadata.uid.clone().unwrap();
         let identity = Identity { namespace: "web".to_owned(), name: name.to_owned(), uid };
         let caller = Caller::from(identity.uid.as_str());
@@ -267,10 +273,12 @@ impl Operator {
         self.by_name.insert(name.to_owned(), caller.clone());
         let entry = self.entries.entry(caller.clone()).or_insert_with(|| Entry {
             identity: identity.clone(),
-            memory: Memory::at_first_sight(object.status.as_ref(), now),
+            memory: Memory::at_first_sight(status.as_ref(), now),
             follows: BTreeSet::new(),
         });
-        entry.memory.told.seen(object.metadata.resource_version.as_deref().unwrap_or_default(), object.status.as_ref());
+        if let Some(status) = &status {
+            entry.memory.told.seen(object.metadata.resource_version.as_deref().unwrap_or_default(), status);
+        }
         let spec = validate(&object);
         if let Ok(spec) = &spec {
             entry.memory.concerns(&spec.secret_name, object.metadata.generation);

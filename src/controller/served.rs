@@ -1,0 +1,90 @@
+//! A request as it is kept: checked once, whole but for its status, of which no more is kept than nobody has read yet.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
+use kube::Resource;
+use kube::api::ObjectMeta;
+use serde::de::{Deserialize, Deserializer, Error};
+
+use super::watched::WatchedRequest;
+use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
+
+/// A request that is served.
+#[derive(Debug)]
+pub struct ServedRequest {
+    metadata: ObjectMeta,
+    /// What it asks for, or what is wrong with that.
+    pub spec: Result<ValidSpec, InvalidSpec>,
+    /// Whoever reads it remembers it, and most have read it when they wrote it.
+    unread: Mutex<Option<Box<PlaybackGrantRequestStatus>>>,
+}
+
+impl ServedRequest {
+    /// A request as a watch shows it; `is_echo`: whether whoever serves it knows its status.
+    pub fn new(request: PlaybackGrantRequest, is_echo: bool) -> Self {
+        let spec = validate(&request);
+        let PlaybackGrantRequest { metadata, spec: _, status } = request;
+        let unread = (!is_echo).then(|| Box::new(status.unwrap_or_default()));
+        Self { metadata, spec, unread: Mutex::new(unread) }
+    }
+
+    /// Of a request that can't be decoded no more is known than its metadata. It isn't served: this takes out what was there before.
+    pub fn placeholder(metadata: ObjectMeta) -> Self {
+        Self { metadata, spec: Err(InvalidSpec { violations: Vec::new() }), unread: Mutex::default() }
+    }
+
+    /// Whether its status is known to whoever serves it.
+    pub fn is_read(&self) -> bool {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Its status, unless that was read before, or is the one that was written last.
+    pub fn read_status(&self) -> Option<Box<PlaybackGrantRequestStatus>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Clone for ServedRequest {
+    fn clone(&self) -> Self {
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { metadata: self.metadata.clone(), spec: self.spec.clone(), unread: Mutex::new(unread) }
+    }
+}
+
+/// What the controller asks of the objects that it is given, though none comes to it undecoded.
+impl<'de> Deserialize<'de> for ServedRequest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let WatchedRequest(request) = WatchedRequest::deserialize(deserializer)?;
+        request.map(|request| Self::new(request, false)).map_err(|_| D::Error::custom("this PlaybackGrantRequest can't be decoded"))
+    }
+}
+
+impl Resource for ServedRequest {
+    type DynamicType = ();
+    type Scope = k8s_openapi::NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        PlaybackGrantRequest::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        PlaybackGrantRequest::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        PlaybackGrantRequest::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        PlaybackGrantRequest::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
