@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{ApiFailure, Metadata};
+use crate::api::PlaybackGrantRequestStatus;
 use crate::api::names::key;
 use crate::lifecycle::{HeldGrant, Owner, SecretMeta, SecretOrder, SecretVersion};
 use crate::time::rfc3339_millis;
@@ -126,6 +127,24 @@ pub(super) fn patch(version: &SecretVersion, order: &SecretOrder, token: Option<
     encode(&SecretBody { api_version: None, kind: None, type_: Some("Opaque"), metadata, data })
 }
 
+/// One operation of a JSON patch of a request.
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+enum Operation<'a> {
+    Test { path: &'static str, value: &'a str },
+    Replace { path: &'static str, value: &'a str },
+    Add { path: &'static str, value: &'a PlaybackGrantRequestStatus },
+}
+
+/// Sets the status of the request with that uid, if it is still that version.
+pub(super) fn status(uid: &str, version: Option<&str>, status: &PlaybackGrantRequestStatus) -> Result<Bytes, ApiFailure> {
+    let is_this = Operation::Test { path: "/metadata/uid", value: uid };
+    let is_at = version.map(|value| Operation::Replace { path: "/metadata/resourceVersion", value });
+    let says = Operation::Add { path: "/status", value: status };
+    let operations: Vec<_> = [is_this].into_iter().chain(is_at).chain([says]).collect();
+    serde_json::to_vec(&operations).map(Bytes::from).map_err(|_| ApiFailure::Impossible)
+}
+
 fn encode(body: &SecretBody<'_>) -> Result<Bytes, ApiFailure> {
     // As long as it may become: what grows is copied, and leaves what it held.
     let mut text = Zeroizing::new(Vec::with_capacity(room(body)));
@@ -236,6 +255,17 @@ mod tests {
             spared: spared.to_vec(),
             drops_token: false,
         }
+    }
+
+    #[test]
+    fn a_status_is_set_on_that_request_and_on_that_version_if_one_is_given() {
+        let says = PlaybackGrantRequestStatus { secret_name: Some("lobby".into()), ..PlaybackGrantRequestStatus::default() };
+        let patch = |version| -> serde_json::Value { serde_json::from_slice(&status("uid-1", version, &says).unwrap()).unwrap() };
+        let is_this = json!({"op": "test", "path": "/metadata/uid", "value": "uid-1"});
+        let is_at = json!({"op": "replace", "path": "/metadata/resourceVersion", "value": "7"});
+        let sets = json!({"op": "add", "path": "/status", "value": {"secretName": "lobby", "consecutiveFailures": 0}});
+        assert_eq!(patch(Some("7")), json!([is_this, is_at, sets]));
+        assert_eq!(patch(None), json!([is_this, sets]));
     }
 
     /// What a patch says of the data: each key as text, or `null`.

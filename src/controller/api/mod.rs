@@ -16,7 +16,7 @@ use http::Request;
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
-use serde_json::{Value, json};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 pub use body::{ReadSecret, SecretData, text};
@@ -186,11 +186,7 @@ impl ApiServer {
         let path = format!(
             "/apis/{GROUP}/v1alpha1/namespaces/{namespace}/playbackgrantrequests/{name}/status?fieldManager={FIELD_MANAGER}&{UNCHECKED}"
         );
-        let is_this = json!({"op": "test", "path": "/metadata/uid", "value": uid});
-        let is_at = version.map(|version| json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}));
-        let says = json!({"op": "add", "path": "/status", "value": status});
-        let operations: Value = [is_this].into_iter().chain(is_at).chain([says]).collect();
-        let answer = self.call(Ask::PatchStatus, namespace, &path, Bytes::from(operations.to_string())).await?;
+        let answer = self.call(Ask::PatchStatus, namespace, &path, body::status(uid, version, status)?).await?;
         Ok(meta::parse(&answer)?.version.resource_version.to_string())
     }
 
