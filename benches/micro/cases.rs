@@ -87,12 +87,14 @@ impl Quiet {
         SecretOrder::new(&self.identity, &self.spec, Some(meta), Some(contents))
     }
 
-    /// What is kept of it from one refresh to the next: the memory, the Secret without its data, and the request.
+    /// What is kept of it from one refresh to the next: the memory, the Secret without its data, and the request, when its status has been read.
     #[must_use]
-    pub fn kept(&self) -> (Box<Memory>, Box<SecretMeta>, Box<ServedRequest>) {
+    pub fn kept(&self, is_echo: bool) -> (Box<Memory>, Box<SecretMeta>, Box<ServedRequest>) {
         let WatchEvent::Modified(secret) = decode_secret(&self.secret_event()) else { panic!("another event") };
         let WatchEvent::Modified(WatchedRequest(Ok(request))) = decode_request(&self.request_event()) else { panic!("another event") };
-        (Box::new(self.memory.clone()), Box::new(secret.meta), Box::new(ServedRequest::new(request, true)))
+        let request = ServedRequest::new(request, is_echo);
+        drop(request.read_status());
+        (Box::new(self.memory.clone()), Box::new(secret.meta), Box::new(request))
     }
 
     /// What the watch of the Secrets shows after a refresh.

@@ -77,3 +77,21 @@ pub mod credentials_key {
     /// The account's auth token.
     pub const AUTH_TOKEN: &str = "authToken";
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::Resource as _;
+
+    use super::*;
+    use crate::api::PlaybackGrantRequest as Request;
+
+    #[test]
+    fn names_of_the_operators_own_take_no_room() {
+        for own in [API_VERSION, KIND, MANAGED_BY_LABEL, annotation::OWNED_BY, annotation::TOKEN_HASH] {
+            assert!(matches!(kept(own.to_owned()), Cow::Borrowed(text) if text == own));
+        }
+        assert!(matches!(kept("tier".to_owned()), Cow::Owned(text) if text == "tier"));
+        let of = |part: fn(&()) -> Cow<'_, str>| part(&()).into_owned();
+        assert_eq!((of(Request::api_version), of(Request::kind), of(Request::group)), (API_VERSION.into(), KIND.into(), GROUP.into()));
+    }
+}

@@ -15,10 +15,12 @@ pub(super) fn decoded(event: Event<WatchedRequest>, context: &Context) -> Option
         let is_echo = context.registry.is_echo(&request.metadata);
         ServedRequest::new(request, is_echo)
     };
+    // What a list shows stands in the store only when all of it does: until then what came before is looked at.
+    let listed = |request| ServedRequest::new(request, false);
     Some(match event {
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,
-        Event::InitApply(WatchedRequest(object)) => Event::InitApply(served(object.map_err(|metadata| warn(&metadata)).ok()?)),
+        Event::InitApply(WatchedRequest(object)) => Event::InitApply(listed(object.map_err(|metadata| warn(&metadata)).ok()?)),
         Event::Delete(WatchedRequest(object)) => {
             Event::Delete(ServedRequest::placeholder(object.map_or_else(|metadata| *metadata, |request| request.metadata)))
         }

@@ -59,7 +59,9 @@ pub(super) async fn reconcile(object: Arc<ServedRequest>, scope: usize, trigger:
         Identity { namespace: object.namespace().unwrap_or_default(), name: object.name_any(), uid: object.uid().unwrap_or_default() };
     let now = context.clock.instant();
     let status = object.read_status();
-    let (caller, predecessor) = context.registry.enter(&identity, status.as_deref(), scope, trigger, now);
+    let shown = object.meta().resource_version.as_deref().zip(status.as_deref());
+    let (caller, predecessor) = context.registry.enter(&identity, shown, scope, trigger, now);
+    drop(status);
     if let Some(predecessor) = &predecessor {
         context.dispatcher.withdraw(predecessor);
         context.metrics.forget(predecessor);
@@ -67,7 +69,7 @@ pub(super) async fn reconcile(object: Arc<ServedRequest>, scope: usize, trigger:
     }
     let names = Names::of(&identity, object.spec.as_ref().ok());
     let request = Request { context, object: &object, identity, caller, names };
-    request.follow(status.as_deref());
+    request.follow();
     if predecessor.is_some() {
         // Its credentials may be nobody's now.
         context.credentials.sweep();
@@ -112,12 +114,9 @@ pub(super) async fn reconcile(object: Arc<ServedRequest>, scope: usize, trigger:
 }
 
 impl Request<'_> {
-    /// Takes in what the request's status says, unless that is known, and names the Secrets whose changes concern it.
-    fn follow(&self, status: Option<&PlaybackGrantRequestStatus>) {
+    /// Names the Secrets whose changes concern this request.
+    fn follow(&self) {
         self.context.registry.with(&self.caller, |memory| {
-            if let Some(status) = status {
-                memory.told.seen(self.object.meta().resource_version.as_deref().unwrap_or_default(), status);
-            }
             if let Ok(spec) = &self.object.spec {
                 memory.concerns(&spec.secret_name, self.object.meta().generation);
                 memory.paused |= spec.suspend;

@@ -63,27 +63,36 @@ struct Entry {
 }
 
 impl Registry {
-    /// Makes sure that the request is known. Returns its namesake of an earlier life, which is known no more.
+    /// Makes sure that the request is known, and that it is known what its status says: `shown`, with the version at which it does, unless nobody need be told.
+    /// Returns its namesake of an earlier life, which is known no more.
     pub fn enter(
         &self,
         identity: &Identity,
-        status: Option<&PlaybackGrantRequestStatus>,
+        shown: Option<(&str, &PlaybackGrantRequestStatus)>,
         scope: usize,
         trigger: &Trigger,
         now: Instant,
     ) -> (Caller, Option<Caller>) {
         let mut state = self.state();
         let name = ObjectName::new(identity.namespace.as_str(), identity.name.as_str());
-        let predecessor = match state.by_name.get(&name) {
-            Some(known) if **known == *identity.uid => return (known.clone(), None),
-            other => other.cloned(),
+        let predecessor = match state.by_name.get(&name).cloned() {
+            Some(known) if *known == *identity.uid => {
+                if let (Some(entry), Some((version, status))) = (state.entries.get_mut(&known), shown) {
+                    entry.memory.told.seen(version, status);
+                }
+                return (known, None);
+            }
+            other => other,
         };
         if let Some(predecessor) = &predecessor {
             // Its Secrets are the heir's affair now.
             drop(state.remove(predecessor));
         }
         let caller = Caller::from(identity.uid.as_str());
-        let memory = Memory::at_first_sight(status, now);
+        let mut memory = Memory::at_first_sight(shown.map(|(_, status)| status), now);
+        if let Some((version, status)) = shown {
+            memory.told.seen(version, status);
+        }
         let entry = Entry { name: name.clone(), scope, trigger: trigger.clone(), secrets: Box::default(), memory };
         state.by_name.insert(name, caller.clone());
         state.entries.insert(caller.clone(), Box::new(entry));

@@ -127,7 +127,7 @@ impl Scope {
         let (reader, writer) = reflector::store();
         let requests = self.clone().follow_requests(client, context.clone(), trigger.clone());
         let news = requests.reflect(writer).filter(|event| {
-            // The status that the operator has just written is no news to whoever wrote it. (Of a list nothing is in the store yet.)
+            // The status that the operator has just written is no news to whoever wrote it.
             let is_echo = matches!(event, Ok(Event::Apply(request)) if request.is_read());
             futures::future::ready(!is_echo)
         });
@@ -143,13 +143,18 @@ impl Scope {
                     let _under_way = context.gates.reconciling();
                     let reference = ObjectRef::from_obj(&*object);
                     let uid = object.meta().uid.clone();
+                    let is_gone = || store.get(&reference).is_none_or(|stored| stored.meta().uid != uid);
+                    // It was forgotten since it was taken from the store, and its status with it.
+                    if is_gone() {
+                        return Ok::<_, std::convert::Infallible>(Action::await_change());
+                    }
                     let action = AssertUnwindSafe(reconcile(object, scope, &trigger, &context)).catch_unwind().await;
                     // A request that went meanwhile may have been entered again just after the watch took it out, and have asked for credentials.
-                    if store.get(&reference).is_none_or(|stored| stored.meta().uid != uid) {
+                    if is_gone() {
                         context.forget(uid.as_deref());
                         context.credentials.sweep();
                     }
-                    Ok::<_, std::convert::Infallible>(action.unwrap_or_else(|_| {
+                    Ok(action.unwrap_or_else(|_| {
                         // What it was woken for is for the next.
                         if let Some(uid) = uid.as_deref() {
                             context.leave_turns(scope, &uid.into());

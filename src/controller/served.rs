@@ -1,4 +1,4 @@
-//! A request as it is kept: checked once, whole but for its status, of which no more is kept than nobody has read yet.
+//! A request as it is kept: of what the watch has read, the spec as it was checked, and the status until somebody has read it.
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
@@ -16,12 +16,13 @@ pub struct ServedRequest {
     metadata: ObjectMeta,
     /// What it asks for, or what is wrong with that.
     pub spec: Result<ValidSpec, InvalidSpec>,
-    /// Whoever reads it remembers it, and most have read it when they wrote it.
+    /// Whoever reads it remembers it, and knows what it has written itself.
     unread: Mutex<Option<Box<PlaybackGrantRequestStatus>>>,
 }
 
 impl ServedRequest {
     /// A request as a watch shows it; `is_echo`: whether whoever serves it knows its status.
+    #[must_use]
     pub fn new(request: PlaybackGrantRequest, is_echo: bool) -> Self {
         let spec = validate(&request);
         let PlaybackGrantRequest { metadata, spec: _, status } = request;
@@ -30,6 +31,7 @@ impl ServedRequest {
     }
 
     /// Of a request that can't be decoded no more is known than its metadata. It isn't served: this takes out what was there before.
+    #[must_use]
     pub fn placeholder(metadata: ObjectMeta) -> Self {
         Self { metadata, spec: Err(InvalidSpec { violations: Vec::new() }), unread: Mutex::default() }
     }
@@ -86,5 +88,48 @@ impl Resource for ServedRequest {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(sid: &str) -> serde_json::Value {
+        json!({
+            "metadata": {"name": "lobby", "namespace": "web", "uid": "u1", "resourceVersion": "7"},
+            "spec": {"playerStreamerSid": sid, "credentialsSecretRef": {"name": "media-api"}},
+            "status": {"consecutiveFailures": 2},
+        })
+    }
+
+    #[test]
+    fn a_status_is_read_once_and_what_was_written_last_needs_no_reading() {
+        let request: PlaybackGrantRequest = serde_json::from_value(object("VJ1")).unwrap();
+        let served = ServedRequest::new(request.clone(), false);
+        let stored = served.clone();
+        assert!(!stored.is_read());
+        assert_eq!(stored.read_status().unwrap().consecutive_failures, 2);
+        assert!(stored.is_read() && stored.read_status().is_none());
+        assert!(!served.is_read(), "a copy is read by itself");
+        assert!(ServedRequest::new(request.clone(), true).is_read());
+        let never = ServedRequest::new(PlaybackGrantRequest { status: None, ..request }, false);
+        assert_eq!(
+            never.read_status().as_deref(),
+            Some(&PlaybackGrantRequestStatus::default()),
+            "that nothing stands there is something to know"
+        );
+    }
+
+    #[test]
+    fn what_is_asked_for_is_checked_and_what_cannot_be_decoded_is_none() {
+        let decoded = |object: serde_json::Value| serde_json::from_value::<ServedRequest>(object);
+        assert!(decoded(object(&format!("VJ{}", "0".repeat(32)))).unwrap().spec.is_ok());
+        let wrong = decoded(object("VJ1")).unwrap();
+        assert_eq!(wrong.meta().name.as_deref(), Some("lobby"));
+        assert_eq!(wrong.spec.unwrap_err().violations.len(), 1);
+        assert!(decoded(json!({"metadata": {"name": "lobby"}, "spec": 7})).is_err());
     }
 }

@@ -172,7 +172,7 @@ impl Memory {
         self.trouble.take_if(|trouble| !trouble.terminating);
     }
 
-    /// Whether what a watch shows at that version is the status that was written last, on a spec that is known: no news, and nothing to look at.
+    /// A watch shows the request at that version. Returns whether that is the status that was written last, on a spec that is known: no news, and nothing to look at.
     #[must_use]
     pub fn is_echo(&mut self, version: &str, generation: Option<i64>) -> bool {
         self.generation == generation && self.told.comes_back(version)

@@ -10,6 +10,7 @@
 mod backoff;
 mod cause;
 mod decide;
+mod ended;
 mod fields;
 mod fight;
 mod hand;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::backoff::Backoff;
+use super::ended::Ended;
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::condition::{ConditionType, Reason};
 use crate::time::Instant;
@@ -47,10 +48,8 @@ pub struct Told {
     own: bool,
     /// What the status says at that version instead, where another has had a word.
     gainsays: Option<Box<PlaybackGrantRequestStatus>>,
-    /// The versions that own writes have put an end to, and that may still be looked at: few.
-    ended: Vec<Box<str>>,
-    /// Whether a watch has shown the version that the last own write has made: it shows none of those before any more.
-    caught_up: bool,
+    /// The versions that own writes have put an end to.
+    ended: Ended,
     /// Whether the last write met a newer version than that.
     outrun: bool,
     /// How often another has put other words in place of the same ones, in a row.
@@ -68,10 +67,10 @@ impl Told {
 
     /// The request is seen at this version, with that status. What waits for a newer one than was known is tried now.
     pub fn seen(&mut self, version: &str, status: &PlaybackGrantRequestStatus) {
-        if self.ended.iter().any(|ended| **ended == *version) {
+        if self.ended.contains(version) {
             return;
         }
-        self.ended.clear();
+        self.ended.forget();
         if self.version == version {
             return;
         }
@@ -87,11 +86,13 @@ impl Told {
         }
     }
 
-    /// Whether the request is seen at the version that the last own write has made: then nothing has changed that isn't known.
+    /// The watch shows the request at that version. Returns whether it is the one that the last own write has made: then nothing has changed that isn't known.
     #[must_use]
     pub fn comes_back(&mut self, version: &str) -> bool {
         let comes_back = self.own && self.version == version && !self.unclear;
-        self.caught_up |= comes_back;
+        if comes_back {
+            self.ended.shown();
+        }
         comes_back
     }
 
@@ -149,11 +150,7 @@ impl Told {
     pub fn written(&mut self, status: PlaybackGrantRequestStatus, version: String, now: Instant) -> PlaybackGrantRequestStatus {
         if version != self.version {
             self.own = self.version().is_some();
-            // Who looks at what the watch showed before is the one that has written this.
-            if std::mem::take(&mut self.caught_up) {
-                self.ended.clear();
-            }
-            self.ended.push(std::mem::replace(&mut self.version, version).into_boxed_str());
+            self.ended.add(std::mem::replace(&mut self.version, version));
         }
         self.gainsays = None;
         if essence(&status) != essence(&self.status) {
@@ -292,15 +289,19 @@ mod tests {
         assert!(told.comes_back("6"));
         told.written(says(3), "8".into(), at(1));
         told.seen("6", &nothing());
-        assert_eq!((told.version(), told.ended.len()), (Some("8"), 1), "of what is over no more is kept than may be looked at");
+        assert_eq!((told.version(), told.ended.count()), (Some("8"), 1), "of what is over no more is kept than may be looked at");
+        told.written(says(2), "9".into(), at(1));
+        told.seen("6", &nothing());
+        told.seen("8", &nothing());
+        assert_eq!(told.version(), Some("9"), "the watch hasn't caught up with either");
         told.refused(false, at(2));
-        assert!(!told.comes_back("8"), "another may stand there");
-        told.seen("7", &says(1));
-        told.written(says(1), "7".into(), at(3));
-        assert!(!told.comes_back("7"), "a write that changed nothing made no version");
+        assert!(!told.comes_back("9"), "another may stand there");
+        told.seen("10", &says(1));
+        told.written(says(1), "10".into(), at(3));
+        assert!(!told.comes_back("10"), "a write that changed nothing made no version");
         told.outrun(at(4));
-        told.written(says(1), "9".into(), at(5));
-        assert!(!told.comes_back("9"), "written on whatever stood there, which may be another's");
+        told.written(says(1), "12".into(), at(5));
+        assert!(!told.comes_back("12"), "written on whatever stood there, which may be another's");
     }
 
     #[test]

@@ -61,7 +61,9 @@ impl World {
         }
         self.operators += 1;
         let mut store = self.server.requests.clone();
-        store.values_mut().for_each(|object| object.status = Some(object.status.take().unwrap_or_default()));
+        for object in store.values_mut() {
+            object.status = Some(object.status.take().unwrap_or_default());
+        }
         let mut operator = Operator { store, ..Operator::default() };
         for secret in self.server.secrets.values().filter(|secret| is_watched(&secret.meta)) {
             operator.index.present(secret.meta.clone());
