@@ -116,7 +116,7 @@ fn parse_log_level(text: &str) -> Result<String, &'static str> {
     // A word that is no level would pass for the name of a target, and silence all others.
     let is_word = |directive: &str| !directive.contains(['=', '[', ':']);
     let levels_are_levels = text.split(',').all(|directive| !is_word(directive) || LevelFilter::from_str(directive.trim()).is_ok());
-    if levels_are_levels && !text.trim().is_empty() && tracing_subscriber::EnvFilter::try_new(text).is_ok() {
+    if levels_are_levels && !text.trim().is_empty() && text.parse::<tracing_subscriber::filter::Targets>().is_ok() {
         Ok(text.to_owned())
     } else {
         Err("give error, warn, info, debug or trace, or directives such as info,kube=debug")

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::panic::PanicHookInfo;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::transition::Transition;
 use crate::lifecycle::Identity;
@@ -20,7 +21,7 @@ pub enum LogFormat {
 }
 
 /// kube's client logs the whole of an answer that it can't decode, and an answer may be a Secret: that module is kept silent at every level.
-const NEVER_LOGGED: &str = "kube_client::client=off";
+const NEVER_LOGGED: &str = "kube_client::client";
 
 /// kube's runtime would put its own words around each line, and logs each reconcile; its watches warn at each attempt, of which the operator
 /// tells once. The look-up of names warns at each about a line of /etc/resolv.conf that it doesn't know. `--log-level` may ask for them by
@@ -47,15 +48,20 @@ impl Log {
 
 /// Starts logging to standard error.
 pub fn init(format: LogFormat, level: &str) -> Result<Log, ParseError> {
-    let filter = EnvFilter::try_new(format!("{QUIETER},{level}"))?.add_directive(NEVER_LOGGED.parse()?);
+    let filter = filter(level)?;
     let (writer, log) = beside(std::io::stderr());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     match format {
-        LogFormat::Text => subscriber.with_ansi(false).init(),
-        LogFormat::Json => subscriber.json().init(),
+        LogFormat::Text => tracing_subscriber::registry().with(lines.with_ansi(false)).with(filter).init(),
+        LogFormat::Json => tracing_subscriber::registry().with(lines.json()).with(filter).init(),
     }
     std::panic::set_hook(Box::new(tell_of_panic));
     Ok(log)
+}
+
+/// What is logged; of two levels for the same name the last counts.
+fn filter(level: &str) -> Result<Targets, ParseError> {
+    Ok(format!("{QUIETER},{level}").parse::<Targets>()?.with_target(NEVER_LOGGED, LevelFilter::OFF))
 }
 
 /// A panic is a line as any other: as the standard library tells of it, whoever panicked would wait for who reads standard error.
@@ -87,6 +93,8 @@ pub fn log(identity: &Identity, transition: &Transition, shared: bool) {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use tracing::Level;
+
     use super::*;
 
     /// What is written to it is taken only once it is unlocked.
@@ -100,6 +108,21 @@ mod tests {
 
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
+        }
+    }
+
+    #[test]
+    fn what_may_be_asked_for_by_its_name_is_logged_and_what_may_hold_secrets_never() {
+        let logged = |asked: &str, target: &str, level: Level| filter(asked).unwrap().would_enable(target, &level);
+        assert!(logged("info", "playback_grant_operator::controller", Level::INFO));
+        assert!(!logged("info", "playback_grant_operator::controller", Level::DEBUG));
+        assert!(
+            !logged("info", "kube_runtime::controller", Level::INFO)
+                && logged("info,kube_runtime=info", "kube_runtime::controller", Level::INFO)
+        );
+        assert!(!logged("trace", "kube_runtime::watcher", Level::WARN) && logged("trace", "hyper_util::client", Level::TRACE));
+        for asked in ["trace", "kube_client=trace", "trace,kube_client::client=trace"] {
+            assert!(!logged(asked, "kube_client::client", Level::ERROR), "{asked}");
         }
     }
 
