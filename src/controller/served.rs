@@ -1,6 +1,5 @@
 //! A request as it is kept: of what the watch has read, the spec as it was checked, and the status until somebody has read it.
 
-use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use kube::Resource;
@@ -11,7 +10,8 @@ use super::watched::WatchedRequest;
 use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
 
 /// A request that is served.
-#[derive(Debug)]
+#[derive(Debug, Resource)]
+#[resource(inherit = PlaybackGrantRequest)]
 pub struct ServedRequest {
     metadata: ObjectMeta,
     /// What it asks for, or what is wrong with that.
@@ -59,35 +59,6 @@ impl<'de> Deserialize<'de> for ServedRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let WatchedRequest(request) = WatchedRequest::deserialize(deserializer)?;
         request.map(|request| Self::new(request, false)).map_err(|_| D::Error::custom("this PlaybackGrantRequest can't be decoded"))
-    }
-}
-
-impl Resource for ServedRequest {
-    type DynamicType = ();
-    type Scope = k8s_openapi::NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        PlaybackGrantRequest::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        PlaybackGrantRequest::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        PlaybackGrantRequest::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        PlaybackGrantRequest::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
     }
 }
 

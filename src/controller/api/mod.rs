@@ -27,7 +27,7 @@ use self::ask::Ask;
 use self::reach::{News, Reach};
 use super::API_SERVER_LIMIT;
 use crate::api::PlaybackGrantRequestStatus;
-use crate::api::names::{FIELD_MANAGER, GROUP};
+use crate::api::names::{API_VERSION, FIELD_MANAGER};
 use crate::clock::Clock;
 use crate::lifecycle::{Identity, SecretMeta, SecretOrder, SecretVersion};
 use crate::telemetry::Metrics;
@@ -184,7 +184,7 @@ impl ApiServer {
     ) -> Result<String, ApiFailure> {
         let Identity { namespace, name, uid } = identity;
         let path = format!(
-            "/apis/{GROUP}/v1alpha1/namespaces/{namespace}/playbackgrantrequests/{name}/status?fieldManager={FIELD_MANAGER}&{UNCHECKED}"
+            "/apis/{API_VERSION}/namespaces/{namespace}/playbackgrantrequests/{name}/status?fieldManager={FIELD_MANAGER}&{UNCHECKED}"
         );
         let answer = self.call(Ask::PatchStatus, namespace, &path, body::status(uid, version, status)?).await?;
         Ok(meta::parse(&answer)?.version.resource_version.to_string())
