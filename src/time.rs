@@ -1,31 +1,34 @@
 //! Instants as the operator counts them. Pure: nothing here reads a clock.
 
+use std::num::NonZeroU64;
 use std::ops::Add;
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-/// An instant on a clock that neither jumps nor stops while the machine sleeps.
+/// An instant on a clock that neither jumps nor stops while the machine sleeps: within 584 years of its start, what is later is the last of them.
+///
+/// Nanoseconds since the start, and one more: there are many of each request's, and most are optional.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(Duration);
+pub struct Instant(NonZeroU64);
 
 impl Instant {
     /// The instant `duration` after the clock's start.
     #[must_use]
     pub const fn after_start(duration: Duration) -> Self {
-        Self(duration)
+        Self(NonZeroU64::MIN.saturating_add(nanos(duration)))
     }
 
     /// How long after `earlier` this is; zero when it isn't after it.
     #[must_use]
-    pub fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
     /// The instant `duration` before this one, but never before the clock's start.
     #[must_use]
-    pub fn before(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(duration))
+    pub const fn before(self, duration: Duration) -> Self {
+        Self::after_start(Duration::from_nanos((self.0.get() - 1).saturating_sub(nanos(duration))))
     }
 }
 
@@ -33,8 +36,12 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(duration))
+        Self(self.0.saturating_add(nanos(duration)))
     }
+}
+
+const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
 }
 
 /// The instant now, and what the wall clock says of it.
@@ -97,6 +104,21 @@ mod tests {
     fn an_instant_before_the_start_is_the_start() {
         let long_ago = "2001-01-01T00:00:00Z".parse().unwrap();
         assert_eq!(now().instant_at(long_ago), Instant::after_start(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_is_too_late_to_be_told_is_the_last_instant() {
+        let last = Instant::after_start(Duration::MAX);
+        assert_eq!((last + Duration::from_secs(1), now().instant + Duration::MAX), (last, last));
+        assert!(last.since(now().instant) > Duration::from_secs(500 * 365 * 86_400));
+        assert_eq!(last.before(Duration::MAX), Instant::after_start(Duration::ZERO));
+        let second = now().instant.before(Duration::from_nanos(1));
+        assert_eq!((now().instant.since(second), second.since(now().instant)), (Duration::from_nanos(1), Duration::ZERO));
+    }
+
+    #[test]
+    fn an_instant_takes_no_more_room_where_there_may_be_none() {
+        assert_eq!((size_of::<Instant>(), size_of::<Option<Instant>>()), (8, 8));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use playback_grant_operator::controller::served::ServedRequest;
 use playback_grant_operator::controller::watched::{WatchedRequest, WatchedSecret};
 use playback_grant_operator::lifecycle::{
     Contents, CredentialsView, Decision, Fields, HeldGrant, Identity, Memory, Report, SecretMeta, SecretOrder, SecretVersion, SecretView,
-    Seen, Signer, decide, request_hash,
+    Seen, Signer, decide,
 };
 use playback_grant_operator::media::lane::{Caller, Hold, Kind, Outcome, Waiting};
 use playback_grant_operator::media::lanes::Lanes;
@@ -44,7 +44,7 @@ impl Quiet {
             issue: at(0),
             issue_time: "2026-11-24T12:00:00Z".parse().unwrap(),
             ttl: spec.call.ttl,
-            request_hash: request_hash(&spec.call, &spec.credentials_secret_name),
+            request_hash: spec.request_hash.clone(),
         });
         let contents = Contents { grant: grant.clone(), token: None };
         let order = SecretOrder::new(&identity, &spec, None, Some(contents.clone()));

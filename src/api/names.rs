@@ -22,11 +22,30 @@ pub const MANAGED_BY: &str = "playback-grant-operator";
 
 /// A text that stands in an object. Those of the operator's own, which stand in each, take no room in memory.
 #[must_use]
-pub fn kept(text: String) -> Cow<'static, str> {
-    use annotation::{EXPIRY_TIME, ISSUE_TIME, OWNED_BY, REQUEST_HASH, TOKEN_HASH};
-    let own = [API_VERSION, KIND, MANAGED_BY_LABEL, EXPIRY_TIME, ISSUE_TIME, OWNED_BY, REQUEST_HASH, TOKEN_HASH];
-    own.into_iter().find(|own| *own == text).map_or(Cow::Owned(text), Cow::Borrowed)
+pub fn kept(text: Cow<'_, str>) -> Cow<'static, str> {
+    OWN.into_iter().find(|own| *own == text).map_or_else(|| Cow::Owned(text.into_owned()), Cow::Borrowed)
 }
+
+/// What stands in each Secret of the operator's.
+const OWN: [&str; 17] = [
+    API_VERSION,
+    KIND,
+    FIELD_MANAGER,
+    MANAGED_BY_LABEL,
+    annotation::EXPIRY_TIME,
+    annotation::ISSUE_TIME,
+    annotation::OWNED_BY,
+    annotation::REQUEST_HASH,
+    annotation::TOKEN_HASH,
+    key::GRANT,
+    key::PLAYBACK_URL,
+    key::PLAYER_STREAMER_SID,
+    key::ACCOUNT_SID,
+    key::ISSUE_TIME,
+    key::EXPIRY_TIME,
+    key::ACCESS_TOKEN,
+    key::ACCESS_TOKEN_EXPIRY_TIME,
+];
 
 /// Annotations of grant Secrets and of requests.
 pub mod annotation {
@@ -88,9 +107,9 @@ mod tests {
     #[test]
     fn names_of_the_operators_own_take_no_room() {
         for own in [API_VERSION, KIND, MANAGED_BY_LABEL, annotation::OWNED_BY, annotation::TOKEN_HASH] {
-            assert!(matches!(kept(own.to_owned()), Cow::Borrowed(text) if text == own));
+            assert!(matches!(kept(Cow::Borrowed(own)), Cow::Borrowed(text) if text == own));
         }
-        assert!(matches!(kept("tier".to_owned()), Cow::Owned(text) if text == "tier"));
+        assert!(matches!(kept(Cow::Borrowed("tier")), Cow::Owned(text) if text == "tier"));
         let of = |part: fn(&()) -> Cow<'_, str>| part(&()).into_owned();
         assert_eq!((of(Request::api_version), of(Request::kind), of(Request::group)), (API_VERSION.into(), KIND.into(), GROUP.into()));
     }

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::ResourceExt;
 
 use super::names::{GROUP, MANAGED_BY_LABEL};
+use super::request_hash::request_hash;
 use super::{DeletionPolicy, GrantSecret, PlaybackGrantRequest, PlaybackGrantRequestSpec, RequestedAccessToken, rules, syntax};
 use crate::media::{GrantCall, Origin, PlayerStreamerSid, Ttl};
 use crate::token::{AccessTokenIdentity, AccessTokenSpec, AccessTokenTtl};
@@ -19,6 +21,8 @@ use crate::token::{AccessTokenIdentity, AccessTokenSpec, AccessTokenTtl};
 pub struct ValidSpec {
     /// What is asked of the Media API.
     pub call: GrantCall,
+    /// The hash over what decides the grant. Here, since it is asked for at each look.
+    pub request_hash: Arc<str>,
     /// How long before its expiry a grant is replaced: at least 1 s. For a TTL of 1 s that is all of its life.
     pub refresh_before: Duration,
     /// The name of the Secret that holds the credentials.
@@ -111,8 +115,10 @@ pub fn validate(request: &PlaybackGrantRequest) -> Result<ValidSpec, InvalidSpec
         (Some(player_streamer_sid), Some(ttl), Some(access_control_allow_origin), Some(refresh_before), Some(deletion_policy))
             if violations.0.is_empty() =>
         {
+            let call = GrantCall { player_streamer_sid, ttl, access_control_allow_origin };
             Ok(ValidSpec {
-                call: GrantCall { player_streamer_sid, ttl, access_control_allow_origin },
+                request_hash: request_hash(&call, credentials_secret_name),
+                call,
                 refresh_before,
                 credentials_secret_name: credentials_secret_name.clone(),
                 secret_name: secret_name.clone(),

@@ -21,6 +21,7 @@ fn spec() -> ValidSpec {
             ttl: Ttl::from_seconds(15).unwrap(),
             access_control_allow_origin: None,
         },
+        request_hash: "hash".into(),
         refresh_before: Duration::from_secs(5),
         credentials_secret_name: "media-api".into(),
         secret_name: "keynote".into(),
@@ -65,7 +66,7 @@ fn meta(foreign: Option<&str>) -> SecretMeta {
     let claimed = [
         (annotation::ISSUE_TIME, rfc3339_millis(issue_time)),
         (annotation::EXPIRY_TIME, rfc3339_millis(expiry_time)),
-        (annotation::REQUEST_HASH, request_hash),
+        (annotation::REQUEST_HASH, request_hash.to_string()),
     ];
     SecretMeta {
         annotations: Fields::new(claimed.map(|(name, value)| (name.to_owned(), value)), |_| true),

@@ -10,7 +10,7 @@ use crate::media::FailureClass;
 fn a_foreign_secret_is_a_conflict_that_is_looked_at_every_ten_seconds() {
     let mut scene = Scene::fresh();
     scene.meta().annotations.set("playbackgrant.dev/owned-by", "other/uid-9", false);
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     assert!(matches!(step(&scene), Step::Withdraw), "first the call, which would be made while the look is under way");
     scene.memory.ordered = None;
     scene.memory.looked = Some(at(990));
@@ -42,7 +42,7 @@ fn nothing_is_asked_for_that_was_just_refused() {
     let mut scene = Scene::absent();
     let backoff = backoff(at(1005), true);
     scene.memory.trouble =
-        Some(Trouble { message: "forbidden".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff });
+        Some(Box::new(Trouble { message: "forbidden".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff }));
     assert_eq!(rest(&scene).1, Some(at(1005)));
     scene.memory.trouble.as_mut().unwrap().refused = false;
     assert!(matches!(step(&scene), Step::Order { .. }), "trouble of the server's own keeps no grant from being at hand");
@@ -52,7 +52,7 @@ fn nothing_is_asked_for_that_was_just_refused() {
 fn a_request_that_is_being_deleted_gets_no_step_but_withdraw() {
     for mut scene in [Scene::fresh(), Scene::absent()] {
         scene.deleting = true;
-        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+        scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
         assert!(matches!(step(&scene), Step::Withdraw));
         scene.memory.ordered = None;
         assert!(matches!(scene.decide(), Decision::Rest { report: None, look_at: None }));
@@ -196,7 +196,7 @@ fn what_cannot_be_patched_and_is_held_by_others_is_waited_for() {
     std::mem::swap(&mut scene.memory, &mut spoilt);
     let mut expired = Scene { now: at(1020), ..scene };
     assert_eq!(rest(&expired).0.status.conditions[0].reason, reason, "nothing is asked for that can't be stored");
-    expired.memory.ordered = Some(Ordered { subject: expired.subject(), refresh_request: None, forced: false });
+    expired.memory.ordered = Some(Box::new(Ordered { subject: expired.subject(), refresh_request: None, forced: false }));
     assert!(matches!(step(&expired), Step::Withdraw));
 }
 
@@ -268,7 +268,7 @@ fn a_wish_overtakes_a_call_that_is_held_back_but_only_once() {
     let mut scene = Scene::absent();
     failing(&mut scene, FailureClass::NotFound, true);
     let waits = Ordered { subject: scene.subject(), refresh_request: None, forced: false };
-    scene.memory.ordered = Some(waits.clone());
+    scene.memory.ordered = Some(Box::new(waits.clone()));
     rest(&scene);
     scene.refresh_request = Some("v1".into());
     let Step::Order { ordered, waiting, .. } = step(&scene) else { panic!("the wish waits for the slow look") };
@@ -280,7 +280,7 @@ fn a_wish_overtakes_a_call_that_is_held_back_but_only_once() {
     scene.now = at(1003);
     rest(&scene);
     // One that isn't held back is under way, or about to be.
-    scene.memory.ordered = Some(waits);
+    scene.memory.ordered = Some(Box::new(waits));
     scene.memory.failure = None;
     rest(&scene);
     // Others' failures hold it back too.
@@ -291,7 +291,7 @@ fn a_wish_overtakes_a_call_that_is_held_back_but_only_once() {
 #[test]
 fn a_wish_while_another_is_under_way_waits_for_its_answer() {
     let mut scene = Scene::fresh();
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: Some("v1".into()), forced: true });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: Some("v1".into()), forced: true }));
     for wish in ["v1", "v2"] {
         scene.refresh_request = Some(wish.into());
         rest(&scene);
@@ -327,7 +327,7 @@ fn a_change_of_the_spec_since_a_refusal_is_urgent() {
     scene.memory.failure = None;
     assert!(!waiting(&scene).urgent);
     let subject = Subject { request_hash: "another".into(), ..scene.subject() };
-    scene.memory.ordered = Some(Ordered { subject, refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject, refresh_request: None, forced: false }));
     assert!(waiting(&scene).urgent);
 }
 

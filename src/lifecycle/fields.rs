@@ -18,12 +18,12 @@ struct Field {
 
 impl Fields {
     /// All that are there, of which the operator put those there that `is_own` tells of.
-    pub fn new(all: impl IntoIterator<Item = (String, String)>, is_own: impl Fn(&str) -> bool) -> Self {
-        let field = |(key, value): (String, String)| {
+    pub fn new(all: impl IntoIterator<Item = (impl Into<Cow<'static, str>>, String)>, is_own: impl Fn(&str) -> bool) -> Self {
+        let field = |(key, value): (Cow<'static, str>, String)| {
             let own = is_own(&key);
             (kept(key), Field { value: value.into_boxed_str(), own })
         };
-        let mut all = all.into_iter().map(field).collect::<LiteMap<_, _>>().into_tuple_vec();
+        let mut all = all.into_iter().map(|(key, value)| field((key.into(), value))).collect::<LiteMap<_, _>>().into_tuple_vec();
         all.shrink_to_fit();
         Self(LiteMap::from_sorted_store_unchecked(all))
     }
@@ -59,7 +59,7 @@ impl Fields {
     /// Somebody sets one; `own`: the operator. What was there already stays whose it was.
     pub fn set(&mut self, key: &str, value: &str, own: bool) {
         if self.get(key) != Some(value) {
-            self.0.insert(kept(key.to_owned()), Field { value: value.into(), own });
+            self.0.insert(kept(Cow::Borrowed(key)), Field { value: value.into(), own });
         }
     }
 

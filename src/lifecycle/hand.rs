@@ -1,5 +1,6 @@
 //! The grant in hand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -23,7 +24,7 @@ pub struct HeldGrant {
     /// Its lifetime.
     pub ttl: Ttl,
     /// The hash over what decided it.
-    pub request_hash: String,
+    pub request_hash: Arc<str>,
 }
 
 impl HeldGrant {

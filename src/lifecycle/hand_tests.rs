@@ -2,7 +2,7 @@ use super::super::testing::{at, hand, now, spec};
 use super::*;
 
 fn claim(issue: &str, expiry: &str) -> Claim {
-    Claim { issue_time: issue.parse().unwrap(), expiry_time: expiry.parse().unwrap(), request_hash: String::new() }
+    Claim { issue_time: issue.parse().unwrap(), expiry_time: expiry.parse().unwrap(), request_hash: "".into() }
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn a_hold_that_has_just_ended_is_none() {
     let mut scene = Scene::absent();
     failing(&mut scene, FailureClass::NotFound, true);
     let until = scene.memory.failure.as_ref().unwrap().hold.until().unwrap();
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     scene.refresh_request = Some("v1".into());
     scene.now = until;
     let (_, look_at) = rest(&scene);
@@ -31,7 +31,7 @@ fn who_has_changed_the_spec_waits_for_no_look_of_before() {
     assert_eq!((hold, urgent), (Hold::Own(at(1001)), false));
     // It waits for that look, or is just about to.
     for waits in [true, false] {
-        scene.memory.ordered = waits.then(|| waiting.clone());
+        scene.memory.ordered = waits.then(|| Box::new(waiting.clone()));
         scene.memory.failure.as_mut().unwrap().hold = Hold::Own(at(1001));
         scene.memory.concerns("keynote", Some(2 + i64::from(waits)));
         let (ordered, hold, urgent) = called(&scene);
@@ -48,7 +48,7 @@ fn who_has_changed_the_spec_may_still_force_a_call_that_is_held() {
     let mut scene = Scene::absent();
     scene.memory.concerns("keynote", Some(1));
     failing(&mut scene, FailureClass::NotFound, true);
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     scene.memory.concerns("keynote", Some(2));
     scene.refresh_request = Some("v1".into());
     assert!(matches!(step(&scene), Step::Order { ordered, .. } if ordered.forced));

@@ -36,7 +36,7 @@ fn object(scene: &Scene) -> Value {
 }
 
 fn waiting(mut scene: Scene) -> Scene {
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     scene
 }
 
@@ -56,7 +56,7 @@ fn troubled(refused: bool) -> Scene {
         terminating: false,
         backoff: backoff(at(1005), refused),
     };
-    scene.memory.trouble = Some(trouble);
+    scene.memory.trouble = Some(Box::new(trouble));
     scene
 }
 

@@ -34,8 +34,8 @@ pub struct Memory {
     pub own_version: Option<SecretVersion>,
     /// When the grant that the Secret was last known to hold was asked for.
     pub landed: Option<Instant>,
-    /// What that says of itself, and its life on the operator's own clock: the wall clock may have been set since.
-    pub landed_life: Option<(Claim, Life)>,
+    /// The hash over what decided it, and its life on the operator's own clock: the wall clock may have been set since.
+    pub landed_life: Option<(Arc<str>, Life)>,
     /// The hash of the token that an own write last put beside a grant, if it put one.
     pub landed_token: Option<String>,
     /// The issue instant of the grant that last came into a Secret of this request, whichever the spec named then.
@@ -58,9 +58,9 @@ pub struct Memory {
     pub looked: Option<Instant>,
     /// Whether the API server didn't give the credentials when they were last asked for.
     pub credentials_withheld: bool,
-    /// The call that waits or is in flight.
-    pub ordered: Option<Ordered>,
-    /// How the last attempt failed, if it did. Boxed: few have.
+    /// The call that waits or is in flight. Boxed, as what follows where it says so: most of the time there is none.
+    pub ordered: Option<Box<Ordered>>,
+    /// How the last attempt failed, if it did. Boxed.
     pub failure: Option<Box<Failure>>,
     /// How many attempts in a row have failed.
     pub consecutive_failures: u32,
@@ -70,10 +70,10 @@ pub struct Memory {
     pub handled_refresh: Option<String>,
     /// When a call was last forced by that annotation.
     pub last_forced: Option<Instant>,
-    /// What the API server last refused or left unanswered, if it did.
-    pub trouble: Option<Trouble>,
-    /// For which version of the Secret the API server last said that it is another (`None`: that there is one), how often in a row, and when.
-    pub conflicts: Option<(Option<SecretVersion>, u32, Instant)>,
+    /// What the API server last refused or left unanswered, if it did. Boxed.
+    pub trouble: Option<Box<Trouble>>,
+    /// For which version of the Secret the API server last said that it is another (`None`: that there is one), how often in a row, and when. Boxed.
+    pub conflicts: Option<Box<(Option<SecretVersion>, u32, Instant)>>,
     /// What the status says.
     pub told: Told,
 }
@@ -82,7 +82,7 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// The hash over what decides the grant.
-    pub request_hash: String,
+    pub request_hash: Arc<str>,
     /// The credentials' lane.
     pub lane: LaneKey,
 }
@@ -186,13 +186,14 @@ impl Memory {
         if let Some(failure) = self.failure.as_mut().filter(|failure| failure.mended) {
             (failure.hold, failure.mended) = (Hold::Nothing, false);
         }
-        self.ordered = Some(ordered);
+        self.ordered = Some(Box::new(ordered));
     }
 
     /// The answer to the ordered call is a grant; it is the grant in hand from here on, unless that one, another operator's that was read
     /// meanwhile, was asked for later.
     pub fn granted(&mut self, held: HeldGrant, now: Instant) {
-        if let Some(Ordered { subject, refresh_request, .. }) = self.ordered.take() {
+        if let Some(ordered) = self.ordered.take() {
+            let Ordered { subject, refresh_request, .. } = *ordered;
             self.last_success = Some((subject, now));
             self.handled_refresh = refresh_request.or(self.handled_refresh.take());
         }
@@ -206,7 +207,8 @@ impl Memory {
 
     /// The ordered call failed. `covered_until`: the expiry of the grant that the Secret holds. `draw` spreads the next attempt.
     pub fn failed(&mut self, class: FailureClass, message: String, covered_until: Option<Instant>, now: Instant, draw: f64) {
-        let Some(Ordered { subject, refresh_request, .. }) = self.ordered.take() else { return };
+        let Some(ordered) = self.ordered.take() else { return };
+        let Ordered { subject, refresh_request, .. } = *ordered;
         self.handled_refresh = refresh_request.or(self.handled_refresh.take());
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         let recently_succeeded = match &self.last_success {
@@ -253,13 +255,15 @@ impl Memory {
 
     fn landed(&mut self, grant: &HeldGrant) {
         (self.landed, self.came, self.paused) = (Some(grant.issue), Some(grant.issue), false);
-        self.landed_life = Some((grant.claim(), Life::of(grant)));
+        self.landed_life = Some((grant.request_hash.clone(), Life::of(grant)));
     }
 
     /// The life of the grant that the Secret is known to hold, if it is the one that says so of itself.
     #[must_use]
     pub fn known_life(&self, claim: &Claim) -> Option<Life> {
-        self.landed_life.as_ref().filter(|(landed, _)| landed == claim).map(|(_, life)| *life)
+        let (request_hash, life) = self.landed_life.as_ref()?;
+        let says_so = *claim.request_hash == **request_hash && life.issue_time == claim.issue_time && life.expiry_time == claim.expiry_time;
+        says_so.then_some(*life)
     }
 
     /// The Secret's data was read and isn't what was written.

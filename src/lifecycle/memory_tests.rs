@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::testing::{Scene, at, bare, hand, token_order};
@@ -118,7 +119,7 @@ fn an_answer_that_comes_late_is_no_newer_than_what_was_read_meanwhile() {
         let mut memory = Memory::at_first_sight(None, at(1000));
         let forced = Ordered { subject: Scene::absent().subject(), refresh_request: Some("now".into()), forced: true };
         memory.ordered(forced, at(1000));
-        let read = HeldGrant { request_hash: hand_of.to_owned(), ..(*hand(1001)).clone() };
+        let read = HeldGrant { request_hash: hand_of.into(), ..(*hand(1001)).clone() };
         memory.read_intact(crate::lifecycle::SecretVersion::default(), read, true);
         memory.granted((*hand(issue)).clone(), at(1003));
         assert_eq!((memory.handled_refresh.as_deref(), memory.ordered), (Some("now"), None));
@@ -216,8 +217,8 @@ fn a_grant_taken_over_at_a_restart_makes_a_refusal_look_passing_but_not_that_of_
     let slow = |class, issued, hash: Option<&str>| {
         let mut memory = Memory::at_first_sight(None, at(1000));
         let subject = Scene::absent().subject();
-        let request_hash = hash.map_or(subject.request_hash.clone(), str::to_owned);
-        memory.hand = Some(std::sync::Arc::new(HeldGrant { request_hash, ..(*hand(issued)).clone() }));
+        let request_hash = hash.map_or(subject.request_hash.clone(), Arc::from);
+        memory.hand = Some(Arc::new(HeldGrant { request_hash, ..(*hand(issued)).clone() }));
         memory.ordered(Ordered { subject, refresh_request: None, forced: false }, at(1000));
         memory.failed(class, String::new(), None, at(1000), 0.0);
         memory.failure.unwrap().slow

@@ -14,7 +14,6 @@ mod ended;
 mod fields;
 mod fight;
 mod hand;
-mod hash;
 #[cfg(test)]
 mod hold_tests;
 #[cfg(test)]
@@ -39,7 +38,6 @@ pub use backoff::{Backoff, Holds, Repairs, Restores};
 pub use decide::{Decision, Step, decide};
 pub use fields::Fields;
 pub use hand::{HeldGrant, whole_millis};
-pub use hash::request_hash;
 pub use memory::{Failure, Memory, Ordered, Subject, reason_of};
 pub use order::{Contents, SecretOrder};
 pub use ownership::{Identity, Whose};

@@ -52,7 +52,7 @@ impl SecretOrder {
             let claim = grant.claim();
             annotations.insert(annotation::ISSUE_TIME.to_owned(), Some(rfc3339_millis(claim.issue_time)));
             annotations.insert(annotation::EXPIRY_TIME.to_owned(), Some(rfc3339_millis(claim.expiry_time)));
-            annotations.insert(annotation::REQUEST_HASH.to_owned(), Some(claim.request_hash));
+            annotations.insert(annotation::REQUEST_HASH.to_owned(), Some(claim.request_hash.to_string()));
             annotations.insert(annotation::TOKEN_HASH.to_owned(), token.as_ref().map(TokenOrder::hash));
         }
         let drops_token = contents.is_none() && present.is_some_and(|present| has_unwanted_token(spec, present));

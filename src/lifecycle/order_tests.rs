@@ -15,7 +15,7 @@ fn a_new_secret_says_whose_it_is_and_what_it_holds() {
         ("playbackgrant.dev/owned-by", "keynote/uid-2"),
         ("playbackgrant.dev/issue-time", "2026-11-24T12:00:00.000Z"),
         ("playbackgrant.dev/expiry-time", "2026-11-24T12:00:15.000Z"),
-        ("playbackgrant.dev/request-hash", hand(1000).request_hash.as_str()),
+        ("playbackgrant.dev/request-hash", &*hand(1000).request_hash),
     ] {
         assert_eq!(order.annotations[name].as_deref(), Some(value), "{name}");
     }

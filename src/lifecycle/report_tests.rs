@@ -88,7 +88,7 @@ fn who_waits_in_a_closed_lane_says_why_it_is_closed() {
         (FailureClass::Forbidden, "Unauthorized", "forbids the call to these credentials (403)"),
     ] {
         let mut scene = Scene::absent();
-        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+        scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
         scene.lane_closed = Some(class);
         let (report, _) = rest(&scene);
         assert_eq!(report.status.conditions[0].reason, reason);
@@ -105,7 +105,7 @@ fn who_waits_in_a_closed_lane_says_why_it_is_closed() {
         assert_eq!(conditions(&rest(&scene).0), shown(&[(Ready, "False", reason), (Stalled, "True", reason)]));
         let mut covered = Scene::fresh();
         (covered.now, covered.lane_closed) = (at(1012), Some(class));
-        covered.memory.ordered = Some(Ordered { subject: covered.subject(), refresh_request: None, forced: false });
+        covered.memory.ordered = Some(Box::new(Ordered { subject: covered.subject(), refresh_request: None, forced: false }));
         assert_eq!(conditions(&rest(&covered).0), shown(&[(Ready, "True", "GrantIssued")]), "a live grant is as well off as before");
         scene.memory.ordered = None;
         assert!(matches!(step(&scene), Step::Order { .. }), "without a call in the lane it is nobody's business");
@@ -115,13 +115,13 @@ fn who_waits_in_a_closed_lane_says_why_it_is_closed() {
 #[test]
 fn the_first_grant_is_being_issued_and_a_missed_one_has_expired() {
     let mut scene = Scene::absent();
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     let (report, _) = rest(&scene);
     assert_eq!(conditions(&report), shown(&[(Ready, "False", "Issuing"), (Reconciling, "True", "Issuing")]));
 
     let mut scene = Scene::fresh();
     scene.now = at(1020);
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     let (report, _) = rest(&scene);
     assert_eq!(conditions(&report), shown(&[(Ready, "False", "GrantExpired"), (Reconciling, "True", "GrantExpired")]));
     let message = &report.status.conditions[0].message;
@@ -136,7 +136,7 @@ fn credentials_that_cannot_be_used_stall_and_take_the_call_out() {
         (CredentialsView::Invalid("apiKeySecret is missing".into()), "CredentialsInvalid", "apiKeySecret is missing"),
     ] {
         let mut scene = Scene::absent();
-        scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+        scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
         scene.credentials = credentials;
         assert!(matches!(step(&scene), Step::Withdraw));
         scene.memory.ordered = None;
@@ -157,7 +157,7 @@ fn credentials_that_cannot_be_used_stall_and_take_the_call_out() {
         terminating: false,
         backoff: backoff(at(1005), false),
     };
-    unread.memory.trouble = Some(trouble.clone());
+    unread.memory.trouble = Some(Box::new(trouble.clone()));
     let failed = shown(&[
         (Ready, "False", "SecretWriteFailed"),
         (RefreshFailing, "True", "SecretWriteFailed"),
@@ -165,22 +165,22 @@ fn credentials_that_cannot_be_used_stall_and_take_the_call_out() {
     ]);
     assert_eq!(conditions(&rest(&unread).0), failed);
     let mut fresh = Scene::fresh();
-    fresh.memory.trouble = Some(trouble);
+    fresh.memory.trouble = Some(Box::new(trouble));
     assert_eq!(conditions(&rest(&fresh).0), shown(&[(Ready, "True", "GrantIssued")]));
 }
 
 #[test]
 fn trouble_that_cost_no_grant_is_not_why_there_is_none() {
     let mut scene = Scene::fresh();
-    scene.memory.trouble = Some(Trouble {
+    scene.memory.trouble = Some(Box::new(Trouble {
         message: "could not look".into(),
         refused: false,
         attempt: Attempt::Write,
         terminating: false,
         backoff: backoff(at(1005), false),
-    });
+    }));
     scene.now = at(1020);
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "GrantExpired");
     scene.memory.hand = Some(hand(1004));
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "SecretWriteFailed", "one was received, and expired before it could be written");
@@ -196,7 +196,7 @@ fn what_the_secret_was_given_lives_as_long_whatever_the_wall_clock_shows() {
         scene.memory.hand = Some(hand(1010));
         let backoff = backoff(at(1018), true);
         scene.memory.trouble =
-            Some(Trouble { message: "no changes".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff });
+            Some(Box::new(Trouble { message: "no changes".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff }));
         let failing = [(RefreshFailing, "True", "SecretWriteFailed"), (Stalled, "True", "SecretWriteFailed")];
         let told = |ready| shown(&[ready, failing[0], failing[1]]);
         assert_eq!(conditions(&rest(&scene).0), told((Ready, "True", "GrantIssued")), "{hours} hours");
@@ -209,10 +209,15 @@ fn what_the_secret_was_given_lives_as_long_whatever_the_wall_clock_shows() {
 fn what_the_server_refused_stays_the_cause_while_the_next_call_is_under_way() {
     let mut scene = Scene::fresh();
     let backoff = backoff(at(1018), true);
-    scene.memory.trouble =
-        Some(Trouble { message: "leave the label on".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff });
+    scene.memory.trouble = Some(Box::new(Trouble {
+        message: "leave the label on".into(),
+        refused: true,
+        attempt: Attempt::Write,
+        terminating: false,
+        backoff,
+    }));
     scene.now = at(1020);
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "SecretWriteFailed", "nothing has been mended");
     scene.memory.trouble.as_mut().unwrap().attempt = Attempt::Read;
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "GrantExpired", "what could not be read stands in the way of nothing any more");
@@ -228,7 +233,7 @@ fn a_call_that_is_due_and_held_back_by_a_refusal_has_that_as_its_cause() {
         terminating: false,
         backoff: backoff(at(1005), true),
     };
-    scene.memory.trouble = Some(trouble);
+    scene.memory.trouble = Some(Box::new(trouble));
     let failed = shown(&[
         (Ready, "False", "SecretWriteFailed"),
         (RefreshFailing, "True", "SecretWriteFailed"),
@@ -248,8 +253,13 @@ fn what_the_api_server_does_not_take_is_told_in_its_own_words() {
         let mut scene = Scene::absent();
         scene.memory.hand = Some(hand(1000));
         let backoff = backoff(at(1003), refused);
-        scene.memory.trouble =
-            Some(Trouble { message: "exceeded quota: secrets (403)".into(), refused, attempt: Attempt::Write, terminating, backoff });
+        scene.memory.trouble = Some(Box::new(Trouble {
+            message: "exceeded quota: secrets (403)".into(),
+            refused,
+            attempt: Attempt::Write,
+            terminating,
+            backoff,
+        }));
         scene.now = at(1002);
         let (report, look) = rest(&scene);
         let reason = "SecretWriteFailed";
@@ -271,7 +281,7 @@ fn a_grant_that_expired_in_hand_is_the_api_servers_failure_until_the_next_attemp
     scene.memory.hand = Some(hand(1000));
     let backoff = backoff(at(1030), true);
     scene.memory.trouble =
-        Some(Trouble { message: "exceeded quota".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff });
+        Some(Box::new(Trouble { message: "exceeded quota".into(), refused: true, attempt: Attempt::Write, terminating: false, backoff }));
     scene.now = at(1020);
     let (report, _) = rest(&scene);
     assert_eq!(report.status.conditions[0].reason, "SecretWriteFailed");
@@ -279,7 +289,7 @@ fn a_grant_that_expired_in_hand_is_the_api_servers_failure_until_the_next_attemp
     scene.memory.looked = Some(at(1030));
     assert!(matches!(step(&scene), Step::Order { .. }), "what may be tried again is fetched again");
     let ordered = Ordered { subject: scene.subject(), refresh_request: None, forced: false };
-    scene.memory.ordered = Some(ordered);
+    scene.memory.ordered = Some(Box::new(ordered));
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "SecretWriteFailed", "its answer isn't there yet");
     failing(&mut scene, FailureClass::Unavailable, false);
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "MediaApiUnavailable");
@@ -303,7 +313,7 @@ fn a_suspended_request_is_ready_as_long_as_its_grant_lives() {
 #[test]
 fn an_invalid_spec_stalls_with_every_violation() {
     let mut scene = Scene::fresh();
-    scene.memory.ordered = Some(Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     scene.invalid = true;
     assert!(matches!(step(&scene), Step::Withdraw));
     scene.memory.ordered = None;

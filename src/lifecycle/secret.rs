@@ -75,7 +75,7 @@ pub struct Claim {
     /// When it expires.
     pub expiry_time: Timestamp,
     /// The hash over what decided it.
-    pub request_hash: String,
+    pub request_hash: Arc<str>,
 }
 
 impl SecretMeta {
@@ -86,7 +86,7 @@ impl SecretMeta {
         Some(Claim {
             issue_time: text(annotation::ISSUE_TIME)?.parse().ok()?,
             expiry_time: text(annotation::EXPIRY_TIME)?.parse().ok()?,
-            request_hash: text(annotation::REQUEST_HASH)?.to_owned(),
+            request_hash: text(annotation::REQUEST_HASH)?.into(),
         })
     }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::hand::{HeldGrant, Life};
-use super::hash::request_hash;
 use super::memory::{Memory, Subject};
 use super::ownership::{Identity, Whose};
 use super::secret::{SecretMeta, SecretView};
@@ -86,7 +85,6 @@ pub(super) struct Situation<'a> {
     pub(super) seen: Seen<'a>,
     pub(super) spec: &'a ValidSpec,
     pub(super) now: Now,
-    pub(super) request_hash: String,
     pub(super) target: Target<'a>,
     /// The grant in hand, if it was made for this spec and is unexpired.
     pub(super) hand: Option<&'a HeldGrant>,
@@ -99,7 +97,6 @@ pub(super) struct Situation<'a> {
 impl<'a> Situation<'a> {
     pub(super) fn of(seen: Seen<'a>, spec: &'a ValidSpec, now: Now) -> Self {
         let Seen { identity, secret, memory, .. } = seen;
-        let request_hash = request_hash(&spec.call, &spec.credentials_secret_name);
         let target = match secret {
             SecretView::NotLooked => Target::NotLooked,
             SecretView::Absent => Target::Absent,
@@ -112,11 +109,11 @@ impl<'a> Situation<'a> {
                 Whose::Foreign => Target::NotLooked,
             },
         };
-        let hand = memory.hand.as_deref().filter(|hand| hand.request_hash == request_hash && now.instant < hand.expiry());
-        let mut situation = Self { seen, spec, now, request_hash, target, hand, holds_hand: false, held_life: None };
+        let hand = memory.hand.as_deref().filter(|hand| hand.request_hash == spec.request_hash && now.instant < hand.expiry());
+        let mut situation = Self { seen, spec, now, target, hand, holds_hand: false, held_life: None };
         if let Target::Ours(meta) | Target::Outdated(meta) = target
             && let Some(claim) = meta.claim()
-            && claim.request_hash == situation.request_hash
+            && claim.request_hash == spec.request_hash
             && memory.damaged.as_ref() != Some(&meta.version)
         {
             let in_hand = memory.hand.as_deref().filter(|hand| hand.claim() == claim);
@@ -133,7 +130,7 @@ impl<'a> Situation<'a> {
 
     /// Whether the grant last received for this spec, expired or not, isn't what the Secret says that it holds.
     pub(super) fn holds_unwritten_grant(&self) -> bool {
-        let received = self.seen.memory.hand.as_deref().filter(|hand| hand.request_hash == self.request_hash);
+        let received = self.seen.memory.hand.as_deref().filter(|hand| hand.request_hash == self.spec.request_hash);
         let claim = match self.target {
             Target::Ours(meta) | Target::Outdated(meta) => meta.claim(),
             _ => None,
@@ -160,7 +157,7 @@ impl<'a> Situation<'a> {
     /// What a call now would be made for, and with; `None` while the credentials can't be used.
     pub(super) fn subject(&self) -> Option<Subject> {
         match self.seen.credentials {
-            CredentialsView::Usable { lane, .. } => Some(Subject { request_hash: self.request_hash.clone(), lane: *lane }),
+            CredentialsView::Usable { lane, .. } => Some(Subject { request_hash: self.spec.request_hash.clone(), lane: *lane }),
             _ => None,
         }
     }
@@ -180,7 +177,7 @@ impl<'a> Situation<'a> {
 
     /// Whether the API server may be asked for something now.
     pub(super) fn may_ask_api_server(&self) -> bool {
-        let may = |trouble: &Trouble| !trouble.terminating && trouble.backoff.until <= self.now.instant;
+        let may = |trouble: &Box<Trouble>| !trouble.terminating && trouble.backoff.until <= self.now.instant;
         !self.seen.awaits_turn && self.seen.memory.trouble.as_ref().is_none_or(may)
     }
 }

@@ -1,10 +1,10 @@
 //! What the Secret of a request holds, as far as the operator knows, and how it came there: what the figures are made of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::memory::Memory;
 use super::order::Contents;
-use super::secret::Claim;
 use super::situation::{Seen, Situation, Target};
 use crate::api::ValidSpec;
 use crate::time::{Instant, Now};
@@ -67,8 +67,8 @@ impl Refreshed {
             return None;
         }
         // What was asked for before, or was let expire on purpose, was due to nobody.
-        let is_due = |claim: &Claim| claim.request_hash == grant.request_hash && !memory.paused;
-        let before = memory.landed_life.as_ref().filter(|(claim, _)| is_due(claim)).map(|(_, life)| life);
+        let is_due = |request_hash: &Arc<str>| *request_hash == grant.request_hash && !memory.paused;
+        let before = memory.landed_life.as_ref().filter(|(request_hash, _)| is_due(request_hash)).map(|(_, life)| life);
         Some(Self {
             took: now.since(grant.issue),
             left: before.map(|life| life.expiry.since(now)),

@@ -34,7 +34,7 @@ fn what_nobody_waited_for_is_not_late() {
     scene.memory.paused = true;
     assert_eq!(told(&scene), unasked, "it was suspended");
     scene = Scene::fresh();
-    scene.memory.landed_life.as_mut().unwrap().0.request_hash = "another spec's".to_owned();
+    scene.memory.landed_life.as_mut().unwrap().0 = "another spec's".into();
     assert_eq!(told(&scene), unasked);
     // The grant in hand goes into the Secret that another spec names: it came before.
     scene = Scene::fresh();

@@ -7,10 +7,10 @@ use k8s_openapi::jiff::SignedDuration;
 
 use super::{
     Backoff, Contents, CredentialsView, Decision, Failure, Fields, HeldGrant, Identity, LaneClosed, Memory, Ordered, Report, SecretMeta,
-    SecretOrder, SecretView, Seen, Signer, Step, Subject, TokenOrder, decide, request_hash,
+    SecretOrder, SecretView, Seen, Signer, Step, Subject, TokenOrder, decide,
 };
 use crate::api::condition::ConditionType;
-use crate::api::{DeletionPolicy, InvalidSpec, ValidSpec, Violation};
+use crate::api::{DeletionPolicy, InvalidSpec, ValidSpec, Violation, request_hash};
 use crate::media::lane::Hold;
 use crate::media::{Credentials, FailureClass, Grant, GrantCall, LaneKey, PlayerStreamerSid, Ttl};
 use crate::time::{Instant, Now};
@@ -87,7 +87,7 @@ impl Scene {
     }
 
     pub(super) fn subject(&self) -> Subject {
-        Subject { request_hash: request_hash(&self.spec.call, "media-api"), lane: lane("media-api") }
+        Subject { request_hash: self.spec.request_hash.clone(), lane: lane("media-api") }
     }
 
     pub(super) fn decide(&self) -> Decision {
@@ -128,12 +128,14 @@ pub(super) fn identity() -> Identity {
 }
 
 pub(super) fn spec() -> ValidSpec {
+    let call = GrantCall {
+        player_streamer_sid: PlayerStreamerSid::parse(&format!("VJ{}", "a".repeat(32))).unwrap(),
+        ttl: Ttl::from_seconds(15).unwrap(),
+        access_control_allow_origin: None,
+    };
     ValidSpec {
-        call: GrantCall {
-            player_streamer_sid: PlayerStreamerSid::parse(&format!("VJ{}", "a".repeat(32))).unwrap(),
-            ttl: Ttl::from_seconds(15).unwrap(),
-            access_control_allow_origin: None,
-        },
+        request_hash: request_hash(&call, "media-api"),
+        call,
         refresh_before: Duration::from_secs(5),
         credentials_secret_name: "media-api".into(),
         secret_name: "keynote".into(),
@@ -175,7 +177,7 @@ pub(super) fn hand(seconds: u64) -> Arc<HeldGrant> {
         issue: at(seconds),
         issue_time: now(at(seconds)).wall,
         ttl: spec.call.ttl,
-        request_hash: request_hash(&spec.call, "media-api"),
+        request_hash: spec.request_hash.clone(),
     })
 }
 
@@ -228,7 +230,7 @@ pub(super) fn backoff(until: Instant, refused: bool) -> Backoff {
 /// A failed attempt whose repetition waits in the lane.
 pub(super) fn failing(scene: &mut Scene, class: FailureClass, slow: bool) {
     let subject = scene.subject();
-    scene.memory.ordered = Some(Ordered { subject: subject.clone(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(Ordered { subject: subject.clone(), refresh_request: None, forced: false }));
     let message = "POST https://media.example: what is wrong, and what to do".to_owned();
     let failure = Failure { subject, class, message, slow, streak: 1, hold: Hold::Own(at(1001)), mended: false };
     scene.memory.failure = Some(Box::new(failure));

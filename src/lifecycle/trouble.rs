@@ -50,15 +50,16 @@ impl Memory {
     /// The API server refused what was attempted, or left it unanswered.
     pub fn troubled(&mut self, attempt: Attempt, message: String, refused: bool, terminating: bool, now: Instant) {
         let backoff = Backoff::after(self.trouble.take().map(|trouble| trouble.backoff), refused, now);
-        self.trouble = Some(Trouble { message, refused, attempt, terminating, backoff });
+        self.trouble = Some(Box::new(Trouble { message, refused, attempt, terminating, backoff }));
     }
 
     /// Nothing may be written now: of writes that are left unanswered enough are out. What was refused, or left unanswered before, stands.
     pub fn held_up(&mut self, message: impl FnOnce() -> String, now: Instant) {
-        let says_more = |trouble: &Trouble| trouble.refused || trouble.attempt == Attempt::Write;
+        let says_more = |trouble: &Box<Trouble>| trouble.refused || trouble.attempt == Attempt::Write;
         if !self.trouble.as_ref().is_some_and(says_more) {
             let backoff = Backoff::none(now);
-            self.trouble = Some(Trouble { message: message(), refused: false, attempt: Attempt::Write, terminating: false, backoff });
+            let trouble = Trouble { message: message(), refused: false, attempt: Attempt::Write, terminating: false, backoff };
+            self.trouble = Some(Box::new(trouble));
         }
     }
 
@@ -79,8 +80,8 @@ impl Memory {
     pub fn conflicted(&mut self, version: Option<&SecretVersion>, now: Instant) -> bool {
         const MOST: u32 = 3;
         let is_same = |of: Option<&SecretVersion>, last: Instant| of == version && now.since(last) <= Backoff::FORGOTTEN_AFTER;
-        let before = self.conflicts.take().filter(|(of, _, last)| is_same(of.as_ref(), *last)).map_or(0, |(_, count, _)| count);
-        self.conflicts = Some((version.cloned(), before.saturating_add(1), now));
+        let before = self.conflicts.take().filter(|row| is_same(row.0.as_ref(), row.2)).map_or(0, |row| row.1);
+        self.conflicts = Some(Box::new((version.cloned(), before.saturating_add(1), now)));
         before >= MOST
     }
 

@@ -1,19 +1,20 @@
 //! What is asked of the Media API, in types that can't hold what must not go into a URL or a header.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::sid::is_sid;
 
-/// A PlayerStreamer's SID: `VJ` and 32 hexadecimal digits (API description 1.55.2).
+/// A PlayerStreamer's SID: `VJ` and 32 hexadecimal digits (API description 1.55.2). A clone shares its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PlayerStreamerSid(String);
+pub struct PlayerStreamerSid(Arc<str>);
 
 impl PlayerStreamerSid {
     /// Takes `text` if it is a SID.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        is_sid("VJ", text).then(|| Self(text.to_owned()))
+        is_sid("VJ", text).then(|| Self(text.into()))
     }
 
     /// The SID's text.

@@ -33,7 +33,7 @@ pub struct Order {
     /// Who calls.
     pub caller: Caller,
     /// What the answer is for; it comes back with the answer.
-    pub tag: String,
+    pub tag: Arc<str>,
     /// What is asked for.
     pub call: GrantCall,
     /// With which credentials; they decide the lane.

@@ -72,7 +72,7 @@ fn order(caller: &str, user: &str, deadline: u64) -> Order {
     let deadline = Instant::after_start(Duration::from_secs(deadline));
     Order {
         caller: Caller::from(caller),
-        tag: format!("for {caller}"),
+        tag: format!("for {caller}").into(),
         call: GrantCall {
             player_streamer_sid: PlayerStreamerSid::parse(&format!("VJ{}", "0".repeat(32))).unwrap(),
             ttl: Ttl::from_seconds(15).unwrap(),
@@ -101,7 +101,7 @@ async fn an_answer_comes_back_with_what_it_is_for() {
     let (dispatcher, mut events) = start(&[("a", Does::Grant)], 8);
     dispatcher.order(order("one", "a", 1));
     let Event::Answered { order, lane, result, .. } = next(&mut events).await else { panic!("no answer") };
-    assert_eq!((&*order.caller, order.tag.as_str(), lane), ("one", "for one", order.credentials.fingerprint()));
+    assert_eq!((&*order.caller, &*order.tag, lane), ("one", "for one", order.credentials.fingerprint()));
     assert_eq!(result.unwrap().grant.expose_secret(), "{}");
     assert_eq!(dispatcher.state().lanes.out(), 0);
 }
@@ -213,7 +213,7 @@ impl IssueGrants for Meanwhile {
     fn issue(&self, _: GrantCall, _: Arc<Credentials>) -> BoxFuture<'_, Result<Grant, CallError>> {
         Box::pin(async {
             if let Some(dispatcher) = self.0.lock().unwrap().take() {
-                dispatcher.order(Order { tag: "the new one".to_owned(), ..order("one", "a", 1) });
+                dispatcher.order(Order { tag: "the new one".into(), ..order("one", "a", 1) });
             }
             Ok(Grant::from_stored("{}", None).unwrap())
         })
@@ -229,7 +229,7 @@ async fn an_answer_to_an_order_that_another_has_just_replaced_is_not_taken_for_t
     tokio::spawn(dispatcher.clone().run());
     dispatcher.order(order("one", "a", 1));
     let Event::Answered { order, .. } = next(&mut events).await else { panic!("no answer") };
-    assert_eq!(order.tag, "the new one");
+    assert_eq!(&*order.tag, "the new one");
     assert!(events.try_recv().is_err() && dispatcher.state().placed.is_empty());
 }
 

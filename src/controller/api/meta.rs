@@ -3,10 +3,13 @@
 //! Most of them is the API server's record of who set which field. It comes with every answer and every event, and only some of its keys are read:
 //! nothing is made of the rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::marker::PhantomData;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::ApiFailure;
@@ -22,8 +25,8 @@ pub(in crate::controller) struct Metadata {
     uid: Option<String>,
     resource_version: Option<String>,
     deletion_timestamp: Option<Time>,
-    labels: Option<BTreeMap<String, String>>,
-    annotations: Option<BTreeMap<String, String>>,
+    labels: Option<Map<Text, String>>,
+    annotations: Option<Map<Text, String>>,
     owner_references: Option<Vec<OwnerReference>>,
     managed_fields: Option<Vec<Managed>>,
 }
@@ -32,8 +35,19 @@ pub(in crate::controller) struct Metadata {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Managed {
-    manager: Option<String>,
+    manager: Option<Text>,
     fields_v1: Option<Fields>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct OwnerReference {
+    api_version: Text,
+    kind: Text,
+    name: String,
+    uid: String,
+    controller: Option<bool>,
+    block_owner_deletion: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -55,64 +69,138 @@ struct MetadataFields {
 }
 
 /// The names of the fields in a map, without what is in them.
-#[derive(Clone, Debug, Default)]
-struct Keys(Vec<String>);
+type Keys = Map<FieldKey, IgnoredAny>;
 
-impl<'de> Deserialize<'de> for Keys {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(KeysVisitor)
+/// A map's entries, as they come.
+#[derive(Clone, Debug)]
+struct Map<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for Map<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }
 
-struct KeysVisitor;
+impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Map<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MapVisitor(PhantomData))
+    }
+}
 
-impl<'de> Visitor<'de> for KeysVisitor {
-    type Value = Keys;
+struct MapVisitor<K, V>(PhantomData<(K, V)>);
 
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("a map of fields")
+impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for MapVisitor<K, V> {
+    type Value = Map<K, V>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Keys, A::Error> {
-        let mut keys = Vec::new();
-        while let Some((mut key, IgnoredAny)) = map.next_entry::<String, _>()? {
-            // Others than fields are the map itself, and items of lists.
-            if key.starts_with("f:") {
-                key.drain(..2);
-                keys.push(key);
-            }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Map<K, V>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
         }
-        Ok(Keys(keys))
+        Ok(Map(entries))
+    }
+}
+
+/// A text. Of those of the operator's own no copy is made.
+#[derive(Clone, Debug, Default)]
+struct Text(Cow<'static, str>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(kept(Cow::Borrowed(text))))
+    }
+}
+
+/// A field's name; `None`: it is the map itself, or an item of a list.
+#[derive(Clone, Debug)]
+struct FieldKey(Option<Cow<'static, str>>);
+
+impl<'de> Deserialize<'de> for FieldKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(FieldKeyVisitor)
+    }
+}
+
+struct FieldKeyVisitor;
+
+impl Visitor<'_> for FieldKeyVisitor {
+    type Value = FieldKey;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a field's name")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<FieldKey, E> {
+        Ok(FieldKey(text.strip_prefix("f:").map(|name| kept(Cow::Borrowed(name)))))
+    }
+}
+
+impl Keys {
+    fn names(self) -> impl Iterator<Item = Cow<'static, str>> {
+        self.0.into_iter().filter_map(|(FieldKey(name), IgnoredAny)| name)
     }
 }
 
 #[derive(Deserialize)]
-struct MetadataAnswer {
-    metadata: Metadata,
+struct Answer<M> {
+    metadata: M,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct VersionOnly {
+    resource_version: Option<String>,
+}
+
+/// What matters of a Secret.
 pub(super) fn parse(answer: &[u8]) -> Result<SecretMeta, ApiFailure> {
-    let answer: MetadataAnswer = serde_json::from_slice(answer).map_err(|error| super::body::unreadable(&error))?;
-    Ok(answer.metadata.into_secret())
+    metadata(answer).map(Metadata::into_secret)
+}
+
+/// An object's version.
+pub(super) fn version(answer: &[u8]) -> Result<String, ApiFailure> {
+    metadata(answer).map(|VersionOnly { resource_version }| resource_version.unwrap_or_default())
+}
+
+fn metadata<M: DeserializeOwned>(answer: &[u8]) -> Result<M, ApiFailure> {
+    let answer: Answer<M> = serde_json::from_slice(answer).map_err(|error| super::body::unreadable(&error))?;
+    Ok(answer.metadata)
 }
 
 impl Metadata {
     /// As a Secret's.
     pub(in crate::controller) fn into_secret(self) -> SecretMeta {
-        let (mut own_labels, mut own_annotations) = (BTreeSet::<String>::new(), BTreeSet::<String>::new());
-        let (mut own_data, mut foreign_data) = (BTreeSet::<String>::new(), BTreeSet::new());
+        let (mut own_labels, mut own_annotations, mut own_data, mut foreign_data) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for managed in self.managed_fields.into_iter().flatten() {
             let is_ours = managed.is_ours();
             let Some(Fields { metadata, data }) = managed.fields_v1 else { continue };
             if is_ours {
-                own_labels.extend(metadata.labels.0);
-                own_annotations.extend(metadata.annotations.0);
-                own_data.extend(data.0);
+                own_labels.extend(metadata.labels.names());
+                own_annotations.extend(metadata.annotations.names());
+                own_data.extend(data.names());
             } else {
-                foreign_data.extend(data.0);
+                foreign_data.extend(data.names());
             }
         }
-        foreign_data.retain(|key| !own_data.contains(key));
+        let foreign_data: BTreeSet<String> = foreign_data.into_iter().filter(|key| !own_data.contains(key)).map(Cow::into_owned).collect();
         let mut owners: Vec<Owner> = self.owner_references.into_iter().flatten().map(owner).collect();
         owners.shrink_to_fit();
         SecretMeta {
@@ -122,8 +210,8 @@ impl Metadata {
                 resource_version: self.resource_version.unwrap_or_default().into(),
             },
             deleting: self.deletion_timestamp.is_some(),
-            labels: lifecycle::Fields::new(self.labels.into_iter().flatten(), |key| own_labels.contains(key)),
-            annotations: lifecycle::Fields::new(self.annotations.into_iter().flatten(), |key| own_annotations.contains(key)),
+            labels: fields(self.labels, &own_labels),
+            annotations: fields(self.annotations, &own_annotations),
             owners,
             foreign_data,
         }
@@ -142,14 +230,19 @@ impl Metadata {
 
 impl Managed {
     fn is_ours(&self) -> bool {
-        self.manager.as_deref() == Some(FIELD_MANAGER)
+        self.manager.as_ref().is_some_and(|Text(manager)| manager == FIELD_MANAGER)
     }
+}
+
+fn fields(all: Option<Map<Text, String>>, own: &[Cow<'static, str>]) -> lifecycle::Fields {
+    let all = all.into_iter().flat_map(|Map(all)| all).map(|(Text(key), value)| (key, value));
+    lifecycle::Fields::new(all, |key| own.iter().any(|own| own == key))
 }
 
 fn owner(reference: OwnerReference) -> Owner {
     Owner {
-        api_version: kept(reference.api_version),
-        kind: kept(reference.kind),
+        api_version: reference.api_version.0,
+        kind: reference.kind.0,
         name: reference.name,
         uid: reference.uid,
         controller: reference.controller.unwrap_or_default(),

@@ -187,7 +187,7 @@ impl ApiServer {
             "/apis/{API_VERSION}/namespaces/{namespace}/playbackgrantrequests/{name}/status?fieldManager={FIELD_MANAGER}&{UNCHECKED}"
         );
         let answer = self.call(Ask::PatchStatus, namespace, &path, body::status(uid, version, status)?).await?;
-        Ok(meta::parse(&answer)?.version.resource_version.to_string())
+        meta::version(&answer)
     }
 
     /// One call, from its request to the end of its answer.

@@ -1,6 +1,7 @@
 //! What others do: people, controllers, the machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -14,7 +15,7 @@ use super::tokens::Belonging;
 use super::world::{Event, World, credentials_name};
 use crate::api::names::{MANAGED_BY_LABEL, annotation, key};
 use crate::api::{GrantSecret, PlaybackGrantRequestSpec, ValidSpec, validate};
-use crate::lifecycle::{Contents, HeldGrant, Identity, SecretOrder, request_hash, whole_millis};
+use crate::lifecycle::{Contents, HeldGrant, Identity, SecretOrder, whole_millis};
 
 /// What others do. The number is a request's or a pair of credentials'.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -69,18 +70,18 @@ impl World {
         for (n, before) in before.into_iter().enumerate() {
             let now = self.asked_now(n);
             if now != before {
-                let subject = |asked: Option<(String, Option<usize>, Option<String>)>| asked.map(|(hash, pair, _)| (hash, pair));
+                let subject = |asked: Option<(Arc<str>, Option<usize>, Option<String>)>| asked.map(|(hash, pair, _)| (hash, pair));
                 self.judge.asks_anew(n, subject(now) != subject(before), self.now);
             }
         }
     }
 
     /// What a call would now be made for, and with, and whether a refresh is asked for.
-    fn asked_now(&self, n: usize) -> Option<(String, Option<usize>, Option<String>)> {
+    fn asked_now(&self, n: usize) -> Option<(Arc<str>, Option<usize>, Option<String>)> {
         let request = self.server.requests.get(&name(n))?;
         let spec = validate(request).ok()?;
         let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
-        Some((request_hash(&spec.call, &spec.credentials_secret_name), pair, refresh_request(request).map(str::to_owned)))
+        Some((spec.request_hash.clone(), pair, refresh_request(request).map(str::to_owned)))
     }
 
     fn carry_out_act(&mut self, act: Act) {
@@ -240,8 +241,7 @@ impl World {
     }
 
     fn elsewhere(&mut self, n: usize, spec: &ValidSpec) -> HeldGrant {
-        let ValidSpec { call, credentials_secret_name, .. } = spec;
-        let request_hash = request_hash(call, credentials_secret_name);
+        let ValidSpec { call, request_hash, .. } = spec;
         let now = self.instants();
         let expiry = now.instant + call.ttl.duration();
         let given = Given { expiry, issue: now.instant, ttl: call.ttl, request_hash: request_hash.clone(), wall_offset: self.wall_offset };
@@ -251,7 +251,7 @@ impl World {
             issue: now.instant,
             issue_time: whole_millis(now.wall),
             ttl: call.ttl,
-            request_hash,
+            request_hash: request_hash.clone(),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::acts::name;
 use super::histories::ServerTrouble;
 use super::world::World;
 use crate::api::{PlaybackGrantRequest, ValidSpec, validate};
-use crate::lifecycle::{Identity, Whose, request_hash};
+use crate::lifecycle::{Identity, Whose};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ impl World {
             return None;
         }
         let given = self.media.given.get(secret.data.get("grant")?)?;
-        (given.request_hash == request_hash(&spec.call, &spec.credentials_secret_name)).then_some(given.expiry)
+        (given.request_hash == spec.request_hash).then_some(given.expiry)
     }
 
     /// Until when it is excused that there is no good grant, by what is so from now until `then`.

@@ -1,6 +1,7 @@
 //! The lanes' shell on simulated time: as `media::dispatcher` and `controller::answers` do it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::media_api::{CALL_LIMIT, Given, Outcome as MadeOutcome, lane_of};
@@ -35,7 +36,7 @@ pub(super) struct Placed {
     pub(super) pair: usize,
     pub(super) call: GrantCall,
     /// What the answer is for.
-    pub(super) tag: String,
+    pub(super) tag: Arc<str>,
     ticket: u64,
 }
 
@@ -48,7 +49,7 @@ pub(super) struct Out {
 }
 
 impl Dispatcher {
-    pub(super) fn order(&mut self, caller: &Caller, pair: usize, call: GrantCall, tag: String, waiting: Waiting) {
+    pub(super) fn order(&mut self, caller: &Caller, pair: usize, call: GrantCall, tag: Arc<str>, waiting: Waiting) {
         self.withdraw(caller);
         self.tickets += 1;
         self.lanes.enqueue(lane_of(pair), caller, waiting);

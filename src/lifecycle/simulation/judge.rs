@@ -1,6 +1,7 @@
 //! Who looks on: what has been counted, what was promised, and what excuses.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::acts::{Act, name};
@@ -49,11 +50,11 @@ pub(super) struct Judge {
     pub(super) history: History,
     pub(super) tallies: Vec<Tally>,
     /// What the present operator was given last, by the request's uid.
-    pub(super) given: BTreeMap<Caller, (Instant, Ttl, String)>,
+    pub(super) given: BTreeMap<Caller, (Instant, Ttl, Arc<str>)>,
     /// When each pair last succeeded under the present operator.
     lane_successes: BTreeMap<usize, Instant>,
     /// When each request last succeeded under it, and what for, and with which pair.
-    own_successes: BTreeMap<Caller, (String, usize, Instant)>,
+    own_successes: BTreeMap<Caller, (Arc<str>, usize, Instant)>,
     pub(super) keys: Keys,
     wall_offset: i64,
     lines: VecDeque<String>,

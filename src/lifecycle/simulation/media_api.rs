@@ -1,6 +1,7 @@
 //! A made-up Media API: grants one by one, and faults by the hour.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
@@ -69,7 +70,7 @@ pub(super) struct Given {
     pub(super) expiry: Instant,
     pub(super) issue: Instant,
     pub(super) ttl: Ttl,
-    pub(super) request_hash: String,
+    pub(super) request_hash: Arc<str>,
     /// By how much the wall clock was off when it was asked for.
     pub(super) wall_offset: i64,
 }

@@ -84,7 +84,7 @@ impl Judge {
             issue + interval.max(ttl.duration() / 4).max(Duration::from_millis(500)).min(ttl.duration())
         };
         if let Some((issue, ttl, hash)) = self.given.get(&*seen.identity.uid) {
-            self.require(hash != request_hash || earliest(*issue, *ttl) <= now.instant, || {
+            self.require(**hash != *request_hash || earliest(*issue, *ttl) <= now.instant, || {
                 format!("{request}: asks at {now:?} for what it was given at {issue:?}")
             });
         }
@@ -93,7 +93,7 @@ impl Judge {
             _ => None,
         };
         if let Some(claim) = claim
-            && claim.request_hash == request_hash
+            && *claim.request_hash == *request_hash
             && !self.has(|act| matches!(act, Act::JumpClock(_)))
             && seen.memory.trouble.is_none()
         {

@@ -178,7 +178,7 @@ fn the_key_is_looked_for_before_the_grant_is_written_but_not_for_ever() {
     scene.memory.hand = Some(hand(1001));
     scene.credentials = CredentialsView::NotRead;
     assert!(matches!(step(&scene), Step::ReadCredentials));
-    scene.memory.trouble = Some(trouble(at(990)));
+    scene.memory.trouble = Some(Box::new(trouble(at(990))));
     assert!(matches!(step(&scene), Step::ReadCredentials), "trouble of another kind says nothing of them");
     scene.memory.credentials_read(false);
     let contents = write(&mut scene).unwrap();
@@ -218,9 +218,9 @@ fn a_token_stays_while_the_credentials_are_away() {
 fn a_token_stays_while_the_credentials_can_not_be_read() {
     let mut scene = served();
     scene.credentials = CredentialsView::NotRead;
-    scene.memory.trouble = Some(trouble(at(990)));
+    scene.memory.trouble = Some(Box::new(trouble(at(990))));
     assert!(matches!(step(&scene), Step::ReadCredentials), "what is there may be right");
-    scene.memory.trouble = Some(trouble(at(1000)));
+    scene.memory.trouble = Some(Box::new(trouble(at(1000))));
     rest(&scene);
 }
 
@@ -228,7 +228,7 @@ fn a_token_stays_while_the_credentials_can_not_be_read() {
 fn a_token_that_can_not_be_written_brings_no_call() {
     let mut scene = served();
     scene.credentials = signing("another", Some(ACCOUNT));
-    scene.memory.trouble = Some(Trouble { refused: false, ..trouble(at(1000)) });
+    scene.memory.trouble = Some(Box::new(Trouble { refused: false, ..trouble(at(1000)) }));
     rest(&scene);
 }
 
@@ -269,7 +269,7 @@ fn what_is_worse_than_a_missing_token_is_told_first() {
     );
     let mut scene = Scene::absent();
     scene.spec.access_token = asked("kiosk");
-    scene.memory.ordered = Some(crate::lifecycle::Ordered { subject: scene.subject(), refresh_request: None, forced: false });
+    scene.memory.ordered = Some(Box::new(crate::lifecycle::Ordered { subject: scene.subject(), refresh_request: None, forced: false }));
     assert_eq!(rest(&scene).0.status.conditions[0].reason, "Issuing");
 }
 

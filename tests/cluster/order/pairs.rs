@@ -13,7 +13,7 @@ use playback_grant_operator::api::names::annotation;
 use playback_grant_operator::api::{PlaybackGrantRequest, validate};
 use playback_grant_operator::controller::api::{ApiFailure, ApiServer};
 use playback_grant_operator::controller::watched::WatchedSecret;
-use playback_grant_operator::lifecycle::{Contents, HeldGrant, Identity, SecretMeta, SecretOrder, SecretVersion, request_hash};
+use playback_grant_operator::lifecycle::{Contents, HeldGrant, Identity, SecretMeta, SecretOrder, SecretVersion};
 use playback_grant_operator::media::Grant;
 use playback_grant_operator::time::{Instant, rfc3339_millis};
 use serde_json::json;
@@ -126,7 +126,7 @@ impl Write {
             issue: Instant::after_start(Duration::ZERO),
             issue_time,
             ttl: spec.call.ttl,
-            request_hash: request_hash(&spec.call, &spec.credentials_secret_name),
+            request_hash: spec.request_hash.clone(),
         };
         let contents = Contents { grant: Arc::new(grant), token: None };
         let order = SecretOrder::new(&identity, &spec, Some(meta), Some(contents));
