@@ -10,9 +10,9 @@ use super::signing::{NotSigned, signed};
 use super::withhold::withhold;
 use crate::api::ValidSpec;
 use crate::lifecycle::{Attempt, Identity, Ordered, Refreshed, SecretMeta, SecretOrder, SecretVersion, SecretView, Step};
-use crate::media::GrantCall;
 use crate::media::dispatcher::Order;
 use crate::media::lane::{Caller, Waiting};
+use crate::media::{Grant, GrantCall};
 use crate::token::{AccessToken, Nonce};
 
 /// One request, as its steps need it.
@@ -298,8 +298,10 @@ impl Actor<'_> {
         };
         let Identity { namespace, name: request, .. } = self.identity;
         self.context.registry.with(self.caller, |memory| {
-            let grant = memory.hand.iter().flat_map(|hand| [Some(&hand.grant.grant), hand.grant.playback_url.as_ref()]);
-            let words = withhold(failure.words(), grant.flatten().chain(token.map(|token| &token.token)));
+            let grant = memory.hand.as_ref().map(|hand| &hand.grant);
+            let url = grant.and_then(Grant::playback_url);
+            let words =
+                withhold(failure.words(), grant.map(|grant| &grant.grant).into_iter().chain(&url).chain(token.map(|token| &token.token)));
             let message = format!("could not {attempted} Secret {namespace}/{name}: {words}. {remedy}");
             // The status tells of what lasts.
             tracing::debug!(namespace, request, "{message}");

@@ -26,7 +26,7 @@ pub fn held_grant(data: &SecretData, meta: &SecretMeta, spec: &ValidSpec, in_han
     if let Some(form) = text(key::ACCESS_TOKEN).and_then(|token| form_carried(token, grant.grant.expose_secret())) {
         grant.form = form;
     }
-    if text(key::PLAYBACK_URL) != grant.playback_url.as_ref().map(secrecy::ExposeSecret::expose_secret) {
+    if text(key::PLAYBACK_URL) != grant.playback_url().as_ref().map(secrecy::ExposeSecret::expose_secret) {
         return None;
     }
     let is_same = |hand: &&HeldGrant| {

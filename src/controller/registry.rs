@@ -109,7 +109,7 @@ impl Registry {
         let before = std::mem::replace(&mut entry.secrets, secrets.into());
         state.forget_secrets(caller, &before);
         for secret in secrets {
-            state.by_secret.entry(secret.clone()).or_default().insert(caller.clone(), ());
+            state.by_secret.entry(secret.clone()).or_insert_with(|| LiteMap::with_capacity(1)).insert(caller.clone(), ());
         }
         state.abandoned(before)
     }

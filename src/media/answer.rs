@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use reqwest::Url;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -20,8 +20,6 @@ pub struct Grant {
     pub grant: SecretString,
     /// What that text is.
     pub form: GrantForm,
-    /// The grant's `playbackUrl`, when it is an object (or a stringified object) that has one. A bearer credential.
-    pub playback_url: Option<SecretString>,
     /// The account that issued the grant, when the answer says so and it is a SID (`^AC[0-9a-fA-F]{32}$`).
     pub account_sid: Option<String>,
     /// The URL of the grant in the Media API; `None` when absent, or when it has a query, a fragment or a user (it goes into the status).
@@ -68,17 +66,17 @@ pub(super) fn parse_grant(body: &[u8], asked_for: &PlayerStreamerSid) -> Result<
     let url = text_field(&fields, "url")?.and_then(|url| harmless_url(&url));
     let date_created = text_field(&fields, "date_created")?.and_then(|date| date.parse().ok());
     let raw = present(&fields, "grant").ok_or(CallFailure::GrantMissing)?;
-    let (grant, form, playback_url) = if raw.get().starts_with('"') {
+    let (grant, form) = if raw.get().starts_with('"') {
         let text = text_of(raw, "grant")?;
         if text.is_empty() {
             return Err(CallFailure::GrantMissing);
         }
-        let playback_url = playback_url_of(&text)?;
-        (SecretString::from(text.as_str()), GrantForm::Text, playback_url)
+        (SecretString::from(text.as_str()), GrantForm::Text)
     } else {
-        (SecretString::from(raw.get()), GrantForm::Json, playback_url_of(raw.get())?)
+        (SecretString::from(raw.get()), GrantForm::Json)
     };
-    Ok(Grant { grant, form, playback_url, account_sid, url, date_created })
+    playback_url_of(grant.expose_secret())?;
+    Ok(Grant { grant, form, account_sid, url, date_created })
 }
 
 impl Grant {
@@ -89,9 +87,16 @@ impl Grant {
         if text.is_empty() {
             return None;
         }
-        let playback_url = playback_url_of(text).ok()?;
+        playback_url_of(text).ok()?;
         let form = GrantForm::guess(text);
-        Some(Self { grant: SecretString::from(text), form, playback_url, account_sid, url: None, date_created: None })
+        Some(Self { grant: SecretString::from(text), form, account_sid, url: None, date_created: None })
+    }
+
+    /// The grant's `playbackUrl`, when it is an object (or a stringified object) that has one. A bearer credential. Read from the grant, of which it is a part:
+    /// it is asked for once a write, and would be kept for each request.
+    #[must_use]
+    pub fn playback_url(&self) -> Option<SecretString> {
+        playback_url_of(self.grant.expose_secret()).ok().flatten()
     }
 }
 

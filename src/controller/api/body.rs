@@ -187,7 +187,7 @@ fn data(held: &HeldGrant, token: Option<&AccessToken>) -> BTreeMap<&'static str,
     let encoded = |text: &str| Some(Zeroizing::new(STANDARD.encode(text)));
     BTreeMap::from([
         (key::GRANT, encoded(held.grant.grant.expose_secret())),
-        (key::PLAYBACK_URL, held.grant.playback_url.as_ref().and_then(|url| encoded(url.expose_secret()))),
+        (key::PLAYBACK_URL, held.grant.playback_url().and_then(|url| encoded(url.expose_secret()))),
         (key::PLAYER_STREAMER_SID, encoded(held.player_streamer_sid.as_str())),
         (key::ACCOUNT_SID, held.grant.account_sid.as_deref().and_then(encoded)),
         (key::ISSUE_TIME, encoded(&rfc3339_millis(claim.issue_time))),
