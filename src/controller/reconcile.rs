@@ -60,14 +60,14 @@ pub(super) async fn reconcile(object: Arc<ServedRequest>, scope: usize, trigger:
     let now = context.clock.instant();
     let status = object.read_status();
     let shown = object.meta().resource_version.as_deref().zip(status.as_deref());
-    let (caller, predecessor) = context.registry.enter(&identity, shown, scope, trigger, now);
+    let names = Names::of(&identity, object.spec.as_ref().ok());
+    let (caller, predecessor) = context.registry.enter(&identity.uid, &names.request, shown, scope, trigger, now);
     drop(status);
     if let Some(predecessor) = &predecessor {
         context.dispatcher.withdraw(predecessor);
         context.metrics.forget(predecessor);
         context.forget_turns(predecessor);
     }
-    let names = Names::of(&identity, object.spec.as_ref().ok());
     let request = Request { context, object: &object, identity, caller, names };
     request.follow();
     if predecessor.is_some() {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::served::ServedRequest;
 use crate::api::PlaybackGrantRequestStatus;
-use crate::lifecycle::{Identity, Memory};
+use crate::lifecycle::Memory;
 use crate::media::lane::Caller;
 use crate::time::Instant;
 
@@ -67,16 +67,16 @@ impl Registry {
     /// Returns its namesake of an earlier life, which is known no more.
     pub fn enter(
         &self,
-        identity: &Identity,
+        uid: &str,
+        name: &ObjectName,
         shown: Option<(&str, &PlaybackGrantRequestStatus)>,
         scope: usize,
         trigger: &Trigger,
         now: Instant,
     ) -> (Caller, Option<Caller>) {
         let mut state = self.state();
-        let name = ObjectName::new(identity.namespace.as_str(), identity.name.as_str());
-        let predecessor = match state.by_name.get(&name).cloned() {
-            Some(known) if *known == *identity.uid => {
+        let predecessor = match state.by_name.get(name).cloned() {
+            Some(known) if *known == *uid => {
                 if let (Some(entry), Some((version, status))) = (state.entries.get_mut(&known), shown) {
                     entry.memory.told.seen(version, status);
                 }
@@ -88,13 +88,13 @@ impl Registry {
             // Its Secrets are the heir's affair now.
             drop(state.remove(predecessor));
         }
-        let caller = Caller::from(identity.uid.as_str());
+        let caller = Caller::from(uid);
         let mut memory = Memory::at_first_sight(shown.map(|(_, status)| status), now);
         if let Some((version, status)) = shown {
             memory.told.seen(version, status);
         }
         let entry = Entry { name: name.clone(), scope, trigger: trigger.clone(), secrets: Box::default(), memory };
-        state.by_name.insert(name, caller.clone());
+        state.by_name.insert(name.clone(), caller.clone());
         state.entries.insert(caller.clone(), Box::new(entry));
         (caller, predecessor)
     }

@@ -69,11 +69,7 @@ impl SecretIndex {
         };
         if is_news {
             state.gone.remove(&name);
-            state.remove(&name);
-            if let Some(owner) = namesake_apart(&meta) {
-                state.by_owner.entry(ObjectName::new(name.namespace.clone(), owner)).or_default().insert(name.name.clone());
-            }
-            state.secrets.insert(name, Arc::new(SecretView::Present(meta)));
+            state.set(name, SecretView::Present(meta));
         }
         is_news
     }
@@ -102,9 +98,7 @@ impl SecretIndex {
 
     /// A GET has just shown that the Secret isn't there.
     pub fn absent(&self, name: ObjectName) {
-        let mut state = self.state();
-        state.remove(&name);
-        state.secrets.insert(name, Arc::new(SecretView::Absent));
+        self.state().set(name, SecretView::Absent);
     }
 
     /// The Secret isn't what it was at `version` any more: it has changed, or is another. What is known of it that is newer stands.
@@ -153,10 +147,31 @@ impl State {
         self.secrets.get(name).map(|view| &**view)
     }
 
+    /// In place of what was known before, which each refresh changes: where nobody looks at that, in its very room.
+    fn set(&mut self, name: ObjectName, view: SecretView) {
+        let owner = view.owner_apart().map(|owner| ObjectName::new(name.namespace.clone(), owner));
+        self.disown(&name, owner.as_ref());
+        if let Some(owner) = owner {
+            self.by_owner.entry(owner).or_default().insert(name.name.clone());
+        }
+        match self.secrets.get_mut(&name) {
+            Some(known) => match Arc::get_mut(known) {
+                Some(known) => *known = view,
+                None => *known = Arc::new(view),
+            },
+            None => drop(self.secrets.insert(name, Arc::new(view))),
+        }
+    }
+
     fn remove(&mut self, name: &ObjectName) {
-        let Some(view) = self.secrets.remove(name) else { return };
-        let (SecretView::Present(meta) | SecretView::Outdated(meta)) = &*view else { return };
-        let Some(owner) = namesake_apart(meta).map(|owner| ObjectName::new(name.namespace.clone(), owner)) else { return };
+        self.disown(name, None);
+        self.secrets.remove(name);
+    }
+
+    /// Takes the Secret from whom it is known to belong to, unless that is still whose it is.
+    fn disown(&mut self, name: &ObjectName, still: Option<&ObjectName>) {
+        let owner = self.view(name).and_then(SecretView::owner_apart).map(|owner| ObjectName::new(name.namespace.clone(), owner));
+        let Some(owner) = owner.filter(|owner| Some(owner) != still) else { return };
         if let Some(owned) = self.by_owner.get_mut(&owner) {
             owned.remove(&name.name);
             if owned.is_empty() {
@@ -171,9 +186,12 @@ pub(super) fn owner(meta: &SecretMeta) -> Option<&str> {
     meta.annotations.get(annotation::OWNED_BY)?.split_once('/').map(|(owner, _)| owner)
 }
 
-/// The same, unless the Secret is called like it.
-fn namesake_apart(meta: &SecretMeta) -> Option<&str> {
-    owner(meta).filter(|owner| *owner != meta.name)
+impl SecretView {
+    /// The name of the request that the Secret says it belongs to, unless it is called like it.
+    fn owner_apart(&self) -> Option<&str> {
+        let (Self::Present(meta) | Self::Outdated(meta)) = self else { return None };
+        owner(meta).filter(|owner| *owner != meta.name)
+    }
 }
 
 /// Whether one resource version is newer than another. Kubernetes made them comparable in 1.35, and those of etcd always were; what can't be

@@ -97,7 +97,7 @@ mod tests {
 
     use super::Urgency::{Transition, Unanswered, Usual};
     use super::*;
-    use crate::lifecycle::Identity;
+    use crate::controller::registry::ObjectName;
     use crate::time::Instant;
 
     const AT_ONCE: usize = 4;
@@ -128,8 +128,8 @@ mod tests {
         let (trigger, mut woken) = tokio::sync::mpsc::unbounded_channel();
         let callers = callers(AT_ONCE + 3);
         for caller in &callers {
-            let identity = Identity { namespace: "web".to_owned(), name: format!("of-{}", &**caller), uid: caller.to_string() };
-            registry.enter(&identity, None, 0, &trigger, Instant::after_start(std::time::Duration::ZERO));
+            let name = ObjectName::new("web", format!("of-{}", &**caller));
+            registry.enter(caller, &name, None, 0, &trigger, Instant::after_start(std::time::Duration::ZERO));
         }
         let turns = Turns::new(STATUSES, registry);
         let mut given: Vec<_> = callers.iter().filter_map(|caller| turns.take(0, "web", caller, Usual)).collect();
