@@ -344,6 +344,22 @@ fn what_was_read_and_is_not_what_was_written_is_remembered_until_the_next_write(
 }
 
 #[test]
+fn the_life_of_what_landed_is_known_of_a_secret_that_says_just_that() {
+    let mut memory = Memory::at_first_sight(None, at(1000));
+    let claim = hand(1000).claim();
+    assert_eq!(memory.known_life(&claim), None);
+    memory.written(SecretVersion::default(), Some(&bare(hand(1000))), false, false, at(1000));
+    assert_eq!(memory.known_life(&claim), Some(Life::of(&hand(1000))));
+    for other in [
+        Claim { request_hash: "another spec's".into(), ..claim.clone() },
+        Claim { issue_time: hand(1001).issue_time, ..claim.clone() },
+        Claim { expiry_time: hand(1001).claim().expiry_time, ..claim },
+    ] {
+        assert_eq!(memory.known_life(&other), None, "{other:?}");
+    }
+}
+
+#[test]
 fn a_token_is_signed_anew_around_a_grant_that_was_there() {
     let mut memory = Scene::fresh().memory;
     let with_token = |seconds| Contents { token: Some(token_order()), ..bare(hand(seconds)) };

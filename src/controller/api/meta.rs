@@ -283,9 +283,12 @@ mod tests {
             owners: vec![owner("a", "u2", true), owner("b", "u3", false)],
             ..SecretMeta::default()
         };
-        assert_eq!(parse(answer.to_string().as_bytes()), Ok(expected));
-        let words = parse(b"{\"planted\"").unwrap_err().words().to_owned();
-        assert!(words.contains("line 1, column 10") && !words.contains("planted"), "{words}");
+        let answer = answer.to_string();
+        assert_eq!((parse(answer.as_bytes()), version(answer.as_bytes())), (Ok(expected), Ok("7".to_owned())));
+        for unreadable in [parse(b"{\"planted\"").unwrap_err(), version(b"{\"planted\"").unwrap_err()] {
+            let words = unreadable.words();
+            assert!(words.contains("line 1, column 10") && !words.contains("planted"), "{words}");
+        }
     }
 
     #[test]

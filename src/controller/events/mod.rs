@@ -37,11 +37,33 @@ pub(super) struct Events {
 }
 
 /// Of whom, and the Event's reason.
-type Key = (Caller, String);
+type Key = (Caller, Arc<str>);
 
+/// What there is to tell. Of many at once hundreds wait for a while: what can be made of it is made when it goes.
 struct Letter {
-    event: Event,
-    regarding: ObjectReference,
+    identity: Identity,
+    is_warning: bool,
+    reason: Arc<str>,
+    note: String,
+}
+
+impl Letter {
+    fn regarding(&self) -> ObjectReference {
+        let Identity { namespace, name, uid } = self.identity.clone();
+        ObjectReference {
+            api_version: Some(PlaybackGrantRequest::api_version(&()).into_owned()),
+            kind: Some(PlaybackGrantRequest::kind(&()).into_owned()),
+            namespace: Some(namespace),
+            name: Some(name),
+            uid: Some(uid),
+            ..ObjectReference::default()
+        }
+    }
+
+    fn event(self) -> Event {
+        let type_ = if self.is_warning { EventType::Warning } else { EventType::Normal };
+        Event { type_, reason: self.reason.to_string(), note: Some(self.note), action: ACTION.to_owned(), secondary: None }
+    }
 }
 
 impl Events {
@@ -52,18 +74,9 @@ impl Events {
     /// Tells it soon, if there is an Event for it.
     pub(super) fn tell(&self, caller: &Caller, identity: &Identity, transition: Transition) {
         let Transition { is_warning, text, event: Some(reason), .. } = transition else { return };
-        let Identity { namespace, name, uid } = identity.clone();
-        let regarding = ObjectReference {
-            api_version: Some(PlaybackGrantRequest::api_version(&()).into_owned()),
-            kind: Some(PlaybackGrantRequest::kind(&()).into_owned()),
-            namespace: Some(namespace),
-            name: Some(name),
-            uid: Some(uid),
-            ..ObjectReference::default()
-        };
-        let type_ = if is_warning { EventType::Warning } else { EventType::Normal };
-        let event = Event { type_, reason: reason.clone(), note: Some(note(text)), action: ACTION.to_owned(), secondary: None };
-        if self.outbox().post((caller.clone(), reason), Letter { event, regarding }, self.clock.instant()) {
+        let reason = Arc::<str>::from(reason);
+        let letter = Letter { identity: identity.clone(), is_warning, reason: reason.clone(), note: note(text) };
+        if self.outbox().post((caller.clone(), reason), letter, self.clock.instant()) {
             self.posted.notify_one();
         } else {
             self.metrics.event_told("dropped");
@@ -77,12 +90,13 @@ impl Events {
         loop {
             let next = self.outbox().next(self.clock.instant());
             match next {
-                Next::Send(Letter { event, regarding }) => {
+                Next::Send(letter) => {
                     if told == REMEMBERED {
                         (recorder, told) = (anew(), 0);
                     }
                     told += 1;
-                    self.send(&recorder, &event, &regarding).await;
+                    let regarding = letter.regarding();
+                    self.send(&recorder, &letter.event(), &regarding).await;
                 }
                 Next::At(instant) => tokio::time::sleep(instant.since(self.clock.instant())).await,
                 Next::Nothing => self.posted.notified().await,
