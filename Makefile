@@ -2,6 +2,8 @@
 
 SHELL := /bin/bash
 CARGO ?= cargo
+# Where tools/dist.sh puts the program that the image has.
+SHIPPED = target/dist/$$(tools/dist.sh --arch)
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults bench bench-micro simulate planted e2e interop mutants bench-token lint crd docs manifests build image sbom reproducible tools tools-e2e clean-tools
 
@@ -13,11 +15,11 @@ help:
 	'                     needs: Rust, a C compiler, Go (once, to build the tools)' \
 	'make test          all tests: the pure core, the Media API client, and the operator on a real API server' \
 	'                     needs: the same' \
-	'make faults        what faults cost: 200 requests, the release binary, one fault after the other, a table; exit 1 where a promise is broken' \
+	'make faults        what faults cost: 200 requests, the program of the image, one fault after the other, a table; exit 1 where a promise is broken' \
 	'                     RUNS=5            medians of so many    ONLY=hang    those alone' \
 	'                     QUICK=1           50 requests, short faults, the program as built for development: minutes instead of hours' \
 	'                     needs: as make test; and root, for packets that are lost' \
-	'make bench         what it costs: a thousand to ten thousand requests, the release binary, a table; exit 1 where a figure is above its bar' \
+	'make bench         what it costs: a thousand to ten thousand requests, the program of the image, a table; exit 1 where a figure is above its bar' \
 	'                     ONLY=1000         loads with that word in their names    SECONDS=90   measured for so long    needs: as make test' \
 	'make simulate      the whole controller through random histories on simulated time, each from its seed'  \
 	'                     SEEDS=1000        so many     FIRST=0   from this seed on        needs: Rust, a C compiler' \
@@ -66,13 +68,13 @@ FIRST ?= 0
 
 faults:
 	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
-	@$(CARGO) build $(if $(QUICK),,--release) --bin playback-grant-operator
-	@$(CARGO) run --quiet $(if $(QUICK),,--profile simulate) --example cluster-bench -- target/$(if $(QUICK),debug,release)/playback-grant-operator faults $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
+	@$(if $(QUICK),$(CARGO) build --bin playback-grant-operator,tools/dist.sh)
+	@$(CARGO) run --quiet $(if $(QUICK),,--profile simulate) --example cluster-bench -- $(if $(QUICK),target/debug,$(SHIPPED))/playback-grant-operator faults $(if $(QUICK),--quick) $(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only "$(ONLY)")
 
 bench:
 	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
-	@$(CARGO) build --release --bin playback-grant-operator
-	@$(CARGO) run --quiet --profile simulate --example cluster-bench -- target/release/playback-grant-operator load $(if $(ONLY),--only "$(ONLY)") $(if $(SECONDS),--seconds $(SECONDS))
+	@tools/dist.sh
+	@$(CARGO) run --quiet --profile simulate --example cluster-bench -- $(SHIPPED)/playback-grant-operator load $(if $(ONLY),--only "$(ONLY)") $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-micro:
 	@$(CARGO) bench --quiet --bench micro

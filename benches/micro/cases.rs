@@ -51,7 +51,7 @@ impl Quiet {
         let meta = as_ordered(order);
         let mut memory = Memory::at_first_sight(None, at(0));
         memory.told.seen("7", &PlaybackGrantRequestStatus::default());
-        memory.concerns(&spec.secret_name, Some(1));
+        memory.concerns(spec.secret_name.clone(), Some(1));
         memory.granted((*grant).clone(), now.instant);
         memory.written(meta.version.clone(), Some(&contents), false, false, now.instant);
         let credentials = CredentialsView::Usable { lane: lane(), signer: Signer { key: None, account_sid: None } };

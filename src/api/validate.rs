@@ -26,9 +26,9 @@ pub struct ValidSpec {
     /// How long before its expiry a grant is replaced: at least 1 s. For a TTL of 1 s that is all of its life.
     pub refresh_before: Duration,
     /// The name of the Secret that holds the credentials.
-    pub credentials_secret_name: String,
+    pub credentials_secret_name: Arc<str>,
     /// The name of the Secret that the grant is written to.
-    pub secret_name: String,
+    pub secret_name: Arc<str>,
     /// Labels to put on that Secret.
     pub labels: BTreeMap<String, String>,
     /// Annotations to put on that Secret.
@@ -120,8 +120,8 @@ pub fn validate(request: &PlaybackGrantRequest) -> Result<ValidSpec, InvalidSpec
                 request_hash: request_hash(&call, credentials_secret_name),
                 call,
                 refresh_before,
-                credentials_secret_name: credentials_secret_name.clone(),
-                secret_name: secret_name.clone(),
+                credentials_secret_name: credentials_secret_name.as_str().into(),
+                secret_name: secret_name.as_str().into(),
                 labels: labels.clone(),
                 annotations: annotations.clone(),
                 deletion_policy,

@@ -40,7 +40,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(valid.call.ttl.seconds(), 15);
     assert_eq!(valid.call.access_control_allow_origin, None);
     assert_eq!(valid.refresh_before, Duration::from_secs(5));
-    assert_eq!((valid.secret_name.as_str(), valid.credentials_secret_name.as_str()), ("keynote", "media-api"));
+    assert_eq!((&*valid.secret_name, &*valid.credentials_secret_name), ("keynote", "media-api"));
     assert_eq!((valid.deletion_policy, valid.suspend), (DeletionPolicy::Delete, false));
     assert!(valid.labels.is_empty() && valid.annotations.is_empty());
     assert_eq!(valid.access_token, None);

@@ -152,7 +152,7 @@ impl Actor<'_> {
                 }
                 if anew {
                     let Identity { namespace, name, .. } = self.identity;
-                    tracing::info!(namespace, request = name, secret = self.spec.secret_name, "the Access Token is signed anew");
+                    tracing::info!(namespace, request = name, secret = &*self.spec.secret_name, "the Access Token is signed anew");
                 }
             }
             Err(ApiFailure::NotFound) if version.is_some() => self.context.secrets.absent(self.target()),
@@ -277,11 +277,11 @@ impl Actor<'_> {
     }
 
     fn credentials_name(&self) -> ObjectName {
-        ObjectName::new(self.identity.namespace.as_str(), self.spec.credentials_secret_name.as_str())
+        ObjectName::new(self.identity.namespace.as_str(), self.spec.credentials_secret_name.clone())
     }
 
     fn target(&self) -> ObjectName {
-        ObjectName::new(self.identity.namespace.as_str(), self.spec.secret_name.as_str())
+        ObjectName::new(self.identity.namespace.as_str(), self.spec.secret_name.clone())
     }
 
     fn troubled(&self, attempted: Attempted, name: &str, failure: &ApiFailure) {

@@ -45,11 +45,11 @@ struct Names {
 impl Names {
     fn of(identity: &Identity, spec: Option<&ValidSpec>) -> Self {
         let namespace: Arc<str> = identity.namespace.as_str().into();
-        let name = |name: &str| ObjectName::new(namespace.clone(), name);
-        Self {
-            request: name(&identity.name),
-            secrets: spec.map(|spec| [&spec.secret_name, &spec.credentials_secret_name].map(|secret| name(secret))),
-        }
+        let name = |name: Arc<str>| ObjectName::new(namespace.clone(), name);
+        let secrets = spec.map(|spec| [&spec.secret_name, &spec.credentials_secret_name].map(|secret| name(secret.clone())));
+        // Most are called like their Secrets.
+        let shared = spec.map(|spec| &spec.secret_name).filter(|secret| ***secret == *identity.name).cloned();
+        Self { request: name(shared.unwrap_or_else(|| identity.name.as_str().into())), secrets }
     }
 }
 
@@ -118,7 +118,7 @@ impl Request<'_> {
     fn follow(&self) {
         self.context.registry.with(&self.caller, |memory| {
             if let Ok(spec) = &self.object.spec {
-                memory.concerns(&spec.secret_name, self.object.meta().generation);
+                memory.concerns(spec.secret_name.clone(), self.object.meta().generation);
                 memory.paused |= spec.suspend;
             }
         });

@@ -23,7 +23,7 @@ pub struct Memory {
     /// When the request was first seen.
     pub arrival: Instant,
     /// The name of the Secret that what is remembered of the Secret is about.
-    pub secret: Option<String>,
+    pub secret: Option<Arc<str>>,
     /// The generation of the spec for which the Secret was written, or was to be.
     pub generation: Option<i64>,
     /// The grant in hand.
@@ -156,9 +156,9 @@ impl Memory {
 
     /// The spec, of that generation, names this Secret. What others did to the one that it named before is not held against this one, and
     /// nothing has landed here yet. What the API server refused of another spec it may take of this one.
-    pub fn concerns(&mut self, secret: &str, generation: Option<i64>) {
-        if self.secret.as_deref() != Some(secret) {
-            self.secret = Some(secret.to_owned());
+    pub fn concerns(&mut self, secret: impl AsRef<str> + Into<Arc<str>>, generation: Option<i64>) {
+        if self.secret.as_deref() != Some(secret.as_ref()) {
+            self.secret = Some(secret.into());
             (self.landed, self.landed_life, self.landed_token) = (None, None, None);
             (self.repairs, self.restores) = (Repairs::default(), Restores::default());
         } else if self.generation == generation {

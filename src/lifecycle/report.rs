@@ -66,7 +66,7 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
     let status = PlaybackGrantRequestStatus {
         observed_generation: seen.generation,
         conditions: conditions.list,
-        secret_name: ours.then(|| spec.secret_name.clone()),
+        secret_name: ours.then(|| spec.secret_name.to_string()),
         grant: grant_status(situation).filter(|_| !is_coarse),
         next_refresh_time,
         consecutive_failures: seen.memory.consecutive_failures,

@@ -80,7 +80,7 @@ impl World {
     fn asked_now(&self, n: usize) -> Option<(Arc<str>, Option<usize>, Option<String>)> {
         let request = self.server.requests.get(&name(n))?;
         let spec = validate(request).ok()?;
-        let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
+        let pair = self.server.credentials.get(&*spec.credentials_secret_name).and_then(|credentials| credentials.pair);
         Some((spec.request_hash.clone(), pair, refresh_request(request).map(str::to_owned)))
     }
 
@@ -226,7 +226,7 @@ impl World {
         }
         let grant = std::sync::Arc::new(self.elsewhere(n, &spec));
         let credentials = &spec.credentials_secret_name;
-        let pair = self.server.credentials.get(credentials).and_then(|credentials| credentials.pair);
+        let pair = self.server.credentials.get(&**credentials).and_then(|credentials| credentials.pair);
         let belonging = Belonging::of(&spec, pair, grant.grant.account_sid.as_deref());
         let wanted = belonging.and_then(|belonging| belonging.order(&spec));
         let token =

@@ -87,7 +87,7 @@ impl World {
 
     /// The true expiry of the grant that the Secret holds, if it is one for the request as it is.
     fn good_until(&self, request: &PlaybackGrantRequest, spec: &ValidSpec) -> Option<Instant> {
-        let secret = self.server.secrets.get(&spec.secret_name)?;
+        let secret = self.server.secrets.get(&*spec.secret_name)?;
         if identity(request).whose(&secret.meta) == Whose::Foreign {
             return None;
         }
@@ -108,8 +108,8 @@ impl World {
             return Excuse { writes: server.max(Some(then)), calls: None };
         };
         let foreign =
-            self.server.secrets.get(&spec.secret_name).is_some_and(|secret| identity(request).whose(&secret.meta) == Whose::Foreign);
-        let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
+            self.server.secrets.get(&*spec.secret_name).is_some_and(|secret| identity(request).whose(&secret.meta) == Whose::Foreign);
+        let pair = self.server.credentials.get(&*spec.credentials_secret_name).and_then(|credentials| credentials.pair);
         let media = self.media.faults.iter().any(|fault| fault.from <= self.now && self.now < fault.until && fault.concerns(n, pair));
         let foreign = foreign.then_some(then + CONFLICT_LOOK);
         let media = (media || pair.is_none()).then_some(then);
@@ -119,7 +119,7 @@ impl World {
 
     /// Until when an operator that knows a grant only by its times on the wall clock, which has jumped since, may believe in it.
     fn doubtful_until(&self, spec: &ValidSpec) -> Option<Instant> {
-        let given = self.media.given.get(self.server.secrets.get(&spec.secret_name)?.data.get("grant")?)?;
+        let given = self.media.given.get(self.server.secrets.get(&*spec.secret_name)?.data.get("grant")?)?;
         (given.wall_offset != self.wall_offset).then_some(self.now + given.ttl.duration())
     }
 }

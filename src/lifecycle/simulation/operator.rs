@@ -283,10 +283,10 @@ impl Operator {
         }
         let spec = validate(&object);
         if let Ok(spec) = &spec {
-            entry.memory.concerns(&spec.secret_name, object.metadata.generation);
+            entry.memory.concerns(spec.secret_name.clone(), object.metadata.generation);
         }
-        let follows = spec.as_ref().map(|spec| [spec.secret_name.clone(), spec.credentials_secret_name.clone()]);
-        entry.follows = follows.into_iter().flatten().collect();
+        let follows = spec.as_ref().map(|spec| [&spec.secret_name, &spec.credentials_secret_name]);
+        entry.follows = follows.into_iter().flatten().map(|name| name.to_string()).collect();
         Some(Reconcile { object, identity, caller, spec, steps: 0 })
     }
 

@@ -24,11 +24,11 @@ impl World {
             operator.entries.get_mut(caller)?.memory.ordered = None;
             return None;
         };
-        let target = spec.secret_name.clone();
+        let target = spec.secret_name.to_string();
         match step {
             Step::Look => Some(Call::Look(target)),
             Step::Read => Some(Call::Read(target)),
-            Step::ReadCredentials => Some(Call::ReadCredentials(spec.credentials_secret_name.clone())),
+            Step::ReadCredentials => Some(Call::ReadCredentials(spec.credentials_secret_name.to_string())),
             Step::Create { order, restore } => {
                 let Ok(token) = self.sign(spec, &order) else { return None };
                 Some(Call::Create { name: target, order, token, restore })
@@ -122,7 +122,7 @@ impl World {
                     operator.index.outdated(&name, Some(&version));
                 }
             }
-            (Call::Delete { name, .. }, Err(failure)) if reconcile.spec.as_ref().is_ok_and(|spec| spec.secret_name != name) => {
+            (Call::Delete { name, .. }, Err(failure)) if reconcile.spec.as_ref().is_ok_and(|spec| *spec.secret_name != *name) => {
                 let refused = matches!(failure, Failure::Refused | Failure::Unchangeable);
                 self.remember(caller, |memory| memory.strays_held.failed(&name, refused, now));
             }

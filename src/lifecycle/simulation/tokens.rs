@@ -79,11 +79,11 @@ pub(super) struct Keys {
 impl World {
     /// What belongs beside the good grant in the request's Secret, and whether it is there. `None` when nobody can know, or nobody cares.
     pub(super) fn token_of(&self, request: &PlaybackGrantRequest, spec: &ValidSpec) -> Option<(Belonging, bool)> {
-        let StoredSecret { meta, data, .. } = self.server.secrets.get(&spec.secret_name)?;
+        let StoredSecret { meta, data, .. } = self.server.secrets.get(&*spec.secret_name)?;
         // Without its annotations nobody can know what a Secret holds.
         let told = [annotation::ISSUE_TIME, annotation::EXPIRY_TIME, annotation::REQUEST_HASH];
         let is_told = told.iter().all(|name| meta.annotations.contains_key(name)) && identity(request).whose(meta) != Whose::Foreign;
-        let pair = self.server.credentials.get(&spec.credentials_secret_name).and_then(|credentials| credentials.pair);
+        let pair = self.server.credentials.get(&*spec.credentials_secret_name).and_then(|credentials| credentials.pair);
         let belonging = Belonging::of(spec, pair, data.get(key::ACCOUNT_SID).map(String::as_str)).filter(|_| is_told)?;
         let is_there = belonging.is_in(data);
         Some((belonging, is_there))
@@ -96,7 +96,7 @@ impl World {
         };
         let spec = validate(request).ok().filter(|spec| is_served(request, spec));
         let is_stray = |secret: &StoredSecret| {
-            spec.as_ref().is_some_and(|spec| secret.meta.name != spec.secret_name) && identity(request).has_left_behind(&secret.meta)
+            spec.as_ref().is_some_and(|spec| *secret.meta.name != *spec.secret_name) && identity(request).has_left_behind(&secret.meta)
         };
         if self.server.secrets.values().any(is_stray) {
             return false;
