@@ -177,7 +177,7 @@ impl<'a> Situation<'a> {
 
     /// Whether the API server may be asked for something now.
     pub(super) fn may_ask_api_server(&self) -> bool {
-        let may = |trouble: &Box<Trouble>| !trouble.terminating && trouble.backoff.until <= self.now.instant;
-        !self.seen.awaits_turn && self.seen.memory.trouble.as_ref().is_none_or(may)
+        let may = |trouble: &Trouble| !trouble.terminating && trouble.backoff.until <= self.now.instant;
+        !self.seen.awaits_turn && self.seen.memory.trouble.as_deref().is_none_or(may)
     }
 }

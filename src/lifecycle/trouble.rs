@@ -55,8 +55,8 @@ impl Memory {
 
     /// Nothing may be written now: of writes that are left unanswered enough are out. What was refused, or left unanswered before, stands.
     pub fn held_up(&mut self, message: impl FnOnce() -> String, now: Instant) {
-        let says_more = |trouble: &Box<Trouble>| trouble.refused || trouble.attempt == Attempt::Write;
-        if !self.trouble.as_ref().is_some_and(says_more) {
+        let says_more = |trouble: &Trouble| trouble.refused || trouble.attempt == Attempt::Write;
+        if !self.trouble.as_deref().is_some_and(says_more) {
             let backoff = Backoff::none(now);
             let trouble = Trouble { message: message(), refused: false, attempt: Attempt::Write, terminating: false, backoff };
             self.trouble = Some(Box::new(trouble));

@@ -286,7 +286,7 @@ impl Operator {
             entry.memory.concerns(spec.secret_name.clone(), object.metadata.generation);
         }
         let follows = spec.as_ref().map(|spec| [&spec.secret_name, &spec.credentials_secret_name]);
-        entry.follows = follows.into_iter().flatten().map(|name| name.to_string()).collect();
+        entry.follows = follows.into_iter().flatten().map(ToString::to_string).collect();
         Some(Reconcile { object, identity, caller, spec, steps: 0 })
     }
 
