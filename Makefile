@@ -18,9 +18,9 @@ help:
 	'make faults        what faults cost: 200 requests, the program of the image, one fault after the other, a table; exit 1 where a promise is broken' \
 	'                     RUNS=5            medians of so many    ONLY=hang    those alone' \
 	'                     QUICK=1           50 requests, short faults, the program as built for development: minutes instead of hours' \
-	'                     needs: as make test; and root, for packets that are lost' \
+	'                     needs: as make test, and the C library to be linked in (glibc); root, for packets that are lost' \
 	'make bench         what it costs: a thousand to ten thousand requests, the program of the image, a table; exit 1 where a figure is above its bar' \
-	'                     ONLY=1000         loads with that word in their names    SECONDS=90   measured for so long    needs: as make test' \
+	'                     ONLY=1000         loads with that word in their names    SECONDS=90   measured for so long    needs: as make test, and that C library' \
 	'make simulate      the whole controller through random histories on simulated time, each from its seed'  \
 	'                     SEEDS=1000        so many     FIRST=0   from this seed on        needs: Rust, a C compiler' \
 	'make planted       plants one fault after the other and counts the histories until it is found    needs: the same' \

@@ -1,5 +1,6 @@
 //! Instants as the operator counts them. Pure: nothing here reads a clock.
 
+use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::Add;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 /// An instant on a clock that neither jumps nor stops while the machine sleeps: within 584 years of its start, what is later is the last of them.
 ///
 /// Nanoseconds since the start, and one more: there are many of each request's, and most are optional.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(NonZeroU64);
 
 impl Instant {
@@ -37,6 +38,12 @@ impl Add<Duration> for Instant {
 
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Instant({:?})", Duration::from_nanos(self.0.get() - 1))
     }
 }
 
@@ -119,6 +126,7 @@ mod tests {
     #[test]
     fn an_instant_takes_no_more_room_where_there_may_be_none() {
         assert_eq!((size_of::<Instant>(), size_of::<Option<Instant>>()), (8, 8));
+        assert_eq!(format!("{:?}", Instant::after_start(Duration::from_millis(1500))), "Instant(1.5s)");
     }
 
     #[test]

@@ -45,7 +45,7 @@ random='--cfg getrandom_backend="linux_getrandom"'
 # Flags for a named target leave build scripts and macros as they are: those can't be static.
 variable=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$triple")_RUSTFLAGS
 # A program that may lie anywhere in memory reads where its addresses are to be put right as it starts: packed, that is half a megabyte less that it
-# keeps. The C library has known how since 2.36.
+# keeps. The C library has known how since 2.36; where the linker doesn't, the program is that much larger.
 packed="-C link-arg=-Wl,-z,pack-relative-relocs"
 export "$variable=-C target-feature=+crt-static $packed $random $remap"
 export CFLAGS="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$home=/cargo"
@@ -56,7 +56,7 @@ mkdir -p "target/dist/$arch"
 for name in "${names[@]}"; do
   said=$(ldd "$target/$triple/release/$name" 2>&1 || :)
   [[ $said =~ "statically linked"|"not a dynamic executable" ]] || die "$name is not static: $said"
-  "$target/$triple/release/$name" --version >/dev/null 2>&1 || [ $? -lt 128 ] || die "$name doesn't start: the C library that is linked in must be 2.36 or later"
+  "$target/$triple/release/$name" --version >/dev/null 2>&1 || [ $? -lt 128 ] || die "$name is ended by a signal as it starts: perhaps the C library that is linked in is older than 2.36"
   install -m 0755 "$target/$triple/release/$name" "target/dist/$arch/$name"
 done
 [ -z "${1:-}" ] || exit 0

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Resource as _;
 use kube::core::WatchEvent;
 use playback_grant_operator::api::names::{FIELD_MANAGER, annotation};
 use playback_grant_operator::api::{PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
@@ -92,9 +93,13 @@ impl Quiet {
     pub fn kept(&self, is_echo: bool) -> (Box<Memory>, Box<SecretMeta>, Box<ServedRequest>) {
         let WatchEvent::Modified(secret) = decode_secret(&self.secret_event()) else { panic!("another event") };
         let WatchEvent::Modified(WatchedRequest(Ok(request))) = decode_request(&self.request_event()) else { panic!("another event") };
-        let request = ServedRequest::new(request, is_echo);
+        let request = ServedRequest::new(request);
+        let request = if is_echo { ServedRequest::echo(request.meta().clone(), request.spec.clone()) } else { request };
         drop(request.read_status());
-        (Box::new(self.memory.clone()), Box::new(secret.meta), Box::new(request))
+        // Of a memory of its own: another's shares its names.
+        let Self { mut memory, .. } = Self::new();
+        memory.hand = None;
+        (Box::new(memory), Box::new(secret.meta), Box::new(request))
     }
 
     /// What the watch of the Secrets shows after a refresh.

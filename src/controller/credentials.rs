@@ -240,15 +240,24 @@ async fn watch(store: Arc<CredentialsStore>, name: ObjectName) {
 }
 
 async fn poll(store: Arc<CredentialsStore>, name: ObjectName) {
+    let mut is_told = false;
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
-        match store.server.look(&name.namespace, &name.name).await {
-            Ok(meta) => store.seen(&name, Some(&meta.version)),
-            Err(ApiFailure::NotFound) => store.seen(&name, None),
-            Err(failure) if failure.is_refusal() => {
-                tracing::warn!(namespace = &*name.namespace, secret = &*name.name, "can't look at credentials: {}", failure.words());
+        let looked = store.server.look(&name.namespace, &name.name).await;
+        let refusal = looked.as_ref().err().filter(|failure| failure.is_refusal());
+        // Once, until they can be looked at again. Of an API server that is in trouble one line tells for all.
+        if let Some(failure) = refusal.filter(|_| !std::mem::replace(&mut is_told, true)) {
+            tracing::warn!(namespace = &*name.namespace, secret = &*name.name, "can't look at credentials: {}", failure.words());
+        }
+        match looked {
+            Ok(meta) => {
+                is_told = false;
+                store.seen(&name, Some(&meta.version));
             }
-            // One line tells of that for all.
+            Err(ApiFailure::NotFound) => {
+                is_told = false;
+                store.seen(&name, None);
+            }
             Err(_) => {}
         }
     }

@@ -11,12 +11,12 @@ use crate::api::PlaybackGrantRequest;
 
 /// The event with its object decoded. One that can't be is the deletion of what was there before, if anything was.
 pub(super) fn decoded(event: Event<WatchedRequest>, context: &Context) -> Option<Event<ServedRequest>> {
-    let served = |request: PlaybackGrantRequest| {
-        let is_echo = context.registry.is_echo(&request.metadata);
-        ServedRequest::new(request, is_echo)
+    let served = |request: PlaybackGrantRequest| match context.registry.echoed(&request.metadata) {
+        Some(spec) => ServedRequest::echo(request.metadata, spec),
+        None => ServedRequest::new(request),
     };
     // What a list shows stands in the store only when all of it does: until then what came before is looked at.
-    let listed = |request| ServedRequest::new(request, false);
+    let listed = ServedRequest::new;
     Some(match event {
         Event::Init => Event::Init,
         Event::InitDone => Event::InitDone,

@@ -60,7 +60,7 @@ pub(super) async fn reconcile(object: Arc<ServedRequest>, scope: usize, trigger:
     let now = context.clock.instant();
     let status = object.read_status();
     let shown = object.meta().resource_version.as_deref().zip(status.as_deref());
-    let names = Names::of(&identity, object.spec.as_ref().ok());
+    let names = Names::of(&identity, object.spec.as_ref().as_ref().ok());
     let (caller, predecessor) = context.registry.enter(&identity.uid, &names.request, shown, scope, trigger, now);
     drop(status);
     if let Some(predecessor) = &predecessor {
@@ -117,13 +117,13 @@ impl Request<'_> {
     /// Names the Secrets whose changes concern this request.
     fn follow(&self) {
         self.context.registry.with(&self.caller, |memory| {
-            if let Ok(spec) = &self.object.spec {
+            if let Ok(spec) = &*self.object.spec {
                 memory.concerns(spec.secret_name.clone(), self.object.meta().generation);
                 memory.paused |= spec.suspend;
             }
         });
         let secrets = self.names.secrets.as_ref().map(<[ObjectName; 2]>::as_slice).unwrap_or_default();
-        self.context.abandon(self.context.registry.follow(&self.caller, secrets));
+        self.context.abandon(self.context.registry.follow(&self.caller, &self.object.spec, secrets));
     }
 
     fn decide(&self, now: Now, awaits_turn: bool) -> Option<Decision> {
@@ -144,7 +144,7 @@ impl Request<'_> {
                 identity,
                 generation: object.meta().generation,
                 deleting: object.meta().deletion_timestamp.is_some(),
-                spec: object.spec.as_ref(),
+                spec: object.spec.as_ref().as_ref(),
                 refresh_request: refresh_request.map(String::as_str),
                 secret: &secret,
                 strays: &strays,
@@ -166,7 +166,7 @@ impl Request<'_> {
     /// Returns whether it could be done, or tried: what changes a Secret may have to await its turn.
     async fn act(&self, step: Step, scope: usize) -> bool {
         let Self { context, object, identity, caller, .. } = self;
-        let Ok(spec) = &object.spec else {
+        let Ok(spec) = &*object.spec else {
             // The only step without a valid spec is to withdraw.
             context.dispatcher.withdraw(caller);
             context.registry.with(caller, |memory| memory.ordered = None);

@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use litemap::LiteMap;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::served::ServedRequest;
+use super::served::{CheckedSpec, ServedRequest};
 use crate::api::PlaybackGrantRequestStatus;
 use crate::lifecycle::Memory;
 use crate::media::lane::Caller;
@@ -57,6 +57,8 @@ struct Entry {
     name: ObjectName,
     scope: usize,
     trigger: Trigger,
+    /// What it was last looked at with.
+    spec: Option<CheckedSpec>,
     /// Few, and in no order.
     secrets: Box<[ObjectName]>,
     memory: Memory,
@@ -93,16 +95,17 @@ impl Registry {
         if let Some((version, status)) = shown {
             memory.told.seen(version, status);
         }
-        let entry = Entry { name: name.clone(), scope, trigger: trigger.clone(), secrets: Box::default(), memory };
+        let entry = Entry { name: name.clone(), scope, trigger: trigger.clone(), spec: None, secrets: Box::default(), memory };
         state.by_name.insert(name.clone(), caller.clone());
         state.entries.insert(caller.clone(), Box::new(entry));
         (caller, predecessor)
     }
 
-    /// Says which Secrets the request is woken for. Returns those that nobody is woken for any more.
-    pub fn follow(&self, caller: &Caller, secrets: &[ObjectName]) -> Vec<ObjectName> {
+    /// Says which Secrets the request, which is looked at with that spec, is woken for. Returns those that nobody is woken for any more.
+    pub fn follow(&self, caller: &Caller, spec: &CheckedSpec, secrets: &[ObjectName]) -> Vec<ObjectName> {
         let mut state = self.state();
         let Some(entry) = state.entries.get_mut(caller) else { return Vec::new() };
+        entry.spec = Some(spec.clone());
         if *entry.secrets == *secrets {
             return Vec::new();
         }
@@ -120,10 +123,12 @@ impl Registry {
         self.state().by_secret.contains_key(secret)
     }
 
-    /// Whether what the watch shows of a request is its status as it was written last.
-    pub fn is_echo(&self, request: &ObjectMeta) -> bool {
-        let (Some(uid), Some(version)) = (&request.uid, &request.resource_version) else { return false };
-        self.with(&Caller::from(uid.as_str()), |memory| memory.is_echo(version, request.generation)).unwrap_or_default()
+    /// The spec that it was last looked at with, where what the watch shows of a request is its status as it was written last: nothing else has changed.
+    pub fn echoed(&self, request: &ObjectMeta) -> Option<CheckedSpec> {
+        let mut state = self.state();
+        let entry = state.entries.get_mut(request.uid.as_deref()?)?;
+        let is_echo = entry.memory.is_echo(request.resource_version.as_deref()?, request.generation);
+        entry.spec.clone().filter(|_| is_echo)
     }
 
     /// Does something with the request's memory; `None` when the request is gone.

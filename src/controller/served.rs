@@ -1,6 +1,6 @@
 //! A request as it is kept: of what the watch has read, the spec as it was checked, and the status until somebody has read it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::Resource;
 use kube::api::ObjectMeta;
@@ -9,31 +9,39 @@ use serde::de::{Deserialize, Deserializer, Error};
 use super::watched::WatchedRequest;
 use crate::api::{InvalidSpec, PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
 
+/// What a request asks for, or what is wrong with that. One for as long as it stays the same, whatever becomes of its status.
+pub type CheckedSpec = Arc<Result<ValidSpec, InvalidSpec>>;
+
 /// A request that is served.
 #[derive(Debug, Resource)]
 #[resource(inherit = PlaybackGrantRequest)]
 pub struct ServedRequest {
     metadata: ObjectMeta,
     /// What it asks for, or what is wrong with that.
-    pub spec: Result<ValidSpec, InvalidSpec>,
+    pub spec: CheckedSpec,
     /// Whoever reads it remembers it, and knows what it has written itself.
     unread: Mutex<Option<Box<PlaybackGrantRequestStatus>>>,
 }
 
 impl ServedRequest {
-    /// A request as a watch shows it; `is_echo`: whether whoever serves it knows its status.
+    /// A request as a watch shows it.
     #[must_use]
-    pub fn new(request: PlaybackGrantRequest, is_echo: bool) -> Self {
-        let spec = validate(&request);
+    pub fn new(request: PlaybackGrantRequest) -> Self {
+        let spec = Arc::new(validate(&request));
         let PlaybackGrantRequest { metadata, spec: _, status } = request;
-        let unread = (!is_echo).then(|| Box::new(status.unwrap_or_default()));
-        Self { metadata, spec, unread: Mutex::new(unread) }
+        Self { metadata, spec, unread: Mutex::new(Some(Box::new(status.unwrap_or_default()))) }
+    }
+
+    /// A request with the status that whoever serves it has just written, and the spec that it had before.
+    #[must_use]
+    pub fn echo(metadata: ObjectMeta, spec: CheckedSpec) -> Self {
+        Self { metadata, spec, unread: Mutex::default() }
     }
 
     /// Of a request that can't be decoded no more is known than its metadata. It isn't served: this takes out what was there before.
     #[must_use]
     pub fn placeholder(metadata: ObjectMeta) -> Self {
-        Self { metadata, spec: Err(InvalidSpec { violations: Vec::new() }), unread: Mutex::default() }
+        Self { metadata, spec: Arc::new(Err(InvalidSpec { violations: Vec::new() })), unread: Mutex::default() }
     }
 
     /// Whether its status is known to whoever serves it.
@@ -58,7 +66,7 @@ impl Clone for ServedRequest {
 impl<'de> Deserialize<'de> for ServedRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let WatchedRequest(request) = WatchedRequest::deserialize(deserializer)?;
-        request.map(|request| Self::new(request, false)).map_err(|_| D::Error::custom("this PlaybackGrantRequest can't be decoded"))
+        request.map(Self::new).map_err(|_| D::Error::custom("this PlaybackGrantRequest can't be decoded"))
     }
 }
 
@@ -79,14 +87,15 @@ mod tests {
     #[test]
     fn a_status_is_read_once_and_what_was_written_last_needs_no_reading() {
         let request: PlaybackGrantRequest = serde_json::from_value(object("VJ1")).unwrap();
-        let served = ServedRequest::new(request.clone(), false);
+        let served = ServedRequest::new(request.clone());
         let stored = served.clone();
         assert!(!stored.is_read());
         assert_eq!(stored.read_status().unwrap().consecutive_failures, 2);
         assert!(stored.is_read() && stored.read_status().is_none());
         assert!(!served.is_read(), "a copy is read by itself");
-        assert!(ServedRequest::new(request.clone(), true).is_read());
-        let never = ServedRequest::new(PlaybackGrantRequest { status: None, ..request }, false);
+        let echo = ServedRequest::echo(request.metadata.clone(), served.spec.clone());
+        assert!(echo.is_read() && Arc::ptr_eq(&echo.spec, &stored.spec));
+        let never = ServedRequest::new(PlaybackGrantRequest { status: None, ..request });
         assert_eq!(
             never.read_status().as_deref(),
             Some(&PlaybackGrantRequestStatus::default()),
@@ -100,7 +109,7 @@ mod tests {
         assert!(decoded(object(&format!("VJ{}", "0".repeat(32)))).unwrap().spec.is_ok());
         let wrong = decoded(object("VJ1")).unwrap();
         assert_eq!(wrong.meta().name.as_deref(), Some("lobby"));
-        assert_eq!(wrong.spec.unwrap_err().violations.len(), 1);
+        assert_eq!(wrong.spec.as_ref().as_ref().unwrap_err().violations.len(), 1);
         assert!(decoded(json!({"metadata": {"name": "lobby"}, "spec": 7})).is_err());
     }
 }

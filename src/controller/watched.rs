@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 
 use super::api::Metadata;
 use super::registry::{ObjectName, name_of};
@@ -91,8 +91,8 @@ pub struct WatchedRequest(pub Result<PlaybackGrantRequest, Box<ObjectMeta>>);
 #[serde(default)]
 struct RequestObject {
     metadata: RequestMetadata,
-    spec: Box<RawValue>,
-    status: Box<RawValue>,
+    spec: Value,
+    status: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -124,8 +124,8 @@ impl From<RequestObject> for WatchedRequest {
             annotations: Some(annotations).filter(|annotations| !annotations.is_empty()),
             ..ObjectMeta::default()
         };
-        let status = serde_json::from_str::<Option<PlaybackGrantRequestStatus>>(status.get());
-        Self(match (serde_json::from_str(spec.get()), status) {
+        let status = Option::<PlaybackGrantRequestStatus>::deserialize(status);
+        Self(match (serde_json::from_value(spec), status) {
             (Ok(spec), Ok(status)) => Ok(PlaybackGrantRequest { metadata, spec, status }),
             _ => Err(Box::new(metadata)),
         })

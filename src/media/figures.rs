@@ -9,7 +9,7 @@ pub struct Figures {
     pub waiting: usize,
     /// Lanes that let calls through.
     pub open: usize,
-    /// Lanes that failures have closed.
+    /// Lanes that failures have closed, or a 429 to one of their account.
     pub closed: usize,
     /// Lanes in which nothing is answered.
     pub silent: usize,

@@ -246,13 +246,15 @@ impl Lanes {
         let mut figures = Figures { in_flight: self.out, joined: self.joined, ..Figures::default() };
         for Member { lane, pace } in self.members.values() {
             figures.waiting += lane.waiting().count();
+            let pace = self.paces.get(pace);
             let count = match lane.closure() {
                 Some(_) if lane.is_silent() => &mut figures.silent,
                 Some(_) => &mut figures.closed,
+                None if pace.is_some_and(|pace| pace.closed_until().is_some()) => &mut figures.closed,
                 None => &mut figures.open,
             };
             *count += 1;
-            if self.paces.get(pace).is_some_and(Pace::is_limited) {
+            if pace.is_some_and(Pace::is_limited) {
                 figures.shortfall += lane.ready_refreshes() as usize;
             }
         }

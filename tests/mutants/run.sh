@@ -17,8 +17,8 @@ export LC_ALL=C
 lifecycle=('src/lifecycle/*.rs')
 media=('src/media/**/*.rs')
 # What the shell knows of Secrets: which news is newer, what a refusal means, what metadata prove, what stands in the data, what a patch says.
-# Who may write now.
-rules=(src/controller/{secret_index,contents,turns/queue}.rs src/controller/api/{failure,meta,body}.rs)
+# Who may write now. The hash by which a grant is known to be of the present spec, and what all times are told in.
+rules=(src/controller/{secret_index,contents,turns/queue}.rs src/controller/api/{failure,meta,body}.rs src/api/request_hash.rs src/time.rs)
 whole=yes
 if [ $# -gt 0 ]; then
   lifecycle=() media=() rules=() whole=

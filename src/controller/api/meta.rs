@@ -4,7 +4,6 @@
 //! nothing is made of the rest.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -42,10 +41,10 @@ struct Managed {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct OwnerReference {
-    api_version: Text,
-    kind: Text,
-    name: String,
-    uid: String,
+    api_version: Option<Text>,
+    kind: Option<Text>,
+    name: Option<String>,
+    uid: Option<String>,
     controller: Option<bool>,
     block_owner_deletion: Option<bool>,
 }
@@ -188,7 +187,8 @@ fn metadata<M: DeserializeOwned>(answer: &[u8]) -> Result<M, ApiFailure> {
 impl Metadata {
     /// As a Secret's.
     pub(in crate::controller) fn into_secret(self) -> SecretMeta {
-        let (mut own_labels, mut own_annotations, mut own_data, mut foreign_data) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut own_labels, mut own_annotations, mut own_data, mut foreign_data) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::<Cow<'static, str>>::new());
         for managed in self.managed_fields.into_iter().flatten() {
             let is_ours = managed.is_ours();
             let Some(Fields { metadata, data }) = managed.fields_v1 else { continue };
@@ -200,7 +200,12 @@ impl Metadata {
                 foreign_data.extend(data.names());
             }
         }
-        let foreign_data: BTreeSet<String> = foreign_data.into_iter().filter(|key| !own_data.contains(key)).map(Cow::into_owned).collect();
+        // There may be thousands, of others' making.
+        for own in [&mut own_labels, &mut own_annotations, &mut own_data] {
+            own.sort_unstable();
+        }
+        let foreign_data = foreign_data.into_iter().filter(|key| own_data.binary_search(key).is_err());
+        let foreign_data = foreign_data.map(Cow::into_owned).collect();
         let mut owners: Vec<Owner> = self.owner_references.into_iter().flatten().map(owner).collect();
         owners.shrink_to_fit();
         SecretMeta {
@@ -234,17 +239,18 @@ impl Managed {
     }
 }
 
+/// `own`: the keys of the operator's, sorted.
 fn fields(all: Option<Map<Text, String>>, own: &[Cow<'static, str>]) -> lifecycle::Fields {
     let all = all.into_iter().flat_map(|Map(all)| all).map(|(Text(key), value)| (key, value));
-    lifecycle::Fields::new(all, |key| own.iter().any(|own| own == key))
+    lifecycle::Fields::new(all, |key| own.binary_search_by(|own| (**own).cmp(key)).is_ok())
 }
 
 fn owner(reference: OwnerReference) -> Owner {
     Owner {
-        api_version: reference.api_version.0,
-        kind: reference.kind.0,
-        name: reference.name,
-        uid: reference.uid,
+        api_version: reference.api_version.unwrap_or_default().0,
+        kind: reference.kind.unwrap_or_default().0,
+        name: reference.name.unwrap_or_default(),
+        uid: reference.uid.unwrap_or_default(),
         controller: reference.controller.unwrap_or_default(),
         block_owner_deletion: reference.block_owner_deletion.unwrap_or_default(),
     }
@@ -252,6 +258,8 @@ fn owner(reference: OwnerReference) -> Owner {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use serde_json::json;
 

@@ -88,7 +88,12 @@ impl Events {
         let anew = || Recorder::new(self.client.clone(), Reporter::from(FIELD_MANAGER));
         let (mut recorder, mut told) = (anew(), 0);
         loop {
-            let next = self.outbox().next(self.clock.instant());
+            let now = self.clock.instant();
+            let (old, next) = {
+                let mut outbox = self.outbox();
+                (outbox.leave_out_old(now), outbox.next(now))
+            };
+            (0..old).for_each(|_| self.metrics.event_told("dropped"));
             match next {
                 Next::Send(letter) => {
                     if told == REMEMBERED {

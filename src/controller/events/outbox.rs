@@ -58,9 +58,15 @@ impl<K: PartialEq, T> Outbox<K, T> {
         has_room
     }
 
+    /// Takes out what is no news any more. Returns how many.
+    pub(super) fn leave_out_old(&mut self, now: Instant) -> usize {
+        let before = self.waiting.len();
+        self.waiting.retain(|posted| now.since(posted.at) <= OLDEST);
+        before - self.waiting.len()
+    }
+
     /// The one that has waited longest, if it may go.
     pub(super) fn next(&mut self, now: Instant) -> Next<T> {
-        while self.waiting.pop_front_if(|posted| now.since(posted.at) > OLDEST).is_some() {}
         if self.waiting.is_empty() {
             return Next::Nothing;
         }
@@ -118,6 +124,7 @@ mod tests {
     fn what_is_no_news_any_more_is_not_told() {
         let mut outbox = Outbox::default();
         assert!(outbox.post(1, "old", at(0)) && outbox.post(2, "new", at(1)));
+        assert_eq!((outbox.leave_out_old(at(60_000)), outbox.leave_out_old(at(60_001))), (0, 1));
         assert_eq!(outbox.next(at(60_001)), Next::Send("new"));
         assert_eq!(outbox.next(at(60_001)), Next::Nothing);
     }

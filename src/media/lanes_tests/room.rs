@@ -174,7 +174,7 @@ fn accounts_that_are_held_back_are_counted_with_the_rate_that_they_have_all_toge
         let mut lanes = limited(accounts);
         let closed = lanes.figures(at(2000));
         let count = accounts.len();
-        assert_eq!(closed, Figures { waiting: 4 * count, open: 2 * count, limited: count, shortfall: 4 * count, ..Figures::default() });
+        assert_eq!(closed, Figures { waiting: 4 * count, closed: 2 * count, limited: count, shortfall: 4 * count, ..Figures::default() });
         let of = lane(&format!("{}-1", accounts[0]));
         assert_eq!(lanes.closure(of, &Caller::from("b")), Some((FailureClass::Throttled { retry_after: None }, false)));
         assert_eq!(lanes.closure(of, &Caller::from("nobody")), None);

@@ -1,10 +1,18 @@
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+
 use super::*;
 use crate::clock::Shift;
 use crate::time::Instant;
 
 fn metrics() -> (Metrics, Instant) {
-    let clock = Clock::simulated(Box::leak(Box::<Shift>::default()));
+    let clock = clock();
     (Metrics::new(clock, true), clock.instant())
+}
+
+fn clock() -> Clock {
+    Clock::simulated(Box::leak(Box::<Shift>::default()))
 }
 
 fn identity(name: &str) -> Identity {
@@ -47,18 +55,21 @@ fn refreshes_are_counted_by_reason_and_measured() {
     let (metrics, _) = metrics();
     metrics.refreshed(&Refreshed { took: Duration::from_millis(20), left: None, late: None });
     let late = Duration::from_millis(40);
-    metrics.refreshed(&Refreshed { took: Duration::from_millis(20), left: Some(Duration::from_millis(4960)), late: Some(late) });
+    metrics.refreshed(&Refreshed { took: Duration::from_millis(50), left: Some(Duration::from_millis(4960)), late: Some(late) });
     metrics.refresh_failed(FailureClass::Forbidden);
     let refreshes = told(&metrics, "playback_grant_refreshes_total");
     assert_eq!(refreshes, [r#"result="failure",reason="Unauthorized"} 1"#, r#"result="success",reason="GrantIssued"} 2"#]);
     assert_eq!(told(&metrics, "playback_grant_refresh_duration_seconds_count"), ["2"]);
+    assert_eq!(told(&metrics, "playback_grant_refresh_duration_seconds_sum"), ["0.07"]);
+    assert_eq!(told(&metrics, "playback_grant_refresh_lateness_seconds_sum"), ["0.04"]);
     assert_eq!(told(&metrics, "playback_grant_remaining_life_seconds_sum"), ["4.96"]);
     assert_eq!(told(&metrics, "playback_grant_refresh_lateness_seconds_count"), ["1"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn expired_seconds_pass_without_anybody_telling() {
-    let (metrics, start) = metrics();
+    let clock = clock();
+    let (metrics, start) = (Metrics::new(clock, true), clock.instant());
     let seconds = Duration::from_secs;
     let [lobby, kiosk, stage, hall] = ["lobby", "kiosk", "stage", "hall"].map(Caller::from);
     metrics.stands(&lobby, &identity("lobby"), Some(Standing::Holds { expiry: start + seconds(15) }));
@@ -81,6 +92,8 @@ async fn expired_seconds_pass_without_anybody_telling() {
     assert!(kiosk_expires.starts_with(r#"namespace="web",name="kiosk"} "#), "{kiosk_expires}");
     assert!(lobby_expired.starts_with(r#"namespace="web",name="lobby"} "#), "{lobby_expired}");
     assert!((wall(&kiosk_expires) - wall(&lobby_expired) - 45.0).abs() < 1e-3, "{kiosk_expires} {lobby_expired}");
+    let in_38_s = clock.now().wall_at(clock.instant() + seconds(38)).duration_since(Timestamp::UNIX_EPOCH).as_secs_f64();
+    assert!((wall(&kiosk_expires) - in_38_s).abs() < 0.1, "{kiosk_expires}, and is due at {in_38_s}");
     metrics.stands(&kiosk, &identity("kiosk"), Some(Standing::Suspended));
     metrics.forget(&lobby);
     assert_eq!(expiries(), [""; 0]);
@@ -95,6 +108,39 @@ fn a_series_for_each_request_is_told_only_where_it_is_asked_for() {
     metrics.stands(&Caller::from("lobby"), &identity("lobby"), Some(Standing::Holds { expiry: clock.instant() }));
     assert!(!metrics.encode().contains("lobby"));
     assert_eq!(told(&metrics, "playback_grants").len(), 4, "and the states are");
+}
+
+#[test]
+fn a_clock_is_told_by_how_much_it_is_ahead() {
+    let (metrics, _) = metrics();
+    metrics.media_api_clock_differs(SignedDuration::from_millis(-1500));
+    assert_eq!(told(&metrics, "playback_grant_media_api_clock_difference_seconds"), ["-1.5"]);
+}
+
+/// Of all that is told the page says what it is, and it names nothing else.
+#[test]
+fn the_page_on_metrics_is_of_just_these() {
+    let page = include_str!("../../../docs/metrics.md");
+    let (metrics, start) = metrics();
+    // What has labels is told once it has a value.
+    metrics.media_api_answered(Ok(()), Some(201), Duration::ZERO);
+    metrics.refresh_failed(FailureClass::Forbidden);
+    metrics.api_server_answered("patch_secret", "ok");
+    metrics.watch_failed("requests");
+    metrics.event_told("published");
+    metrics.stands(&Caller::from("lobby"), &identity("lobby"), Some(Standing::Holds { expiry: start }));
+    metrics.lanes_are_told_by(|| Some(Figures::default()));
+    let encoded = metrics.encode();
+    let units = |name: &str, type_: &str| match type_ {
+        "counter" => format!("{name}_total"),
+        "info" => format!("{name}_info"),
+        _ => name.to_owned(),
+    };
+    let types = encoded.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let told: BTreeSet<String> = types.map(|(name, type_)| units(name, type_)).filter(|name| !name.starts_with("process_")).collect();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `playback_grant")?.split_once('`'));
+    let named: BTreeSet<String> = rows.map(|(rest, _)| format!("playback_grant{rest}")).collect();
+    assert_eq!(told, named);
 }
 
 #[test]
