@@ -34,7 +34,7 @@ impl LaneMetrics {
             lanes: registered(
                 registry,
                 "playback_grant_lanes",
-                "Lanes, one for each pair of credentials: open, closed by failures, or silent",
+                "Lanes, one for each pair of credentials: open, closed by failures or for the time that a 429 asks for, or silent",
             ),
             limited: registered(
                 registry,
