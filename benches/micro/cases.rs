@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Resource as _;
 use kube::core::WatchEvent;
 use playback_grant_operator::api::names::{FIELD_MANAGER, annotation};
 use playback_grant_operator::api::{PlaybackGrantRequest, PlaybackGrantRequestStatus, ValidSpec, validate};
@@ -89,16 +88,17 @@ impl Quiet {
     }
 
     /// What is kept of it from one refresh to the next: the memory, the Secret without its data, and the request, when its status has been read.
+    /// `is_alone`: of a memory that has its names for itself; the grant is left out of either.
     #[must_use]
-    pub fn kept(&self, is_echo: bool) -> (Box<Memory>, Box<SecretMeta>, Box<ServedRequest>) {
+    pub fn kept(&self, is_alone: bool) -> (Box<Memory>, Box<SecretMeta>, Box<ServedRequest>) {
         let WatchEvent::Modified(secret) = decode_secret(&self.secret_event()) else { panic!("another event") };
         let WatchEvent::Modified(WatchedRequest(Ok(request))) = decode_request(&self.request_event()) else { panic!("another event") };
+        let mut memory = if is_alone { Self::new().memory } else { self.memory.clone() };
+        if is_alone {
+            memory.hand = None;
+        }
         let request = ServedRequest::new(request);
-        let request = if is_echo { ServedRequest::echo(request.meta().clone(), request.spec.clone()) } else { request };
         drop(request.read_status());
-        // Of a memory of its own: another's shares its names.
-        let Self { mut memory, .. } = Self::new();
-        memory.hand = None;
         (Box::new(memory), Box::new(secret.meta), Box::new(request))
     }
 

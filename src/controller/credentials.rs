@@ -243,23 +243,18 @@ async fn poll(store: Arc<CredentialsStore>, name: ObjectName) {
     let mut is_told = false;
     loop {
         tokio::time::sleep(POLL_INTERVAL).await;
-        let looked = store.server.look(&name.namespace, &name.name).await;
-        let refusal = looked.as_ref().err().filter(|failure| failure.is_refusal());
-        // Once, until they can be looked at again. Of an API server that is in trouble one line tells for all.
-        if let Some(failure) = refusal.filter(|_| !std::mem::replace(&mut is_told, true)) {
-            tracing::warn!(namespace = &*name.namespace, secret = &*name.name, "can't look at credentials: {}", failure.words());
-        }
-        match looked {
-            Ok(meta) => {
-                is_told = false;
-                store.seen(&name, Some(&meta.version));
+        match store.server.look(&name.namespace, &name.name).await {
+            Ok(meta) => store.seen(&name, Some(&meta.version)),
+            Err(ApiFailure::NotFound) => store.seen(&name, None),
+            Err(failure) => {
+                // Once, until they can be looked at again. Of an API server that is in trouble one line tells for all.
+                if failure.is_refusal() && !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!(namespace = &*name.namespace, secret = &*name.name, "can't look at credentials: {}", failure.words());
+                }
+                continue;
             }
-            Err(ApiFailure::NotFound) => {
-                is_told = false;
-                store.seen(&name, None);
-            }
-            Err(_) => {}
         }
+        is_told = false;
     }
 }
 

@@ -18,12 +18,13 @@ struct Field {
 
 impl Fields {
     /// All that are there, of which the operator put those there that `is_own` tells of.
-    pub fn new(all: impl IntoIterator<Item = (impl Into<Cow<'static, str>>, String)>, is_own: impl Fn(&str) -> bool) -> Self {
-        let field = |(key, value): (Cow<'static, str>, String)| {
+    pub fn new<K: Into<Cow<'static, str>>>(all: impl IntoIterator<Item = (K, String)>, is_own: impl Fn(&str) -> bool) -> Self {
+        let field = |(key, value): (K, String)| {
+            let key = key.into();
             let own = is_own(&key);
             (kept(key), Field { value: value.into_boxed_str(), own })
         };
-        let mut all = all.into_iter().map(|(key, value)| field((key.into(), value))).collect::<LiteMap<_, _>>().into_tuple_vec();
+        let mut all = all.into_iter().map(field).collect::<LiteMap<_, _>>().into_tuple_vec();
         all.shrink_to_fit();
         Self(LiteMap::from_sorted_store_unchecked(all))
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::ApiFailure;
@@ -104,27 +104,17 @@ impl<'de, K: Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for MapVisitor<
     }
 }
 
+/// A text as it stands in what is read: a copy only where it is escaped there.
+#[derive(Deserialize)]
+struct Read<'a>(#[serde(borrow)] Cow<'a, str>);
+
 /// A text. Of those of the operator's own no copy is made.
 #[derive(Clone, Debug, Default)]
 struct Text(Cow<'static, str>);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-struct TextVisitor;
-
-impl Visitor<'_> for TextVisitor {
-    type Value = Text;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
-        Ok(Text(kept(Cow::Borrowed(text))))
+        Read::deserialize(deserializer).map(|Read(text)| Self(kept(text)))
     }
 }
 
@@ -134,21 +124,7 @@ struct FieldKey(Option<Cow<'static, str>>);
 
 impl<'de> Deserialize<'de> for FieldKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(FieldKeyVisitor)
-    }
-}
-
-struct FieldKeyVisitor;
-
-impl Visitor<'_> for FieldKeyVisitor {
-    type Value = FieldKey;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a field's name")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<FieldKey, E> {
-        Ok(FieldKey(text.strip_prefix("f:").map(|name| kept(Cow::Borrowed(name)))))
+        Read::deserialize(deserializer).map(|Read(key)| Self(key.strip_prefix("f:").map(|name| kept(Cow::Borrowed(name)))))
     }
 }
 
