@@ -113,7 +113,7 @@ impl Quiet {
         let object = json!({
             "kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
             "metadata": {
-                "name": "lobby", "namespace": "web", "uid": &*meta.version.uid, "resourceVersion": "1234567",
+                "name": "lobby", "namespace": "web", "uid": meta.version.uid(), "resourceVersion": "1234567",
                 "creationTimestamp": "2026-11-24T11:00:00Z", "labels": all(&meta.labels), "annotations": all(&meta.annotations),
                 "ownerReferences": [{
                     "apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid, "controller": true,
@@ -229,7 +229,7 @@ fn as_ordered(order: SecretOrder) -> SecretMeta {
     assert!(annotations.contains_key(annotation::EXPIRY_TIME));
     SecretMeta {
         name: "lobby".into(),
-        version: SecretVersion { uid: "7c9e6679-7425-40de-944b-e07fc1f90ae7".into(), resource_version: "1234567".into() },
+        version: SecretVersion::new("7c9e6679-7425-40de-944b-e07fc1f90ae7", "1234567"),
         labels: set(order.labels),
         annotations,
         owners: order.owners.unwrap_or_default(),

@@ -49,7 +49,7 @@ pub struct PlaybackGrantRequestSpec {
     pub player_streamer_sid: String,
 
     /// The lifetime of each grant, in seconds: 1 to 60 (60 is the Media API's limit). Default: 15, the Media API's own default. A player that
-    /// retries for up to 16 seconds needs more: 60 with the default refresh always leaves it 20. Below 5 a grant may expire before the next one is there.
+    /// retries for up to 16 seconds needs more: 60 with the default refresh leaves it some 20. Below 5 a grant may expire before the next one is there.
     #[serde(default = "default_ttl")]
     #[schemars(range(min = 1, max = 60), extend("format" = "int32"))]
     pub ttl_seconds: i64,

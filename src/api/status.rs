@@ -1,5 +1,7 @@
 //! What the operator reports: the status of a `PlaybackGrantRequest`.
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
@@ -44,22 +46,24 @@ pub struct PlaybackGrantRequestStatus {
     pub last_handled_refresh_request: Option<String>,
 }
 
+// What stays the same from grant to grant is shared with whoever knows it besides.
 /// The grant in the Secret, without anything secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct GrantStatus {
     /// The PlayerStreamer that the grant is for.
-    pub player_streamer_sid: String,
+    #[schemars(with = "String")]
+    pub player_streamer_sid: Arc<str>,
 
     /// The account that issued the grant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
-    pub account_sid: Option<String>,
+    pub account_sid: Option<Arc<str>>,
 
     /// The URL of the grant in the Media API. It can't be played.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
-    pub url: Option<String>,
+    pub url: Option<Arc<str>>,
 
     /// When the Media API says that it made the grant: RFC 3339, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,7 @@
 //! Whether a Secret's data is the grant that its annotations speak of.
 
+use std::sync::Arc;
+
 use k8s_openapi::jiff::Timestamp;
 use secrecy::ExposeSecret as _;
 
@@ -22,7 +24,7 @@ pub fn held_grant(data: &SecretData, meta: &SecretMeta, spec: &ValidSpec, in_han
     let fits = text(key::PLAYER_STREAMER_SID) == Some(sid.as_str())
         && text(key::ISSUE_TIME) == Some(&rfc3339_millis(claim.issue_time))
         && text(key::EXPIRY_TIME) == Some(&rfc3339_millis(claim.expiry_time));
-    let mut grant = Grant::from_stored(text(key::GRANT).filter(|_| fits)?, text(key::ACCOUNT_SID).map(str::to_owned))?;
+    let mut grant = Grant::from_stored(text(key::GRANT).filter(|_| fits)?, text(key::ACCOUNT_SID).map(Arc::from))?;
     if let Some(form) = text(key::ACCESS_TOKEN).and_then(|token| form_carried(token, grant.grant.expose_secret())) {
         grant.form = form;
     }

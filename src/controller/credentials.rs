@@ -72,7 +72,7 @@ struct Usable {
 impl Usable {
     fn new(credentials: Credentials) -> Self {
         let key = SigningKey::of(&credentials).map(|key| key.tag());
-        let signer = Signer { key, account_sid: credentials.account_sid().map(str::to_owned) };
+        let signer = Signer { key, account_sid: credentials.account_sid().map(Arc::from) };
         let view = CredentialsView::Usable { lane: credentials.fingerprint(), signer };
         Self { credentials: Arc::new(credentials), view }
     }
@@ -135,7 +135,7 @@ impl CredentialsStore {
                 && match (&known, &watched.version) {
                     (Known::Absent, there) => there.is_some(),
                     (Known::Read { .. }, None) => true,
-                    (Known::Read { version, .. }, Some(there)) => is_newer(&there.resource_version, &version.resource_version),
+                    (Known::Read { version, .. }, Some(there)) => is_newer(there.resource_version(), version.resource_version()),
                 };
             if !is_outdated {
                 *lock(&slot.known) = Some(known);
@@ -195,7 +195,7 @@ impl CredentialsStore {
                 (None, _) | (Some(Known::Absent), None) => false,
                 (Some(Known::Absent), Some(_)) | (Some(Known::Read { .. }), None) => true,
                 (Some(Known::Read { version: read, .. }), Some(there)) => {
-                    read.uid != there.uid || is_newer(&there.resource_version, &read.resource_version)
+                    read.uid() != there.uid() || is_newer(there.resource_version(), read.resource_version())
                 }
             };
             if !is_news {

@@ -45,7 +45,7 @@ impl SecretIndex {
     /// Takes in what a GET has shown. Where it was known that the Secret isn't what it was, that is what it is now, even if its version is an
     /// earlier one: etcd was restored from a backup.
     pub fn looked(&self, namespace: &str, meta: SecretMeta) {
-        let name = ObjectName::new(namespace, meta.name.as_str());
+        let name = ObjectName::new(namespace, meta.name.clone());
         {
             let mut state = self.state();
             if let Some(SecretView::Outdated(_)) = state.view(&name) {
@@ -58,12 +58,12 @@ impl SecretIndex {
 
     /// Takes in what the watch shows, or an answer. Returns whether it was news.
     pub fn present(&self, namespace: &str, meta: SecretMeta) -> bool {
-        let name = ObjectName::new(namespace, meta.name.as_str());
+        let name = ObjectName::new(namespace, meta.name.clone());
         let mut state = self.state();
-        let version = &meta.version.resource_version;
+        let version = meta.version.resource_version();
         let is_news = match state.view(&name) {
-            Some(SecretView::Present(known)) => is_newer(version, &known.version.resource_version),
-            Some(SecretView::Outdated(known)) => !is_newer(&known.version.resource_version, version),
+            Some(SecretView::Present(known)) => is_newer(version, known.version.resource_version()),
+            Some(SecretView::Outdated(known)) => !is_newer(known.version.resource_version(), version),
             // One that has only lost its label is there at the very version at which it went.
             _ => state.gone.get(&name).is_none_or(|gone| !is_newer(gone, version)),
         };
@@ -77,21 +77,21 @@ impl SecretIndex {
     /// Takes in that the watch shows a Secret no more. It is deleted, or it lost its label. Returns whether that is how it stands: whoever has found out before,
     /// or deleted it, has told no other.
     pub fn vanished(&self, namespace: &str, meta: &SecretMeta) -> bool {
-        let name = ObjectName::new(namespace, meta.name.as_str());
+        let name = ObjectName::new(namespace, meta.name.clone());
         let mut state = self.state();
-        let version = &meta.version.resource_version;
+        let version = meta.version.resource_version();
         let known = match state.view(&name) {
             Some(SecretView::Present(known) | SecretView::Outdated(known)) => Some(known),
             _ => None,
         };
         let is_news =
-            known.is_some_and(|known| known.version.uid == meta.version.uid && !is_newer(&known.version.resource_version, version));
+            known.is_some_and(|known| known.version.uid() == meta.version.uid() && !is_newer(known.version.resource_version(), version));
         let is_gone = is_news || known.is_none();
         if is_news {
             state.remove(&name);
         }
         if is_gone {
-            state.gone.insert(name, version.clone());
+            state.gone.insert(name, version.into());
         }
         is_gone
     }
@@ -154,6 +154,8 @@ impl State {
         if let Some(owner) = owner {
             self.by_owner.entry(owner).or_default().insert(name.name.clone());
         }
+        let known = self.secrets.get_key_value(&name).map_or(&name, |(known, _)| known);
+        let view = view.sharing(&known.name);
         match self.secrets.get_mut(&name) {
             Some(known) => match Arc::get_mut(known) {
                 Some(known) => *known = view,
@@ -187,10 +189,18 @@ pub(super) fn owner(meta: &SecretMeta) -> Option<&str> {
 }
 
 impl SecretView {
+    fn sharing(self, name: &Arc<str>) -> Self {
+        match self {
+            Self::Present(meta) => Self::Present(meta.sharing(name)),
+            Self::Outdated(meta) => Self::Outdated(meta.sharing(name)),
+            nothing => nothing,
+        }
+    }
+
     /// The name of the request that the Secret says it belongs to, unless it is called like it.
     fn owner_apart(&self) -> Option<&str> {
         let (Self::Present(meta) | Self::Outdated(meta)) = self else { return None };
-        owner(meta).filter(|owner| *owner != meta.name)
+        owner(meta).filter(|owner| **owner != *meta.name)
     }
 }
 
@@ -211,7 +221,7 @@ mod tests {
     use crate::lifecycle::{Fields, SecretVersion};
 
     fn meta(uid: &str, resource_version: &str) -> SecretMeta {
-        let version = SecretVersion { uid: uid.into(), resource_version: resource_version.into() };
+        let version = SecretVersion::new(uid, resource_version);
         SecretMeta { name: "keynote".into(), version, ..SecretMeta::default() }
     }
 
@@ -225,6 +235,17 @@ mod tests {
         index.absent(name());
         assert_eq!(*index.view(&name()), SecretView::Absent);
         assert!(index.present("web", meta("a", "1")));
+    }
+
+    #[test]
+    fn a_secret_of_which_there_is_news_has_the_name_that_it_is_known_by() {
+        let index = SecretIndex::default();
+        let first = meta("a", "1");
+        let known = first.name.clone();
+        assert!(index.present("web", first) && index.present("web", meta("a", "2")));
+        let view = index.view(&name());
+        let SecretView::Present(meta) = &*view else { panic!("{view:?}") };
+        assert!(meta.version.resource_version() == "2" && Arc::ptr_eq(&meta.name, &known));
     }
 
     #[test]
@@ -330,7 +351,9 @@ mod tests {
             index.present("web", owned(name, "1", owned_by));
         }
         index.present("elsewhere", owned("old", "1", "keynote/uid-1"));
-        let names = |index: &SecretIndex| index.strays(&identity, &name(), "keynote").into_iter().map(|meta| meta.name).collect::<Vec<_>>();
+        let names = |index: &SecretIndex| {
+            index.strays(&identity, &name(), "keynote").into_iter().map(|meta| meta.name.to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(names(&index), ["old"]);
         index.present("web", owned("old", "2", "lobby/uid-1"));
         assert_eq!(names(&index), Vec::<String>::new(), "it has changed hands");

@@ -62,7 +62,7 @@ mod tests {
             ttl: Ttl::from_seconds(15).unwrap(),
             request_hash: "hash".into(),
         };
-        let token = wants_token.then(|| TokenOrder { spec, account_sid: sid("AC"), key });
+        let token = wants_token.then(|| TokenOrder { spec, account_sid: sid("AC").into(), key });
         SecretOrder {
             labels: std::collections::BTreeMap::new(),
             annotations: std::collections::BTreeMap::new(),

@@ -223,6 +223,6 @@ mod tests {
         )
         .unwrap();
         assert_eq!((secret.name(), secret.meta().resource_version.as_deref()), (ObjectName::new("web", "lobby"), Some("7")));
-        assert_eq!(&*secret.meta.version.resource_version, "7");
+        assert_eq!(secret.meta.version.resource_version(), "7");
     }
 }

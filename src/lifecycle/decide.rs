@@ -210,7 +210,7 @@ impl Situation<'_> {
     fn stray_step(&self) -> Option<Step> {
         let may = self.holds_hand && self.may_ask_api_server();
         let stray = self.seen.strays.iter().find(|stray| may && self.held_until(stray).is_none_or(|until| until <= self.now.instant))?;
-        Some(Step::DeleteStray { name: stray.name.clone(), version: stray.version.clone() })
+        Some(Step::DeleteStray { name: stray.name.to_string(), version: stray.version.clone() })
     }
 
     fn held_until(&self, stray: &SecretMeta) -> Option<Instant> {

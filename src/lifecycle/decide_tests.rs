@@ -63,7 +63,7 @@ fn a_request_that_is_being_deleted_gets_no_step_but_withdraw() {
 fn a_fight_is_left_after_more_and_more_time_and_then_stalls() {
     let mut scene = Scene::fresh();
     scene.meta().labels.clear();
-    scene.meta().version.resource_version = "8".into();
+    scene.meta().version = scene.meta().version.at("8");
     scene.memory.verified = Some(scene.meta().version.clone());
     scene.memory.own_version = None;
     assert!(matches!(step(&scene), Step::Patch { repair: true, .. }), "at once");
@@ -89,7 +89,7 @@ fn another_operators_earlier_grant_is_written_over_and_that_is_no_repair() {
     let mut scene = Scene::fresh();
     let ours = scene.memory.hand.clone();
     scene.secret = SecretView::Present(claimed("keynote", 999));
-    scene.meta().version.resource_version = "8".into();
+    scene.meta().version = scene.meta().version.at("8");
     scene.memory.repairs = crate::lifecycle::Repairs { count: 40, last: Some(at(1000)) };
     assert!(matches!(step(&scene), Step::Read), "it may be a later one, or no grant at all");
     let version = scene.meta().version.clone();
@@ -115,7 +115,7 @@ fn a_grant_is_over_at_the_instant_of_its_expiry() {
 #[test]
 fn a_new_grant_waits_for_no_repair() {
     let mut scene = Scene::fresh();
-    scene.meta().version.resource_version = "8".into();
+    scene.meta().version = scene.meta().version.at("8");
     scene.memory.repairs = crate::lifecycle::Repairs { count: 40, last: Some(at(1000)) };
     scene.memory.verified = None;
     scene.memory.damaged = Some(scene.meta().version.clone());
@@ -190,7 +190,7 @@ fn what_cannot_be_patched_and_is_held_by_others_is_waited_for() {
     assert!(matches!(step(&scene), Step::Look));
     (scene.now, scene.meta().labels) = (at(1002), labels);
     let mut spoilt = scene.memory.clone();
-    spoilt.damaged = Some(SecretVersion { resource_version: "6".into(), ..scene.meta().version.clone() });
+    spoilt.damaged = Some(scene.meta().version.at("6"));
     std::mem::swap(&mut scene.memory, &mut spoilt);
     assert_eq!(conditions(&rest(&scene).0)[0].1, "False", "what was spoilt before it was held is spoilt");
     std::mem::swap(&mut scene.memory, &mut spoilt);

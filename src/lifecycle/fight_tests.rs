@@ -75,7 +75,7 @@ fn one_that_is_made_immutable_again_and_again_stays_until_another_may_be_made() 
 fn a_label_that_waits_to_be_put_right_is_not_told_while_nothing_is_missed() {
     let mut scene = Scene::fresh();
     scene.meta().labels.clear();
-    scene.meta().version.resource_version = "8".into();
+    scene.meta().version = scene.meta().version.at("8");
     scene.memory.verified = Some(scene.meta().version.clone());
     scene.memory.repairs = Repairs { count: 1, last: Some(scene.now) };
     let (report, look_at) = rest(&scene);
@@ -95,7 +95,7 @@ fn a_fight_is_told_until_it_is_long_ago() {
     assert!(report.status.conditions[1].message.contains("is deleted by others"));
     // Now it is being changed, which goes before what was.
     scene.memory.verified = None;
-    scene.meta().version.resource_version = "8".into();
+    scene.meta().version = scene.meta().version.at("8");
     scene.memory.damaged = Some(scene.meta().version.clone());
     scene.memory.repairs = Repairs { count: 3, last: Some(scene.now) };
     let (report, _) = rest(&scene);

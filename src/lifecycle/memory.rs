@@ -6,7 +6,6 @@ use super::backoff::{Holds, Repairs, Restores};
 use super::hand::{HeldGrant, Life};
 use super::order::Contents;
 use super::secret::{Claim, SecretVersion};
-use super::token::TokenOrder;
 use super::told::Told;
 use super::trouble::Trouble;
 use crate::api::PlaybackGrantRequestStatus;
@@ -37,7 +36,7 @@ pub struct Memory {
     /// The hash over what decided it, and its life on the operator's own clock: the wall clock may have been set since.
     pub landed_life: Option<(Arc<str>, Life)>,
     /// The hash of the token that an own write last put beside a grant, if it put one.
-    pub landed_token: Option<String>,
+    pub landed_token: Option<Box<str>>,
     /// The issue instant of the grant that last came into a Secret of this request, whichever the spec named then.
     pub came: Option<Instant>,
     /// Whether refreshing was suspended since: then nobody is late.
@@ -281,7 +280,7 @@ impl Memory {
         }
         if let Some(Contents { grant, token }) = contents {
             self.landed(grant);
-            self.landed_token = token.as_ref().map(TokenOrder::hash);
+            self.landed_token = token.as_ref().map(|token| token.hash().into());
         }
         (self.trouble, self.conflicts) = (None, None);
         self.damaged = None;

@@ -181,7 +181,7 @@ fn an_answer_handles_the_refresh_that_it_was_ordered_for_and_no_other() {
 #[test]
 fn the_later_grant_stays_in_hand() {
     let mut memory = Memory::at_first_sight(None, at(1000));
-    let version = SecretVersion { uid: "a".into(), resource_version: "1".into() };
+    let version = SecretVersion::new("a", "1");
     memory.hand = Some(hand(1000));
     memory.read_intact(version.clone(), (*hand(990)).clone(), true);
     assert_eq!(memory.hand.as_ref().unwrap().issue, at(1000));
@@ -198,7 +198,7 @@ fn the_later_grant_stays_in_hand() {
 
 #[test]
 fn a_grant_that_comes_while_a_repair_is_under_way_has_not_landed_with_it() {
-    let version = |number: &str| SecretVersion { uid: "a".into(), resource_version: number.into() };
+    let version = |number: &str| SecretVersion::new("a", number);
     let mut memory = Memory::at_first_sight(None, at(1000));
     memory.hand = Some(hand(1000));
     memory.written(version("1"), Some(&bare(hand(1000))), false, false, at(1000));
@@ -333,7 +333,7 @@ fn what_was_refused_of_one_spec_is_not_held_against_the_next() {
 
 #[test]
 fn what_was_read_and_is_not_what_was_written_is_remembered_until_the_next_write() {
-    let version = SecretVersion { uid: "a".into(), resource_version: "1".into() };
+    let version = SecretVersion::new("a", "1");
     let mut memory = Memory::at_first_sight(None, at(1000));
     memory.read_intact(version.clone(), (*hand(1000)).clone(), true);
     assert_eq!((&memory.verified, &memory.damaged), (&Some(version.clone()), &None));

@@ -132,7 +132,7 @@ pub(super) fn has_unwanted_token(spec: &ValidSpec, present: &SecretMeta) -> bool
 
 /// The owners as they should be, unless they are: this request as the controller under `Delete`, no request under `Retain`, others as they are.
 fn changed_owners(identity: &Identity, policy: DeletionPolicy, present: &[Owner]) -> Option<Vec<Owner>> {
-    let is_ours = |owner: &&Owner| is_request(owner) && owner.name == identity.name;
+    let is_ours = |owner: &&Owner| is_request(owner) && *owner.name == *identity.name;
     let others = || present.iter().filter(|owner| !is_ours(owner)).cloned();
     match policy {
         DeletionPolicy::Retain => present.iter().any(|owner| is_ours(&owner)).then(|| others().collect()),

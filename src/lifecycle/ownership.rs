@@ -41,7 +41,7 @@ impl Identity {
         let Some((name, uid)) = secret.annotations.get(annotation::OWNED_BY).and_then(|owned_by| owned_by.split_once('/')) else {
             return Whose::Foreign;
         };
-        let foreign_controller = secret.controller().is_some_and(|controller| !is_request(controller) || controller.name != self.name);
+        let foreign_controller = secret.controller().is_some_and(|controller| !is_request(controller) || *controller.name != *self.name);
         if name != self.name || foreign_controller {
             return Whose::Foreign;
         }
@@ -65,7 +65,7 @@ impl Identity {
         Owner {
             api_version: API_VERSION.into(),
             kind: KIND.into(),
-            name: self.name.clone(),
+            name: self.name.as_str().into(),
             uid: self.uid.clone(),
             controller: true,
             block_owner_deletion: false,

@@ -103,7 +103,7 @@ fn grant_status(situation: &Situation<'_>) -> Option<GrantStatus> {
     let before = situation.seen.memory.told.stands().grant.as_ref().filter(|grant| grant.issue_time == issue_time);
     let grant = hand.map(|hand| &hand.grant);
     Some(GrantStatus {
-        player_streamer_sid: situation.spec.call.player_streamer_sid.to_string(),
+        player_streamer_sid: situation.spec.call.player_streamer_sid.shared(),
         account_sid: grant.and_then(|grant| grant.account_sid.clone()).or_else(|| before.and_then(|before| before.account_sid.clone())),
         url: grant.and_then(|grant| grant.url.clone()).or_else(|| before.and_then(|before| before.url.clone())),
         date_created: grant

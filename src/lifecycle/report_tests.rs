@@ -353,16 +353,16 @@ fn an_invalid_spec_leaves_nothing_said_of_the_grant_before() {
 fn what_annotations_do_not_say_of_a_grant_comes_from_the_hand_or_from_the_status_before_a_restart() {
     let account = format!("AC{}", "b".repeat(32));
     let mut held = (*hand(1000)).clone();
-    held.grant.account_sid = Some(account.clone());
+    held.grant.account_sid = Some(account.as_str().into());
     held.grant.url = Some("https://media.example/grant".into());
     held.grant.date_created = Some("2026-11-24T12:00:00Z".parse().unwrap());
     let mut scene = Scene::fresh();
     scene.memory.hand = Some(std::sync::Arc::new(held));
     let status = rest(&scene).0.status;
     let grant = status.grant.clone().unwrap();
-    assert_eq!(grant.player_streamer_sid, scene.spec.call.player_streamer_sid.as_str());
+    assert_eq!(&*grant.player_streamer_sid, scene.spec.call.player_streamer_sid.as_str());
     assert_eq!((grant.issue_time.as_str(), grant.expiry_time.as_str()), ("2026-11-24T12:00:00.000Z", "2026-11-24T12:00:15.000Z"));
-    assert_eq!((grant.account_sid, grant.url.as_deref()), (Some(account), Some("https://media.example/grant")));
+    assert_eq!((grant.account_sid.as_deref(), grant.url.as_deref()), (Some(&*account), Some("https://media.example/grant")));
     assert_eq!(grant.date_created.as_deref(), Some("2026-11-24T12:00:00Z"));
 
     // What is in hand after a restart came from the Secret, which doesn't hold all of it.

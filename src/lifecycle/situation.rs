@@ -118,7 +118,7 @@ impl<'a> Situation<'a> {
         {
             let in_hand = memory.hand.as_deref().filter(|hand| hand.claim() == claim);
             // Of one that is held no version is read any more: what is known of an earlier one stands.
-            let was_damaged = memory.damaged.as_ref().is_some_and(|version| version.uid == meta.version.uid);
+            let was_damaged = memory.damaged.as_ref().is_some_and(|version| version.uid() == meta.version.uid());
             situation.holds_hand = in_hand.is_some() && memory.verified.as_ref() == Some(&meta.version);
             if !(was_damaged && situation.is_held()) {
                 let known = in_hand.map(Life::of).or_else(|| memory.known_life(&claim));
@@ -166,7 +166,7 @@ impl<'a> Situation<'a> {
     pub(super) fn is_held(&self) -> bool {
         // Neither can be undone on the same object, whatever else is changed of it.
         let is_unpatchable =
-            |meta: &SecretMeta| self.seen.memory.unpatchable.as_ref().is_some_and(|version| version.uid == meta.version.uid);
+            |meta: &SecretMeta| self.seen.memory.unpatchable.as_ref().is_some_and(|version| version.uid() == meta.version.uid());
         matches!(self.target, Target::Ours(meta) if meta.deleting && is_unpatchable(meta))
     }
 

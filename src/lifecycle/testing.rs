@@ -82,8 +82,8 @@ impl Scene {
 
     /// The Secret is at another version now.
     pub(super) fn change(&mut self) {
-        let version = &mut self.meta().version.resource_version;
-        *version = format!("{version}1").into();
+        let version = &mut self.meta().version;
+        *version = version.at(&format!("{}1", version.resource_version()));
     }
 
     pub(super) fn subject(&self) -> Subject {
@@ -156,7 +156,7 @@ pub(super) fn bare(grant: Arc<HeldGrant>) -> Contents {
 pub(super) fn token_order() -> TokenOrder {
     let spec = AccessTokenSpec { identity: AccessTokenIdentity::parse("kiosk").unwrap(), ttl: AccessTokenTtl::from_seconds(3600).unwrap() };
     let key = SigningKey::new(&format!("SK{}", "a".repeat(32)), "secret".into()).tag();
-    TokenOrder { spec, account_sid: format!("AC{}", "a".repeat(32)), key }
+    TokenOrder { spec, account_sid: format!("AC{}", "a".repeat(32)).into(), key }
 }
 
 /// Credentials that can't sign.
@@ -189,7 +189,7 @@ pub(super) fn claimed(name: &str, seconds: u64) -> SecretMeta {
     };
     SecretMeta {
         name: name.into(),
-        version: super::SecretVersion { uid: "secret-1".into(), resource_version: "7".into() },
+        version: super::SecretVersion::new("secret-1", "7"),
         deleting: false,
         foreign_data: std::collections::BTreeSet::new(),
         labels: set(order.labels),

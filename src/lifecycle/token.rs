@@ -1,5 +1,7 @@
 //! The Access Token that belongs beside the grant in hand, if one does.
 
+use std::sync::Arc;
+
 use super::hand::HeldGrant;
 use super::secret::SecretMeta;
 use super::situation::{CredentialsView, Situation, Target};
@@ -12,7 +14,7 @@ pub struct Signer {
     /// The API key; `None` when the credentials are none, and can't sign.
     pub key: Option<KeyTag>,
     /// The account that stands beside it, if one does.
-    pub account_sid: Option<String>,
+    pub account_sid: Option<Arc<str>>,
 }
 
 /// A token to be signed.
@@ -21,7 +23,7 @@ pub struct TokenOrder {
     /// What is asked for.
     pub spec: AccessTokenSpec,
     /// The account: the one that has issued the grant or, where the Media API doesn't say, the one beside the API key.
-    pub account_sid: String,
+    pub account_sid: Arc<str>,
     /// The key that is to sign it.
     pub key: KeyTag,
 }
@@ -130,7 +132,7 @@ impl Situation<'_> {
     pub(super) fn has_landed(&self, token: &Token) -> bool {
         let landed = &self.seen.memory.landed_token;
         match token {
-            Token::Wanted(order) => *landed == Some(order.hash()),
+            Token::Wanted(order) => landed.as_deref() == Some(order.hash().as_str()),
             Token::Unread | Token::NoCredentials | Token::Unwanted | Token::Impossible(_) => landed.is_none(),
         }
     }

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn version(resource_version: &str) -> SecretVersion {
-        SecretVersion { uid: "uid".into(), resource_version: resource_version.into() }
+        SecretVersion::new("uid", resource_version)
     }
 
     #[test]

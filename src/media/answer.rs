@@ -1,6 +1,7 @@
 //! What the Media API answers with 201.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use reqwest::Url;
@@ -21,9 +22,9 @@ pub struct Grant {
     /// What that text is.
     pub form: GrantForm,
     /// The account that issued the grant, when the answer says so and it is a SID (`^AC[0-9a-fA-F]{32}$`).
-    pub account_sid: Option<String>,
+    pub account_sid: Option<Arc<str>>,
     /// The URL of the grant in the Media API; `None` when absent, or when it has a query, a fragment or a user (it goes into the status).
-    pub url: Option<String>,
+    pub url: Option<Arc<str>>,
     /// When the Media API says that it made the grant.
     pub date_created: Option<Timestamp>,
 }
@@ -62,7 +63,7 @@ pub(super) fn parse_grant(body: &[u8], asked_for: &PlayerStreamerSid) -> Result<
     if sid.is_some_and(|sid| !sid.eq_ignore_ascii_case(asked_for.as_str())) {
         return Err(CallFailure::OtherPlayerStreamer);
     }
-    let account_sid = text_field(&fields, "account_sid")?.filter(|sid| is_sid("AC", sid)).map(|sid| sid.to_string());
+    let account_sid = text_field(&fields, "account_sid")?.filter(|sid| is_sid("AC", sid)).map(|sid| sid.as_str().into());
     let url = text_field(&fields, "url")?.and_then(|url| harmless_url(&url));
     let date_created = text_field(&fields, "date_created")?.and_then(|date| date.parse().ok());
     let raw = present(&fields, "grant").ok_or(CallFailure::GrantMissing)?;
@@ -83,7 +84,7 @@ impl Grant {
     /// The grant whose text was stored as [`Grant::grant`]; `None` when the text can't be that. What wasn't stored is unknown, and the form is
     /// guessed.
     #[must_use]
-    pub fn from_stored(text: &str, account_sid: Option<String>) -> Option<Self> {
+    pub fn from_stored(text: &str, account_sid: Option<Arc<str>>) -> Option<Self> {
         if text.is_empty() {
             return None;
         }
@@ -139,7 +140,7 @@ fn playback_url_of(grant: &str) -> Result<Option<SecretString>, CallFailure> {
 }
 
 /// The URL without anything in it that could be a credential.
-fn harmless_url(text: &str) -> Option<String> {
+fn harmless_url(text: &str) -> Option<Arc<str>> {
     let url = Url::parse(text).ok()?;
     let is_harmless = matches!(url.scheme(), "http" | "https")
         && url.query().is_none()
@@ -147,7 +148,7 @@ fn harmless_url(text: &str) -> Option<String> {
         && url.username().is_empty()
         && url.password().is_none()
         && url.as_str().len() <= 2048;
-    is_harmless.then(|| url.into())
+    is_harmless.then(|| url.as_str().into())
 }
 
 #[cfg(test)]

@@ -22,6 +22,12 @@ impl PlayerStreamerSid {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The SID's text, which whoever asks for it shares.
+    #[must_use]
+    pub fn shared(&self) -> Arc<str> {
+        self.0.clone()
+    }
 }
 
 impl fmt::Display for PlayerStreamerSid {

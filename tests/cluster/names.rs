@@ -130,9 +130,9 @@ async fn a_call_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> 
         delete(&stage, "lobby", PropagationPolicy::Background).await?;
         // What was asked for earlier than this, was for the old one.
         let born = unix_millis();
-        let is_its_own = |streamer: Option<String>, issue: Option<&String>| -> Result<bool> {
+        let is_its_own = |streamer: Option<&str>, issue: Option<&String>| -> Result<bool> {
             let issue: Timestamp = issue.context("no issue time")?.parse()?;
-            Ok(streamer == Some(sid(n)) && u64::try_from(issue.as_millisecond())? >= born)
+            Ok(streamer == Some(&sid(n)) && u64::try_from(issue.as_millisecond())? >= born)
         };
         let heir = make_again(&stage, "lobby", n, &long()).await?;
         stage.ready("lobby").await?;
@@ -140,7 +140,7 @@ async fn a_call_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> 
         for _ in 0..40 {
             let secret = stage.secrets.get("lobby").await?;
             let (streamer, issue) = (data(&secret, "playerStreamerSid"), data(&secret, "issueTime"));
-            let is_own = is_its_own(streamer.clone(), issue.as_ref())?;
+            let is_own = is_its_own(streamer.as_deref(), issue.as_ref())?;
             ensure!(is_own, "the Secret of the heir for {} holds the old one's grant: {streamer:?}, {issue:?}", sid(n));
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
@@ -148,7 +148,7 @@ async fn a_call_of_the_old_does_not_land_on_the_new(scene: Scene) -> Result<()> 
         let told: Vec<_> = locked(&seen).iter().filter(of_the_heir).filter_map(|request| status(request).grant).collect();
         ensure!(!told.is_empty(), "no version of the heir was seen that tells of a grant");
         for grant in told {
-            ensure!(is_its_own(Some(grant.player_streamer_sid), Some(&grant.issue_time))?, "the status tells of the old one's grant");
+            ensure!(is_its_own(Some(&grant.player_streamer_sid), Some(&grant.issue_time))?, "the status tells of the old one's grant");
         }
         let calls = stage.calls(1) - before;
         // What isn't answered soon is joined by others: the old one's call until it is withdrawn, the heir's for three seconds.

@@ -89,10 +89,11 @@ async fn it_holds_what_the_contract_names(scene: Scene) -> Result<()> {
     let grant = status(&request).grant.context("the status has no grant")?;
     ensure!(status(&request).secret_name.as_deref() == Some("grant"), "the status names {:?}", status(&request).secret_name);
     ensure!(
-        Some(&grant.expiry_time) == data(&secret, "expiryTime").as_ref() && grant.account_sid == data(&secret, "accountSid"),
+        Some(&grant.expiry_time) == data(&secret, "expiryTime").as_ref()
+            && grant.account_sid.as_deref() == data(&secret, "accountSid").as_deref(),
         "{grant:?}"
     );
-    ensure!(grant.player_streamer_sid == sid(7) && grant.date_created.is_some() && grant.url.is_some(), "{grant:?}");
+    ensure!(*grant.player_streamer_sid == *sid(7) && grant.date_created.is_some() && grant.url.is_some(), "{grant:?}");
     ensure!(status(&request).next_refresh_time.is_some_and(|due| due < grant.expiry_time), "it is due after its expiry");
     Ok(())
 }

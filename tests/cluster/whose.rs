@@ -130,12 +130,15 @@ async fn a_deletion_meets_only_the_version_that_was_seen(scene: Scene) -> Result
     let last = stage.secrets.patch("lobby", &PatchParams::default(), &given_to("somebody/else")).await?;
     let version_of = |secret: &Secret| -> Result<SecretVersion> {
         let (uid, resource_version) = (secret.metadata.uid.clone(), secret.metadata.resource_version.clone());
-        Ok(SecretVersion { uid: uid.context("no uid")?.into(), resource_version: resource_version.context("no version")?.into() })
+        Ok(SecretVersion::new(&uid.context("no uid")?, &resource_version.context("no version")?))
     };
     let (seen, current) = (version_of(&first)?, version_of(&last)?);
-    ensure!(seen.uid == current.uid && seen.resource_version != current.resource_version, "it wasn't changed: {seen:?}, {current:?}");
+    ensure!(
+        seen.uid() == current.uid() && seen.resource_version() != current.resource_version(),
+        "it wasn't changed: {seen:?}, {current:?}"
+    );
     let server = ApiServer::new(stage.plane.service_account_client(ACCOUNT.0, ACCOUNT.1).await?).within(PATIENCE);
-    let foreign = SecretVersion { uid: "5d1cb6a4-0000-0000-0000-000000000000".into(), ..current.clone() };
+    let foreign = SecretVersion::new("5d1cb6a4-0000-0000-0000-000000000000", current.resource_version());
     for (what, version) in [("an earlier version", seen), ("another uid", foreign)] {
         let refused = server.delete(&stage.namespace, "lobby", &version).await;
         ensure!(refused == Err(ApiFailure::Conflict), "{what}: the API server said {refused:?}");

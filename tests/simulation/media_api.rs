@@ -192,7 +192,7 @@ impl MediaApi {
         tokio::time::sleep(self.latency / 2).await;
         let origin = call.access_control_allow_origin.as_ref().map(|origin| origin.as_str().to_owned());
         self.state().given.insert((streamer_sid.to_owned(), call.ttl.seconds().into(), origin), self.now());
-        Ok(Grant::from_stored(&grant.to_string(), key.map(|(account, _)| format!("AC{account:032x}"))).unwrap())
+        Ok(Grant::from_stored(&grant.to_string(), key.map(|(account, _)| format!("AC{account:032x}").into())).unwrap())
     }
 }
 

@@ -114,7 +114,7 @@ pub(super) fn create(name: &str, order: &SecretOrder, token: Option<&AccessToken
 }
 
 pub(super) fn patch(version: &SecretVersion, order: &SecretOrder, token: Option<&AccessToken>) -> Result<Bytes, ApiFailure> {
-    let metadata = MetadataBody { uid: Some(&version.uid), resource_version: Some(&version.resource_version), ..metadata(order) };
+    let metadata = MetadataBody { uid: Some(version.uid()), resource_version: Some(version.resource_version()), ..metadata(order) };
     // The type is told too: a Secret of another one can't be changed, and is made anew.
     let data = match &order.contents {
         Some(contents) => {
@@ -321,7 +321,7 @@ mod tests {
             metadata(create("keynote", &order, None).unwrap()),
             json!({"name": "keynote", "labels": {"tier": "one"}, "annotations": {"note": "two"}, "ownerReferences": owners}),
         );
-        let version = SecretVersion { uid: "u2".into(), resource_version: "7".into() };
+        let version = SecretVersion::new("u2", "7");
         assert_eq!(
             metadata(patch(&version, &order, None).unwrap()),
             json!({

@@ -185,11 +185,8 @@ impl Metadata {
         let mut owners: Vec<Owner> = self.owner_references.into_iter().flatten().map(owner).collect();
         owners.shrink_to_fit();
         SecretMeta {
-            name: self.name.unwrap_or_default(),
-            version: SecretVersion {
-                uid: self.uid.unwrap_or_default().into(),
-                resource_version: self.resource_version.unwrap_or_default().into(),
-            },
+            name: self.name.unwrap_or_default().into(),
+            version: SecretVersion::new(self.uid.as_deref().unwrap_or_default(), self.resource_version.as_deref().unwrap_or_default()),
             deleting: self.deletion_timestamp.is_some(),
             labels: fields(self.labels, &own_labels),
             annotations: fields(self.annotations, &own_annotations),
@@ -225,7 +222,7 @@ fn owner(reference: OwnerReference) -> Owner {
     Owner {
         api_version: reference.api_version.unwrap_or_default().0,
         kind: reference.kind.unwrap_or_default().0,
-        name: reference.name.unwrap_or_default(),
+        name: reference.name.unwrap_or_default().into(),
         uid: reference.uid.unwrap_or_default(),
         controller: reference.controller.unwrap_or_default(),
         block_owner_deletion: reference.block_owner_deletion.unwrap_or_default(),
@@ -252,7 +249,7 @@ mod tests {
         let owner = |name: &str, uid: &str, is: bool| Owner {
             api_version: format!("{name}/v1").into(),
             kind: name.to_uppercase().into(),
-            name: name.to_owned(),
+            name: name.into(),
             uid: uid.to_owned(),
             controller: is,
             block_owner_deletion: is,
@@ -260,7 +257,7 @@ mod tests {
         let map = |key: &str, value: &str| lifecycle::Fields::new([(key.to_owned(), value.to_owned())], |_| false);
         let expected = SecretMeta {
             name: "lobby".into(),
-            version: SecretVersion { uid: "u1".into(), resource_version: "7".into() },
+            version: SecretVersion::new("u1", "7"),
             deleting: true,
             labels: map("tier", "one"),
             annotations: map("note", "two"),

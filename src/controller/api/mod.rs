@@ -163,9 +163,8 @@ impl ApiServer {
 
     /// Deletes a Secret, if it is still this version.
     pub async fn delete(&self, namespace: &str, name: &str, version: &SecretVersion) -> Result<Gone, ApiFailure> {
-        let SecretVersion { uid, resource_version } = version;
-        let options =
-            json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": &**uid, "resourceVersion": &**resource_version}});
+        let preconditions = json!({"uid": version.uid(), "resourceVersion": version.resource_version()});
+        let options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": preconditions});
         let body = Bytes::from(options.to_string());
         let answer = self.call(Ask::DeleteSecret, namespace, &secret_path(namespace, name), body).await?;
         // What is gone is answered by a Status, whose metadata say nothing, or are left out.

@@ -26,7 +26,7 @@ impl ApiServer {
 
     fn new_version(&mut self) -> SecretVersion {
         let resource_version = self.next_revision();
-        SecretVersion { uid: format!("uid-{resource_version}").into(), resource_version: resource_version.into() }
+        SecretVersion::new(&format!("uid-{resource_version}"), &resource_version)
     }
 
     pub(super) fn answer(&mut self, call: &Call) -> Result<Answer, Failure> {
@@ -87,29 +87,29 @@ impl ApiServer {
 
     /// A Secret with nothing in it, not stored yet.
     pub(super) fn empty(&mut self, name: &str) -> StoredSecret {
-        let meta = SecretMeta { name: name.to_owned(), version: self.new_version(), ..SecretMeta::default() };
+        let meta = SecretMeta { name: name.into(), version: self.new_version(), ..SecretMeta::default() };
         StoredSecret { meta, data: Data::default(), immutable: false }
     }
 
     /// Stores a Secret, in place of what is there. A change that changes nothing is none, as in the real one.
     pub(super) fn store(&mut self, mut secret: StoredSecret) -> Answer {
-        let before = self.secrets.get(&secret.meta.name);
+        let before = self.secrets.get(&*secret.meta.name);
         if before != Some(&secret) {
             let was_watched = before.is_some_and(|before| is_watched(&before.meta));
-            secret.meta.version.resource_version = self.next_revision().into();
+            secret.meta.version = secret.meta.version.at(&self.next_revision());
             if is_watched(&secret.meta) {
                 self.changes.push(Change::Secret(secret.meta.clone()));
             } else if was_watched {
                 self.changes.push(Change::SecretGone(secret.meta.clone()));
             }
-            self.secrets.insert(secret.meta.name.clone(), secret.clone());
+            self.secrets.insert(secret.meta.name.to_string(), secret.clone());
         }
         Answer::Meta(secret.meta)
     }
 
     pub(super) fn remove(&mut self, name: &str) {
         let Some(mut secret) = self.secrets.remove(name) else { return };
-        secret.meta.version.resource_version = self.next_revision().into();
+        secret.meta.version = secret.meta.version.at(&self.next_revision());
         if is_watched(&secret.meta) {
             self.changes.push(Change::SecretGone(secret.meta));
         }
@@ -117,8 +117,8 @@ impl ApiServer {
 
     /// Stores credentials: one of the pairs, or what can't be used.
     pub(super) fn set_credentials(&mut self, name: &str, pair: Option<usize>) {
-        let version = match self.credentials.get(name) {
-            Some(there) => SecretVersion { uid: there.version.uid.clone(), resource_version: self.next_revision().into() },
+        let version = match self.credentials.get(name).map(|there| there.version.clone()) {
+            Some(before) => before.at(&self.next_revision()),
             None => self.new_version(),
         };
         self.credentials.insert(name.to_owned(), StoredCredentials { version: version.clone(), pair });
@@ -132,9 +132,9 @@ impl ApiServer {
 
     pub(super) fn add_request(&mut self, mut request: PlaybackGrantRequest) {
         let version = self.new_version();
-        request.metadata.uid = Some(version.uid.to_string());
+        request.metadata.uid = Some(version.uid().to_owned());
         request.metadata.generation = Some(1);
-        request.metadata.resource_version = Some(version.resource_version.to_string());
+        request.metadata.resource_version = Some(version.resource_version().to_owned());
         let name = request.metadata.name.clone().unwrap();
         self.changes.push(Change::Request(Box::new(request.clone())));
         self.requests.insert(name, request);

@@ -22,35 +22,35 @@ impl Index {
             SecretView::Present(meta) => Some(meta),
             _ => None,
         });
-        present.filter(|meta| meta.name != target && identity.has_left_behind(meta)).cloned().collect()
+        present.filter(|meta| *meta.name != *target && identity.has_left_behind(meta)).cloned().collect()
     }
 
     pub(super) fn present(&mut self, meta: SecretMeta) -> bool {
-        let is_news = match self.secrets.get(&meta.name) {
+        let is_news = match self.secrets.get(&*meta.name) {
             Some(SecretView::Present(known)) => is_newer(&meta.version, &known.version),
             Some(SecretView::Outdated(known)) => !is_newer(&known.version, &meta.version),
-            _ => self.gone.get(&meta.name).is_none_or(|gone| !is_newer(gone, &meta.version)),
+            _ => self.gone.get(&*meta.name).is_none_or(|gone| !is_newer(gone, &meta.version)),
         };
         if is_news {
-            self.gone.remove(&meta.name);
-            self.secrets.insert(meta.name.clone(), SecretView::Present(meta));
+            self.gone.remove(&*meta.name);
+            self.secrets.insert(meta.name.to_string(), SecretView::Present(meta));
         }
         is_news
     }
 
     pub(super) fn vanished(&mut self, meta: &SecretMeta) -> bool {
-        let (knew, is_news) = match self.secrets.get(&meta.name) {
+        let (knew, is_news) = match self.secrets.get(&*meta.name) {
             Some(SecretView::Present(known) | SecretView::Outdated(known)) => {
-                (true, known.version.uid == meta.version.uid && !is_newer(&known.version, &meta.version))
+                (true, known.version.uid() == meta.version.uid() && !is_newer(&known.version, &meta.version))
             }
             _ => (false, false),
         };
         if is_news {
-            self.secrets.remove(&meta.name);
+            self.secrets.remove(&*meta.name);
         }
         let is_gone = is_news || !knew;
         if is_gone {
-            self.gone.insert(meta.name.clone(), meta.version.clone());
+            self.gone.insert(meta.name.to_string(), meta.version.clone());
         }
         is_gone
     }
@@ -70,7 +70,7 @@ impl Index {
 }
 
 fn is_newer(version: &SecretVersion, known: &SecretVersion) -> bool {
-    let number = |version: &SecretVersion| version.resource_version.parse::<u64>().unwrap();
+    let number = |version: &SecretVersion| version.resource_version().parse::<u64>().unwrap();
     number(version) > number(known)
 }
 
@@ -120,7 +120,7 @@ impl CredentialsIndex {
         let is_news = match (self.known.get(name), &version) {
             (None, _) | (Some(Known::Absent), None) => false,
             (Some(Known::Absent), Some(_)) | (Some(Known::Read(_)), None) => true,
-            (Some(Known::Read(read)), Some(there)) => read.version.uid != there.uid || is_newer(there, &read.version),
+            (Some(Known::Read(read)), Some(there)) => read.version.uid() != there.uid() || is_newer(there, &read.version),
         };
         if let Some(version) = version {
             self.watched.insert(name.to_owned(), version);

@@ -1,5 +1,7 @@
 //! Made-up Access Tokens: they tell whoever looks who has signed them, and for what.
 
+use std::sync::Arc;
+
 use k8s_openapi::jiff::SignedDuration;
 use secrecy::ExposeSecret as _;
 
@@ -16,7 +18,7 @@ pub(super) struct MadeToken {
     pub(super) grant: String,
     pub(super) identity: String,
     pub(super) ttl: u32,
-    pub(super) account_sid: String,
+    pub(super) account_sid: Arc<str>,
     /// The Secret in which its key was found.
     pub(super) credentials: String,
     /// The number of that key.
@@ -45,9 +47,7 @@ impl MadeToken {
     /// As it stands in a Secret.
     pub(super) fn text(&self) -> String {
         let Self { grant, identity, ttl, account_sid, credentials, key, expiry_time, signed_at } = self;
-        [grant, identity, &ttl.to_string(), account_sid, credentials, &key.to_string(), expiry_time, signed_at]
-            .map(String::as_str)
-            .join("\n")
+        [grant.as_str(), identity, &ttl.to_string(), account_sid, credentials, &key.to_string(), expiry_time, signed_at].join("\n")
     }
 
     pub(super) fn read(text: &str) -> Option<Self> {
@@ -57,7 +57,7 @@ impl MadeToken {
             grant: grant.to_owned(),
             identity: identity.to_owned(),
             ttl: ttl.parse().ok()?,
-            account_sid: account_sid.to_owned(),
+            account_sid: account_sid.into(),
             credentials: credentials.to_owned(),
             key: key.parse().ok()?,
             expiry_time: expiry_time.to_owned(),

@@ -116,9 +116,9 @@ impl MediaApi {
     pub(super) fn give(&mut self, request: usize, given: Given) -> Grant {
         let number = self.given.len();
         let text = format!(r#"{{"number":{number}}}"#);
-        let account_sid = (!self.nameless.contains(&request)).then(|| account('0'));
+        let account_sid = (!self.nameless.contains(&request)).then(|| account('0').into());
         let mut grant = Grant::from_stored(&text, account_sid).unwrap();
-        grant.url = Some(format!("https://media.example/v1/grants/{number}"));
+        grant.url = Some(format!("https://media.example/v1/grants/{number}").into());
         grant.date_created = Timestamp::from_second(1_790_000_000 + i64::try_from(number).unwrap()).ok();
         self.given.insert(text, given);
         grant
@@ -146,8 +146,8 @@ fn new_signer(pair: usize) -> Signer {
     });
     let account_sid = match pair {
         1 => None,
-        2 | 4 => Some(account('2')),
-        _ => Some(account('1')),
+        2 | 4 => Some(account('2').into()),
+        _ => Some(account('1').into()),
     };
     Signer { key, account_sid }
 }

@@ -87,7 +87,7 @@ pub(super) fn data_of(held: &HeldGrant, token: Option<&MadeToken>) -> Data {
         (key::ISSUE_TIME.to_owned(), rfc3339_millis(claim.issue_time)),
         (key::EXPIRY_TIME.to_owned(), rfc3339_millis(claim.expiry_time)),
     ]);
-    data.extend(held.grant.account_sid.clone().map(|sid| (key::ACCOUNT_SID.to_owned(), sid)));
+    data.extend(held.grant.account_sid.clone().map(|sid| (key::ACCOUNT_SID.to_owned(), sid.to_string())));
     data.extend(token.map(|token| (key::ACCESS_TOKEN.to_owned(), token.text())));
     data.extend(token.map(|token| (key::ACCESS_TOKEN_EXPIRY_TIME.to_owned(), token.expiry_time.clone())));
     data

@@ -100,7 +100,7 @@ impl World {
                 let owner = owner.map(|(owner, _)| owner.to_owned());
                 if operator.index.present(meta) {
                     self.tell_followers(&name);
-                    if let Some(owner) = owner.filter(|owner| *owner != name) {
+                    if let Some(owner) = owner.filter(|owner| **owner != *name) {
                         self.wake_named(&owner);
                     }
                 }

@@ -1,5 +1,7 @@
 //! What each step does: as `controller::act` and `controller::contents` do it.
 
+use std::sync::Arc;
+
 use super::made_token::MadeToken;
 use super::media_api::signer_of;
 use super::objects::{Answer, Call, Failure, StoredSecret};
@@ -204,7 +206,7 @@ fn held_grant(secret: &StoredSecret, claim: &Claim, spec: &ValidSpec, in_hand: O
     let fits = text(key::PLAYER_STREAMER_SID) == Some(sid.as_str())
         && text(key::ISSUE_TIME) == Some(&rfc3339_millis(claim.issue_time))
         && text(key::EXPIRY_TIME) == Some(&rfc3339_millis(claim.expiry_time));
-    let grant = Grant::from_stored(text(key::GRANT).filter(|_| fits)?, text(key::ACCOUNT_SID).map(str::to_owned))?;
+    let grant = Grant::from_stored(text(key::GRANT).filter(|_| fits)?, text(key::ACCOUNT_SID).map(Arc::from))?;
     let is_same = |hand: &&HeldGrant| {
         hand.claim() == *claim
             && hand.grant.grant.expose_secret() == grant.grant.expose_secret()

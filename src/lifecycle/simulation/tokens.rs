@@ -1,6 +1,7 @@
 //! Whether each Secret has the Access Token that belongs into it, and by which key it is signed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::acts::name;
@@ -27,7 +28,7 @@ pub(super) enum Belonging {
     /// No token, since it can't be signed.
     Impossible,
     /// A token.
-    Token { identity: String, ttl: u32, account_sid: String, key: usize },
+    Token { identity: String, ttl: u32, account_sid: Arc<str>, key: usize },
 }
 
 impl Belonging {
@@ -36,7 +37,7 @@ impl Belonging {
         let Some(asked) = &spec.access_token else { return Some(Self::Nothing) };
         let pair = pair?;
         let signer = signer_of(pair);
-        let account_sid = account_sid.map(str::to_owned).or(signer.account_sid).filter(|_| signer.key.is_some());
+        let account_sid = account_sid.map(Arc::from).or(signer.account_sid).filter(|_| signer.key.is_some());
         let token =
             |account_sid| Self::Token { identity: asked.identity.to_string(), ttl: asked.ttl.seconds(), account_sid, key: key_of(pair) };
         Some(account_sid.map_or(Self::Impossible, token))

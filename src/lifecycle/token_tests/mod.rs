@@ -24,10 +24,7 @@ fn key(secret: &str) -> KeyTag {
 
 /// The credentials of those secret texts.
 fn signing(secret: &str, account_sid: Option<&str>) -> CredentialsView {
-    CredentialsView::Usable {
-        lane: lane("media-api"),
-        signer: Signer { key: Some(key(secret)), account_sid: account_sid.map(str::to_owned) },
-    }
+    CredentialsView::Usable { lane: lane("media-api"), signer: Signer { key: Some(key(secret)), account_sid: account_sid.map(Into::into) } }
 }
 
 /// The API server has refused something at that instant.
@@ -149,7 +146,7 @@ fn the_media_apis_account_wins_over_the_one_beside_the_key() {
     let mut grant = (*hand(1000)).clone();
     grant.grant.account_sid = Some("AC99999999999999999999999999999999".into());
     scene.memory.hand = Some(Arc::new(grant));
-    assert_eq!(write(&mut scene).unwrap().token.unwrap().account_sid, "AC99999999999999999999999999999999");
+    assert_eq!(&*write(&mut scene).unwrap().token.unwrap().account_sid, "AC99999999999999999999999999999999");
 }
 
 #[test]

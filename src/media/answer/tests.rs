@@ -30,7 +30,7 @@ fn an_object_is_kept_to_the_byte() {
     assert_eq!(grant.grant.expose_secret(), object);
     assert_eq!(grant.playback_url().unwrap().expose_secret(), "https://p.example/m.m3u8?token=t1");
     assert_eq!(grant.account_sid.as_deref(), Some(ACCOUNT));
-    assert_eq!(grant.url.unwrap(), format!("https://media.example/v1/PlayerStreamers/{SID}/PlaybackGrant"));
+    assert_eq!(*grant.url.unwrap(), format!("https://media.example/v1/PlayerStreamers/{SID}/PlaybackGrant"));
     assert_eq!(grant.date_created.unwrap().to_string(), "2026-11-24T10:00:00Z");
 }
 

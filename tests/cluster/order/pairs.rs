@@ -13,7 +13,7 @@ use playback_grant_operator::api::names::annotation;
 use playback_grant_operator::api::{PlaybackGrantRequest, validate};
 use playback_grant_operator::controller::api::{ApiFailure, ApiServer};
 use playback_grant_operator::controller::watched::WatchedSecret;
-use playback_grant_operator::lifecycle::{Contents, HeldGrant, Identity, SecretMeta, SecretOrder, SecretVersion};
+use playback_grant_operator::lifecycle::{Contents, HeldGrant, Identity, SecretMeta, SecretOrder};
 use playback_grant_operator::media::Grant;
 use playback_grant_operator::time::{Instant, rfc3339_millis};
 use serde_json::json;
@@ -118,7 +118,7 @@ impl Write {
             "spec": {"playerStreamerSid": sid(1), "credentialsSecretRef": {"name": "media-api"}, "secret": {"deletionPolicy": "Retain"}},
         }))?;
         let spec = validate(&request).map_err(|_| anyhow::anyhow!("the spec isn't valid"))?;
-        let identity = Identity { namespace: namespace.to_owned(), name: meta.name.clone(), uid: "no-request".to_owned() };
+        let identity = Identity { namespace: namespace.to_owned(), name: meta.name.to_string(), uid: "no-request".to_owned() };
         let issue_time = issue_time.parse()?;
         let grant = HeldGrant {
             grant: Grant::from_stored("{}", None).context("no grant")?,
@@ -143,8 +143,8 @@ async fn make(secrets: &Api<Secret>, name: String) -> Result<SecretMeta> {
 
 /// As it would be without a thought for the order: whatever stands there is written over, if it is only the same Secret.
 async fn by_uid(client: Client, write: Write) -> Result<usize> {
-    let SecretMeta { name, version: SecretVersion { uid, .. }, .. } = &write.meta;
-    let patch = json!({"metadata": {"uid": &**uid, "annotations": {annotation::ISSUE_TIME: rfc3339_millis(write.issue_time)}}});
+    let SecretMeta { name, version, .. } = &write.meta;
+    let patch = json!({"metadata": {"uid": version.uid(), "annotations": {annotation::ISSUE_TIME: rfc3339_millis(write.issue_time)}}});
     Api::<Secret>::namespaced(client, &write.namespace).patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(0)
 }
