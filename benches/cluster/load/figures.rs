@@ -27,8 +27,8 @@ pub struct Figures {
     pub left: Vec<u64>,
     pub late: Vec<u64>,
     pub operator: Usage,
-    /// The same at several times in between.
-    pub meanwhile: Vec<Usage>,
+    /// The same at several times in between, and the tasks of its runtime.
+    pub meanwhile: Vec<(Usage, u64)>,
     pub api_server: Usage,
     /// What two writes cost it when nothing else happens, in microseconds.
     pub two_writes_micros: u64,

@@ -63,8 +63,8 @@ impl Fleet {
             if part == PARTS / 2 && !self.suspend {
                 newcomer = Some(self.newcomer(stage).await?);
             }
-            stage.ask_operator("metrics").await?;
-            meanwhile.push(Usage::of(stage.operator()?.pid())?);
+            let page = stage.ask_operator("metrics").await?;
+            meanwhile.push((Usage::of(stage.operator()?.pid())?, tasks(&page)?));
         }
         let (ends, after) = (unix_millis(), Taken::now(stage).await?);
 
@@ -97,6 +97,12 @@ impl Fleet {
 /// One that comes in the middle of it.
 const fn newcomer(ttl_seconds: u32) -> Group {
     Group { name: "newcomer", ttl_seconds, ..live(1) }
+}
+
+/// The tasks of the operator's runtime, by its own word.
+fn tasks(metrics: &str) -> Result<u64> {
+    let told = metrics.lines().find_map(|line| line.strip_prefix("tokio_alive_tasks ")).context("the metrics tell of no tasks")?;
+    Ok(told.parse()?)
 }
 
 /// What has been used up to now.

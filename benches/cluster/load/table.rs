@@ -31,9 +31,10 @@ pub fn table(columns: &[Column]) -> String {
         "the operator's memory, now and at most",
         &of(|figures| format!("{:.1}, {:.1} MiB", mib(figures.operator.resident_kib), mib(figures.operator.peak_kib))),
     );
-    line("its memory meanwhile", &of(|figures| meanwhile(figures, |usage| format!("{:.1}", mib(usage.resident_kib)))));
-    line("its open files meanwhile", &of(|figures| meanwhile(figures, |usage| usage.files.to_string())));
-    line("its threads meanwhile", &of(|figures| meanwhile(figures, |usage| usage.threads.to_string())));
+    line("its memory meanwhile", &of(|figures| meanwhile(figures, |(usage, _)| format!("{:.1}", mib(usage.resident_kib)))));
+    line("its open files meanwhile", &of(|figures| meanwhile(figures, |(usage, _)| usage.files.to_string())));
+    line("its threads meanwhile", &of(|figures| meanwhile(figures, |(usage, _)| usage.threads.to_string())));
+    line("its tasks meanwhile", &of(|figures| meanwhile(figures, |(_, tasks)| tasks.to_string())));
     line(
         "calls of the Media API, over needed",
         &of(|figures| if figures.needed == 0 { format!("{}", figures.calls) } else { format!("{:.3}", seconds(figures.calls_permille())) }),
@@ -56,7 +57,7 @@ fn late(figures: &Figures, percent: usize) -> String {
     percentile(&figures.late, percent).map_or_else(String::new, |millis| format!("{millis} ms"))
 }
 
-fn meanwhile(figures: &Figures, shown: fn(&Usage) -> String) -> String {
+fn meanwhile(figures: &Figures, shown: fn(&(Usage, u64)) -> String) -> String {
     figures.meanwhile.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 

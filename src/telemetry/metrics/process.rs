@@ -7,6 +7,7 @@ use procfs::{ProcResult, WithCurrentSystemInfo as _};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::runtime::Handle;
 
 use super::{registered, registered_in};
 
@@ -17,6 +18,7 @@ pub(super) struct ProcessMetrics {
     open_files: Gauge,
     most_files: Gauge,
     threads: Gauge,
+    tasks: Gauge,
     started: Gauge<f64, AtomicU64>,
 }
 
@@ -28,12 +30,20 @@ impl ProcessMetrics {
             open_files: registered(registry, "process_open_fds", "Open file descriptors"),
             most_files: registered(registry, "process_max_fds", "The most file descriptors that may be open"),
             threads: registered(registry, "process_threads", "Threads"),
+            tasks: registered(
+                registry,
+                "tokio_alive_tasks",
+                "Tasks of the runtime that have not ended: connections, calls and watches have one each",
+            ),
             started: registered_in(registry, "process_start_time", "When the process started, since the Unix epoch", Unit::Seconds),
         }
     }
 
-    /// Reads them anew. What the kernel doesn't tell stays as it was.
+    /// Reads them anew. What the kernel doesn't tell, or no runtime is there to tell, stays as it was.
     pub(super) fn read(&self) {
+        if let Ok(runtime) = Handle::try_current() {
+            self.tasks.set(i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX));
+        }
         let _ = self.try_read();
     }
 

@@ -138,8 +138,8 @@ fn the_page_on_metrics_is_of_just_these() {
     };
     let types = encoded.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let told: BTreeSet<String> = types.map(|(name, type_)| units(name, type_)).filter(|name| !name.starts_with("process_")).collect();
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `playback_grant")?.split_once('`'));
-    let named: BTreeSet<String> = rows.map(|(rest, _)| format!("playback_grant{rest}")).collect();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let named: BTreeSet<String> = rows.map(|(name, _)| name.to_owned()).filter(|name| !name.starts_with("process_")).collect();
     assert_eq!(told, named);
 }
 
@@ -210,6 +210,20 @@ fn the_process_is_told_of() {
         value("process_cpu_seconds_total") > before
     });
     assert!(rounds.is_some(), "processor time goes by");
+}
+
+#[tokio::test]
+async fn the_tasks_that_have_not_ended_are_told() {
+    let (metrics, _) = metrics();
+    let tasks = || told(&metrics, "tokio_alive_tasks").concat();
+    assert_eq!(tasks(), "0");
+    let waits = [(); 2].map(|()| tokio::spawn(std::future::pending::<()>()));
+    assert_eq!(tasks(), "2");
+    for task in waits {
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+    }
+    assert_eq!(tasks(), "0");
 }
 
 #[test]
