@@ -21,6 +21,7 @@ help:
 	'                     needs: as make test, and the C library to be linked in (glibc); root, for packets that are lost' \
 	'make bench         what it costs: a thousand to ten thousand requests, the program of the image, a table; exit 1 where a figure is above its bar' \
 	'                     ONLY=1000         loads with that word in their names    SECONDS=90   measured for so long    needs: as make test, and that C library' \
+	'                     QUICK=1           100 requests, the program as built for development, and no figure that other load on the machine changes' \
 	'make simulate      the whole controller through random histories on simulated time, each from its seed'  \
 	'                     SEEDS=1000        so many     FIRST=0   from this seed on        needs: Rust, a C compiler' \
 	'make planted       plants one fault after the other and counts the histories until it is found    needs: the same' \
@@ -30,7 +31,7 @@ help:
 	'                     needs: Rust, a C compiler, Node 20 with npm, Python 3.11 with venv; downloads their packages once' \
 	'make bench-token   what it costs to sign one, beside those libraries; exit 1 above 10 µs   needs: the same' \
 	'make bench-micro   how long the parts of a refresh take that matter, and what has changed since the last time   needs: Rust, a C compiler' \
-	'make mutants       changes lifecycle, media and what ownership rests on in every way that cargo-mutants knows: does a test fail? an hour or two' \
+	'make mutants       changes lifecycle, media, telemetry and what ownership rests on in every way that cargo-mutants knows: does a test fail? an hour or two' \
 	'                     FILES=src/…       these files alone; SINCE=COMMIT what has changed since   needs: Rust, a C compiler, Python 3' \
 	'make lint          format, clippy with warnings denied, sizes of files, generated files current, the Helm chart, dependencies   needs: Rust, a C compiler, Go' \
 	'make docs          writes docs/reference.md and docs/configuration.md anew           needs: Rust, a C compiler' \
@@ -73,8 +74,8 @@ faults:
 
 bench:
 	@tools/build.sh etcd kube-apiserver kubectl >/dev/null
-	@tools/dist.sh
-	@$(CARGO) run --quiet --profile simulate --example cluster-bench -- $(SHIPPED)/playback-grant-operator load $(if $(ONLY),--only "$(ONLY)") $(if $(SECONDS),--seconds $(SECONDS))
+	@$(if $(QUICK),$(CARGO) build --bin playback-grant-operator,tools/dist.sh)
+	@$(CARGO) run --quiet $(if $(QUICK),,--profile simulate) --example cluster-bench -- $(if $(QUICK),target/debug,$(SHIPPED))/playback-grant-operator load $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-micro:
 	@$(CARGO) bench --quiet --bench micro

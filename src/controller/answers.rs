@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use k8s_openapi::jiff::SignedDuration;
 
+use super::lane_log::LaneLog;
 use super::registry::Registry;
 use crate::clock::Clock;
-use crate::lifecycle::{HeldGrant, Memory, reason_of, whole_millis};
+use crate::lifecycle::{HeldGrant, Memory, whole_millis};
 use crate::media::dispatcher::{Event, Order};
 use crate::media::{CallError, Grant, LaneKey};
 use crate::telemetry::Metrics;
@@ -22,6 +23,7 @@ const GRANTED: u16 = 201;
 /// Takes in what the dispatcher tells.
 pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metrics>) -> impl Fn(Event) + Send + Sync + 'static {
     let warned = AtomicBool::new(false);
+    let log = LaneLog::default();
     move |event| match event {
         Event::Answered { order, lane, issue, result } => {
             let now = clock.instant();
@@ -41,21 +43,18 @@ pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metri
             }
             let failed = result.as_ref().err().map(CallError::class);
             let taken = registry.with(&order.caller, |memory| take_in(memory, &order, lane, issue, result, now));
-            if let (Some(class), Some(true)) = (failed, taken) {
-                metrics.refresh_failed(class);
+            if let Some(class) = failed {
+                log.failed(lane, class, now);
+                if taken == Some(true) {
+                    metrics.refresh_failed(class);
+                }
             }
             registry.wake(&order.caller);
         }
         Event::AttemptFailed { error, took } => metrics.media_api_answered(Err(error.class()), error.status(), took),
-        Event::LaneOpened { waiting } => {
-            tracing::info!(waiting, "the Media API takes calls with the same credentials again: whoever waits is called in turn");
-        }
-        Event::LaneClosed { class, waiting } => {
-            tracing::warn!(
-                reason = reason_of(class).as_str(),
-                waiting = waiting.len(),
-                "the Media API fails calls with the same credentials: they wait, and one at a time probes it"
-            );
+        Event::LaneOpened { lane, waiting } => log.opened(lane, waiting, clock.instant()),
+        Event::LaneClosed { lane, class, waiting } => {
+            log.closed(lane, class, waiting.len(), clock.instant());
             registry.wake_each(&waiting);
         }
         // They say so, and wait for somebody to mend it.

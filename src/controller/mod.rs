@@ -12,6 +12,8 @@ mod contents;
 mod credentials;
 mod decoding;
 mod events;
+mod lane_log;
+mod reach;
 mod reconcile;
 pub mod registry;
 mod scope;

@@ -1,5 +1,8 @@
 //! Versions of a request that own writes have put an end to, and that may still be looked at.
 
+/// So many are remembered: while no watch works each write adds one. Of an earlier one that comes back after all, the API server says that it isn't the newest.
+const MOST: usize = 16;
+
 /// The versions, few as they are.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ended {
@@ -19,6 +22,9 @@ impl Ended {
         if std::mem::take(&mut self.is_shown) {
             self.versions = Vec::with_capacity(1);
         }
+        if self.versions.len() == MOST {
+            self.versions.remove(0);
+        }
         self.versions.push(version.into_boxed_str());
     }
 
@@ -35,5 +41,18 @@ impl Ended {
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.versions.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_watch_no_more_than_the_latest_are_remembered() {
+        let mut ended = Ended::default();
+        (0..100).for_each(|version| ended.add(version.to_string()));
+        assert_eq!(ended.count(), MOST);
+        assert!(ended.contains("84") && ended.contains("99") && !ended.contains("83"));
     }
 }

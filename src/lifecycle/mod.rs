@@ -41,7 +41,7 @@ pub use hand::{HeldGrant, whole_millis};
 pub use memory::{Failure, Memory, Ordered, Subject, reason_of};
 pub use order::{Contents, SecretOrder};
 pub use ownership::{Identity, Whose};
-pub use report::{REFRESHING_IS_SUSPENDED, Report};
+pub use report::{REFRESHING_IS_SUSPENDED, Report, without_coverage};
 pub use secret::{Claim, Owner, SecretMeta, SecretVersion, SecretView};
 pub use situation::{CredentialsView, LaneClosed, Seen};
 pub use standing::{Refreshed, Standing};

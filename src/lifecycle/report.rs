@@ -13,6 +13,15 @@ use crate::time::{Instant, Now, rfc3339_millis};
 /// What the condition `Ready` ends with while it is true of a request that is suspended.
 pub const REFRESHING_IS_SUSPENDED: &str = "; refreshing is suspended";
 
+/// In the condition `RefreshFailing` what comes after it is how long the Secret's grant covers, if it does.
+const BEFORE_COVERAGE: &str = "; ";
+
+/// Why refreshing fails, by the condition `RefreshFailing`, without what is true for some seconds only.
+#[must_use]
+pub fn without_coverage(message: &str) -> &str {
+    message.rsplit_once(BEFORE_COVERAGE).map_or(message, |(why, _)| why)
+}
+
 /// Longer messages are cut: a status is no log.
 const LONGEST_MESSAGE: usize = 1024;
 
@@ -31,6 +40,8 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
     let covered = situation.covered_until().and(situation.held_life);
     let suspended_while_covered = covered.is_some() && spec.suspend;
     let cause = cause.filter(|_| !suspended_while_covered);
+    // What wouldn't be true for as long as it stands there is left out.
+    let is_coarse = spec.call.ttl.duration().saturating_sub(spec.refresh_before) < seen.status_interval;
     let mut conditions = Conditions { seen: *seen, wall: situation.now.wall, list: Vec::new() };
     match (&covered, &cause) {
         (Some(_), _) | (None, None) => {
@@ -44,10 +55,12 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
     if let Some(Cause { reason, message, progress, failed }) = &cause {
         if *failed {
             let coverage = match covered {
+                // Another operator may write a later one, of which a coarse status doesn't tell.
+                Some(_) if is_coarse => format!("Secret {} holds an unexpired grant", situation.secret_path()),
                 Some(life) => format!("the grant in Secret {} covers until {}", situation.secret_path(), rfc3339_millis(life.expiry_time)),
                 None => format!("Secret {} holds no unexpired grant", situation.secret_path()),
             };
-            conditions.add(ConditionType::RefreshFailing, true, *reason, &format!("{message}; {coverage}"));
+            conditions.add(ConditionType::RefreshFailing, true, *reason, &format!("{message}{BEFORE_COVERAGE}{coverage}"));
         }
         match progress {
             Progress::Reconciling => conditions.add(ConditionType::Reconciling, true, *reason, message),
@@ -56,8 +69,6 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
         }
     }
     let refreshed = if spec.suspend || covered.is_none() { None } else { situation.refreshed_life() };
-    // What wouldn't be true for as long as it stands there is left out.
-    let is_coarse = spec.call.ttl.duration().saturating_sub(spec.refresh_before) < seen.status_interval;
     let next_refresh_time = refreshed.filter(|_| !is_coarse).map(|(life, due)| {
         let wait = SignedDuration::try_from(due.since(life.issue)).unwrap_or_default();
         rfc3339_millis(life.issue_time.checked_add(wait).unwrap_or(Timestamp::MAX))

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hand::Life;
 use super::memory::Memory;
 use super::order::Contents;
 use super::situation::{Seen, Situation, Target};
 use crate::api::ValidSpec;
+use crate::media::Ttl;
 use crate::time::{Instant, Now};
 
 /// What the Secret of a request holds.
@@ -40,10 +42,16 @@ impl Standing {
             // Whatever its annotations say, what stands there is of no use.
             return Some(Self::Holds { expiry: now.instant });
         }
-        // A grant for what the spec asked for before is one that expires, too. Its own word is all that is known of it.
-        let claimed = || meta.claim().map(|claim| now.instant_at(claim.expiry_time));
-        let expiry = situation.held_life.map(|life| life.expiry).or_else(claimed);
-        Some(expiry.map_or(Self::Absent, |expiry| Self::Holds { expiry }))
+        let Some(claim) = meta.claim() else { return Some(Self::Absent) };
+        // A grant for what the spec asked for before is one that expires, too. Its own word is all that is known of it: what can't be true is not believed, and
+        // a grant of which nothing can be believed is as good as expired.
+        let of_another_spec = || {
+            let seconds = u8::try_from(claim.expiry_time.duration_since(claim.issue_time).as_secs()).ok()?;
+            let ttl = Ttl::from_seconds(seconds).filter(|_| claim.request_hash != spec.request_hash)?;
+            Life::claimed(&claim, ttl, now)
+        };
+        let life = situation.held_life.or_else(of_another_spec);
+        Some(Self::Holds { expiry: life.map_or(now.instant, |life| life.expiry) })
     }
 }
 

@@ -73,11 +73,61 @@ fn what_is_spoilt_is_as_good_as_expired() {
     assert_eq!(standing(&scene), Some(holds(1003)));
 }
 
+/// What the Secret holds and what is in hand are two things.
+#[test]
+fn a_grant_that_is_not_written_yet_is_no_use_to_who_looks_at_the_secret() {
+    let mut scene = Scene::fresh();
+    scene.memory.hand = Some(hand(1010));
+    assert_eq!(standing(&scene), Some(holds(1015)));
+    scene.now = at(1016);
+    assert_eq!(standing(&scene), Some(holds(1015)), "while another lives in hand");
+}
+
+/// Asks for a grant for another spec than that of the grant in the Secret, of which nothing else is known.
+fn of_another_spec(issue: &str, expiry: &str) -> Scene {
+    let mut scene = of_a_start(issue, expiry);
+    scene.meta().annotations.set("playbackgrant.dev/request-hash", "another spec's", true);
+    scene
+}
+
+/// Nothing is known but what the Secret says.
+fn of_a_start(issue: &str, expiry: &str) -> Scene {
+    let mut scene = Scene { secret: SecretView::Present(claimed("keynote", 1000)), ..Scene::absent() };
+    scene.now = at(1003);
+    for (name, time) in [("playbackgrant.dev/issue-time", issue), ("playbackgrant.dev/expiry-time", expiry)] {
+        scene.meta().annotations.set(name, &format!("2026-11-24T{time}.000Z"), true);
+    }
+    scene
+}
+
 #[test]
 fn what_the_spec_asked_for_before_expires_too() {
     let mut scene = Scene::fresh();
     scene.spec.call.ttl = Ttl::from_seconds(60).unwrap();
     assert_eq!(standing(&scene), Some(holds(1015)));
+    assert_eq!(standing(&of_another_spec("11:59:50", "12:00:50")), Some(holds(1050)));
+}
+
+#[test]
+fn what_cannot_be_true_of_a_grant_is_not_believed() {
+    assert_eq!(standing(&of_a_start("11:59:55", "12:00:10")), Some(holds(1010)), "it may be true");
+    for scene in [of_a_start, of_another_spec].into_iter().flat_map(|claims| {
+        // Asked for in an hour; for an hour; for longer than a byte counts; for less than nothing; for no time at all.
+        let times = [
+            ("13:00:00", "13:00:15"),
+            ("11:59:55", "12:59:55"),
+            ("11:59:55", "12:04:16"),
+            ("12:00:00", "11:59:50"),
+            ("12:00:00", "12:00:00"),
+        ];
+        times.map(|(issue, expiry)| claims(issue, expiry))
+    }) {
+        let annotations: Vec<_> =
+            if let SecretView::Present(meta) = &scene.secret { meta.annotations.iter().collect() } else { Vec::new() };
+        assert_eq!(standing(&scene), Some(holds(1003)), "{annotations:?}");
+    }
+    // Of the present spec it is known how long it lives.
+    assert_eq!(standing(&of_a_start("11:59:55", "12:00:55")), Some(holds(1003)));
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub enum Event {
     },
     /// A lane closed, or became silent: these wait in it.
     LaneClosed {
+        /// Which.
+        lane: LaneKey,
         /// The failure that closed it.
         class: FailureClass,
         /// Who waits.
@@ -77,6 +79,8 @@ pub enum Event {
     },
     /// A lane opened, or was heard of again.
     LaneOpened {
+        /// Which.
+        lane: LaneKey,
         /// How many wait in it.
         waiting: usize,
     },
@@ -187,8 +191,8 @@ impl Dispatcher {
         }
         let look_at = state.lanes.look_at(now);
         drop(state);
-        for (class, waiting) in silent {
-            (self.tell)(Event::LaneClosed { class, waiting });
+        for (lane, waiting) in silent {
+            (self.tell)(Event::LaneClosed { lane, class: FailureClass::Unavailable, waiting });
         }
         look_at.map(|look_at| look_at.since(now))
     }
@@ -220,7 +224,7 @@ impl Dispatcher {
         };
         self.changed.notify_one();
         if let Some(waiting) = answered.opened_to {
-            (self.tell)(Event::LaneOpened { waiting });
+            (self.tell)(Event::LaneOpened { lane, waiting });
         }
         let class = result.as_ref().err().map(CallError::class);
         match result {
@@ -229,7 +233,7 @@ impl Dispatcher {
             Ok(_) => {}
         }
         if let (Some(waiting), Some(class)) = (answered.closed_to, class) {
-            (self.tell)(Event::LaneClosed { class, waiting });
+            (self.tell)(Event::LaneClosed { lane, class, waiting });
         }
         if let Some(waiting) = answered.slowed_to {
             (self.tell)(Event::LaneSlowed { waiting });

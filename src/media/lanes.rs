@@ -75,12 +75,12 @@ impl Lanes {
     }
 
     /// Takes in that time has passed. Returns the lanes that have just become silent, each with who waits in it, also for an answer.
-    pub fn listen(&mut self, now: Instant) -> Vec<(FailureClass, Vec<Caller>)> {
+    pub fn listen(&mut self, now: Instant) -> Vec<(LaneKey, Vec<Caller>)> {
         self.members.retain(|_, member| !member.lane.idle(now));
         let used: BTreeSet<&PaceKey> = self.members.values().map(|member| &member.pace).collect();
         self.paces.retain(|key, _| used.contains(key));
-        let silent = self.members.values_mut().filter_map(|Member { lane, .. }| lane.listen(now).then_some(&*lane));
-        silent.map(|lane| (FailureClass::Unavailable, lane.callers().cloned().collect())).collect()
+        let silent = self.members.iter_mut().filter_map(|(key, Member { lane, .. })| lane.listen(now).then_some((key, lane)));
+        silent.map(|(key, lane)| (*key, lane.callers().cloned().collect())).collect()
     }
 
     /// The next attempt to make now.

@@ -90,6 +90,9 @@ pub fn log(identity: &Identity, transition: &Transition, shared: bool) {
 }
 
 #[cfg(test)]
+pub(crate) use self::tests::logged;
+
+#[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
 
@@ -108,6 +111,37 @@ mod tests {
 
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
+        }
+    }
+
+    /// What is logged on this thread meanwhile, each line as JSON.
+    pub(crate) fn logged(action: impl FnOnce()) -> Vec<serde_json::Value> {
+        let pipe = Pipe::default();
+        let (writer, log) = beside(pipe.clone());
+        let subscriber = tracing_subscriber::fmt().with_writer(writer).json().with_max_level(Level::DEBUG).finish();
+        tracing::subscriber::with_default(subscriber, action);
+        drop(log);
+        let lines = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_transition_is_a_line_and_of_what_is_told_of_all_together_one_for_who_asks_for_more() {
+        let identity = Identity { namespace: "web".into(), name: "lobby".into(), uid: "u1".into() };
+        for (is_warning, is_of_failure, shared, level) in [
+            (true, true, false, "WARN"),
+            (true, true, true, "DEBUG"),
+            (false, true, false, "INFO"),
+            (false, true, true, "DEBUG"),
+            (true, false, true, "WARN"),
+            (false, false, true, "INFO"),
+        ] {
+            let reason = Some("Unauthorized".to_owned());
+            let told = Transition { is_warning, reason, text: "so it is".into(), event: None, lasting_text: None, is_of_failure };
+            let lines = logged(|| log(&identity, &told, shared));
+            let [line] = &lines[..] else { panic!("one line is expected: {lines:?}") };
+            let fields = serde_json::json!({"message": "so it is", "namespace": "web", "request": "lobby", "reason": "Unauthorized"});
+            assert_eq!((&line["level"], &line["fields"]), (&level.into(), &fields), "{is_warning} {is_of_failure} {shared}");
         }
     }
 
@@ -150,19 +184,13 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_line_of_the_log_with_its_message_and_place() {
-        let pipe = Pipe::default();
-        let (writer, log) = beside(pipe.clone());
-        let subscriber = tracing_subscriber::fmt().with_writer(writer).json().finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let lines = logged(|| {
             let of_tests = std::panic::take_hook();
             std::panic::set_hook(Box::new(tell_of_panic));
             let caught = std::panic::catch_unwind(|| panic!("seven {}", "eggs"));
             std::panic::set_hook(of_tests);
             assert!(caught.is_err());
         });
-        drop(log);
-        let lines = String::from_utf8(pipe.0.lock().unwrap().clone()).unwrap();
-        let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let [line] = &lines[..] else { panic!("one line is expected: {lines:?}") };
         assert_eq!((&line["level"], &line["fields"]["message"]), (&"ERROR".into(), &"a panic, which is a bug: seven eggs".into()));
         assert!(line["fields"]["at"].as_str().is_some_and(|at| at.contains("logs.rs:")), "{line}");

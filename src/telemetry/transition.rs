@@ -2,7 +2,7 @@
 
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::condition::{ConditionType, Reason};
-use crate::lifecycle::REFRESHING_IS_SUSPENDED;
+use crate::lifecycle::{REFRESHING_IS_SUSPENDED, without_coverage};
 
 /// What has come about: a line for the log, and maybe an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Transition {
     pub text: String,
     /// The reason of the Event that tells it; `None`: the log alone does.
     pub event: Option<String>,
+    /// What the Event tells instead: the same again minutes later counts up what is there, with the words of the first time.
+    pub lasting_text: Option<String>,
     /// Whether it tells that refreshing fails, or no longer does: of many that fail together one line is enough.
     pub is_of_failure: bool,
 }
@@ -38,7 +40,7 @@ pub fn transitions(before: &PlaybackGrantRequestStatus, after: &PlaybackGrantReq
     }
     let mut tell = |is_warning, reason: Option<&str>, text: String, event: Option<&str>| {
         let (reason, event) = (reason.map(str::to_owned), event.map(str::to_owned));
-        told.push(Transition { is_warning, reason, text, event, is_of_failure: false });
+        told.push(Transition { is_warning, reason, text, event, lasting_text: None, is_of_failure: false });
     };
 
     if after.is_suspended() && !before.is_suspended() {
@@ -92,12 +94,13 @@ fn failure(before: &Conditions<'_>, after: &Conditions<'_>) -> Option<Transition
     if before.essence(type_) == after.essence(type_) {
         return None;
     }
-    let (reason, text) = match after.find(type_) {
-        Some((_, reason, message)) => (Some(reason.to_owned()), format!("refresh is failing: {message}")),
-        None => (None, "refresh is no longer failing".to_owned()),
+    let failing = |message: &str| format!("refresh is failing: {message}");
+    let (reason, text, lasting_text) = match after.find(type_) {
+        Some((_, reason, message)) => (Some(reason.to_owned()), failing(message), Some(failing(without_coverage(message)))),
+        None => (None, "refresh is no longer failing".to_owned(), None),
     };
     let event = Some(reason.clone().unwrap_or_else(|| RECOVERED.to_owned()));
-    Some(Transition { is_warning: reason.is_some(), reason, text, event, is_of_failure: true })
+    Some(Transition { is_warning: reason.is_some(), reason, text, event, lasting_text, is_of_failure: true })
 }
 
 const SUSPENDED: &str = Reason::Suspended.as_str();

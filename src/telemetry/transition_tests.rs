@@ -28,7 +28,7 @@ fn suspended() -> PlaybackGrantRequestStatus {
 
 fn between(before: &PlaybackGrantRequestStatus, after: &PlaybackGrantRequestStatus) -> Vec<String> {
     let mark = |is_warning| if is_warning { "! " } else { "" };
-    let told = transitions(before, after).into_iter().map(|Transition { is_warning, reason, text, event, is_of_failure }| {
+    let told = transitions(before, after).into_iter().map(|Transition { is_warning, reason, text, event, is_of_failure, .. }| {
         assert_eq!(is_of_failure, text.starts_with("refresh is"), "{text}");
         let reason = reason.map(|reason| format!("[{reason}] ")).unwrap_or_default();
         let event = event.map(|event| format!(" -> {event}")).unwrap_or_default();
@@ -90,6 +90,18 @@ fn a_failing_refresh_and_its_end_are() {
     let other = (RefreshFailing, "True", "MediaApiUnavailable");
     let other_told = "! [MediaApiUnavailable] refresh is failing: words of MediaApiUnavailable -> MediaApiUnavailable";
     assert_eq!(told(&[WELL, FAILING], &[WELL, other]), [other_told]);
+}
+
+/// The same again minutes later counts the Event up, and leaves its words as they are.
+#[test]
+fn an_event_tells_nothing_that_is_true_for_seconds_only() {
+    let mut failing = status(&[WELL, FAILING]);
+    failing.conditions[1].message = "revoked; make another; the grant in Secret web/lobby covers until 12:00:15".to_owned();
+    let told = transitions(&status(&[WELL]), &failing);
+    let [Transition { text, lasting_text, .. }] = &*told else { panic!("{told:?}") };
+    assert_eq!(text, "refresh is failing: revoked; make another; the grant in Secret web/lobby covers until 12:00:15");
+    assert_eq!(lasting_text.as_deref(), Some("refresh is failing: revoked; make another"));
+    assert!(transitions(&failing, &status(&[WELL])).iter().all(|told| told.lasting_text.is_none()));
 }
 
 #[test]

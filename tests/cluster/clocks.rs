@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Secret;
@@ -255,8 +255,17 @@ async fn a_media_api_an_hour_off_is_told_of_once(scene: Scene) -> Result<()> {
         let expiry: k8s_openapi::jiff::Timestamp = data(&secret, "expiryTime").context("no expiryTime")?.parse()?;
         let claimed = u64::try_from(expiry.as_millisecond())?;
         ensure!(claimed <= token.expires_at_unix_ms(), "the Secret claims a longer life than the grant has");
-        let told = operator.log()?.matches("the Media API's clock differs from this machine's").count();
-        ensure!(told == 1, "{skew}: told of {told} times in {} calls", stage.calls(1) + stage.calls(2));
+        let log = operator.log()?;
+        let told: Vec<&str> = log.lines().filter(|line| line.contains("the Media API's clock differs from this machine's")).collect();
+        let [told] = told[..] else { bail!("{skew}: told of {} times in {} calls", told.len(), stage.calls(1) + stage.calls(2)) };
+        let (_, metrics) = operator.get("/metrics").await?;
+        let ahead = metrics.lines().find_map(|line| line.strip_prefix("playback_grant_media_api_clock_difference_seconds "));
+        let logged = told.split_once("seconds=").map(|(_, seconds)| seconds);
+        let expected = if skew == "1h" { 3600.0 } else { -3600.0 };
+        for told in [ahead, logged] {
+            let told: f64 = told.context("no difference is told")?.trim().parse()?;
+            ensure!((told - expected).abs() < 5.0, "{skew}: the difference is told as {told}");
+        }
         // A restart believes the operator's own times, not the Media API's.
         operator.kill9().await?;
         let _operator = stage.operator().await?;

@@ -34,7 +34,7 @@ async fn told(stage: &Stage, request: &str) -> Result<Vec<String>> {
     Ok(events.iter().map(line).collect())
 }
 
-async fn are_told(stage: &Stage, request: &str, expected: &[&str]) -> Result<()> {
+pub async fn are_told(stage: &Stage, request: &str, expected: &[&str]) -> Result<()> {
     eventually("the Events are those expected", async || told(stage, request).await, |told| told == expected, Clone::clone).await?;
     Ok(())
 }
@@ -86,6 +86,6 @@ async fn an_obstacle_is_told_of_with_its_reason(scene: Scene) -> Result<()> {
     tokio::time::sleep(Duration::from_secs(3)).await;
     ensure!(told(&stage, "lobby").await? == ["Warning SecretConflict"], "{:?}", told(&stage, "lobby").await?);
     let (_, metrics) = operator.get("/metrics").await?;
-    ensure!(metrics.contains("playback_grant_events_total{result=\"published\"} 2"), "two Events are counted as: {metrics}");
+    ensure!(metrics.contains("playback_grant_events_total{result=\"published\"} 2\n"), "two Events are counted as: {metrics}");
     Ok(())
 }

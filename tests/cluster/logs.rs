@@ -4,12 +4,13 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, test};
-use crate::stage::{Operator, Stage, conditions, eventually, status};
+use crate::stage::{Operator, Stage, conditions, eventually, sid, status};
 
 pub fn tests() -> Vec<ClusterTest> {
     vec![
         test("logs::what_many_meet_together_is_told_once", what_many_meet_together_is_told_once),
         test("logs::a_refresh_is_no_line", a_refresh_is_no_line),
+        test("logs::what_one_meets_alone_is_told_of_it", what_one_meets_alone_is_told_of_it),
     ]
 }
 
@@ -19,7 +20,7 @@ const REQUESTS: u32 = 20;
 const BY_THEMSELVES: usize = 8;
 
 /// The lines at `info` and above that have this in them.
-fn lines(operator: &Operator, text: &str) -> Result<Vec<String>> {
+pub fn lines(operator: &Operator, text: &str) -> Result<Vec<String>> {
     let is_told = |line: &&str| [" INFO ", " WARN ", "ERROR "].iter().any(|level| line.contains(level)) && line.contains(text);
     Ok(operator.log()?.lines().filter(is_told).map(str::to_owned).collect())
 }
@@ -59,6 +60,26 @@ async fn what_many_meet_together_is_told_once(scene: Scene) -> Result<()> {
     ensure!(failing <= BY_THEMSELVES && recovered <= BY_THEMSELVES, "{failing} and {recovered} of {REQUESTS} were told one by one");
     let lost = operator.log()?.lines().filter(|line| line.contains(" WARN ") && line.contains("not ready: ")).count();
     ensure!(lost == REQUESTS as usize, "{lost} of {REQUESTS} that lost their grants were told");
+    Ok(())
+}
+
+async fn what_one_meets_alone_is_told_of_it(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let operator = stage.operator().await?;
+    for (n, name) in [(1, "lobby"), (2, "kiosk")] {
+        stage.ready_request(name, n, &json!({"ttlSeconds": 6})).await?;
+    }
+    stage.fault(&format!("404@{}", sid(1)))?;
+    stage.reaches("lobby", "failing", |request| conditions(request).iter().any(|one| one.starts_with("RefreshFailing"))).await?;
+    stage.simulator.clear_faults();
+    stage.ready("lobby").await?;
+    told(&operator, "refresh is no longer failing", 1).await?;
+    let [failing, recovered] = ["refresh is failing", "refresh is no longer failing"].map(|text| lines(&operator, text));
+    let (failing, recovered) = (failing?, recovered?);
+    let request = format!("namespace=\"{}\" request=\"lobby\"", stage.namespace);
+    let is_told = |lines: &[String], of: [&str; 2]| lines.len() == 1 && of.iter().chain([&&*request]).all(|words| lines[0].contains(words));
+    ensure!(is_told(&failing, [" WARN ", "reason=\"PlayerStreamerNotFound\""]), "{failing:?}");
+    ensure!(is_told(&recovered, [" INFO ", "failing"]), "{recovered:?}");
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod fights;
 mod harness;
 mod in_process;
 mod leaks;
+mod log_page;
 mod logs;
 mod malformed;
 mod metrics;
@@ -112,15 +113,17 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("{:7.1} s  {name}", time.as_secs_f64());
     }
     let plane = locked(&run.plane).take();
-    let mut leaks = Ok(());
+    let (mut leaks, mut page) = (Ok(()), Ok(()));
     if let Some(plane) = plane {
         // A single test may have left too little to be searched; it has searched what it left by itself, if it is one of those.
         if arguments.filter.is_none() {
             leaks = runtime.block_on(leaks::search_everything(&plane)).map(|searched| eprintln!("{searched}"));
+            page = log_page::is_true_of(plane.folder()).map(|read| eprintln!("{read}"));
         }
-        runtime.block_on(stop(plane, conclusion.has_failed() || leaks.is_err()))?;
+        runtime.block_on(stop(plane, conclusion.has_failed() || leaks.is_err() || page.is_err()))?;
     }
     leaks?;
+    page?;
     Ok(conclusion.exit_code())
 }
 

@@ -36,7 +36,7 @@ async fn health_and_metrics_are_served(scene: Scene) -> Result<()> {
     let (code, metrics) = operator.get("/metrics").await?;
     ensure!(code == 200 && metrics.ends_with("# EOF\n"), "/metrics isn't OpenMetrics");
     ensure!(
-        metrics.contains("playback_grant_media_api_requests_total{result=\"Granted\",code=\"201\"} 1"),
+        metrics.contains("playback_grant_media_api_requests_total{result=\"Granted\",code=\"201\"} 1\n"),
         "one call is counted as: {metrics}"
     );
     ensure!(operator.get("/secrets").await?.0 == 404, "there is something else");
@@ -175,6 +175,13 @@ async fn a_log_that_nobody_reads_holds_up_nothing(scene: Scene) -> Result<()> {
     let refreshes = |metrics: &String| metrics.lines().any(is_refreshed);
     let told = eventually("it is refreshed", metrics, refreshes, |_| ()).await?;
     ensure!(told.contains("playback_grants{state=\"fresh\"} 1\n") && told.contains("playback_grant_expired_seconds_total 0.0\n"), "{told}");
+    let is_dropped = |metrics: &String| {
+        metrics.lines().any(|line| line.strip_prefix("playback_grant_log_lines_dropped_total ").is_some_and(|count| count != "0"))
+    };
+    for n in 2..=30 {
+        stage.request(&format!("kiosk-{n}"), n, &json!({"ttlSeconds": 4})).await?;
+    }
+    eventually("what nobody has read is counted", metrics, is_dropped, |_| ()).await?;
     let mut waiting = vec![0; PIPE];
     let pipe = std::fs::File::options().read(true).write(true).custom_flags(NON_BLOCKING).open(folder.path().join("pipe"))?;
     let held = std::io::Read::read(&mut &pipe, &mut waiting)?;

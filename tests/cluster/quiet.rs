@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::harness::{ClusterTest, Scene, test};
 use crate::leaks::search_everything;
+use crate::logs::lines;
 use crate::observe::{most_refreshes, observe};
 use crate::stage::{ACCOUNT, PATIENCE, Stage, described, status};
 
@@ -52,6 +53,17 @@ async fn two_minutes(stage: &Stage) -> Result<()> {
         let operator = stage.operator_with(&[]).await?;
         tokio::time::sleep(FOR).await;
         rest(stage).await?;
+        let said = lines(&operator, " playback_grant_operator::")?;
+        ensure!(said.len() == 1 && said[0].contains("the controller starts"), "in quiet it said {said:#?}");
+        let (_, metrics) = operator.get("/metrics").await?;
+        for figure in
+            ["playback_grant_expired_seconds_total 0.0".to_owned(), format!("playback_grants{{state=\"fresh\"}} {}", REQUESTS.len())]
+        {
+            ensure!(metrics.lines().any(|line| line == figure), "not {figure}: {metrics}");
+        }
+        for figure in ["playback_grant_watch_errors_total{", "playback_grant_events_total{"] {
+            ensure!(!metrics.contains(figure), "there is a {figure}: {metrics}");
+        }
         ensure!(operator.process.terminate(PATIENCE).await? == 0, "it did not end with 0");
         Ok(())
     })

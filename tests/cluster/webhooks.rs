@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ pub fn tests() -> Vec<ClusterTest> {
 }
 
 /// A webhook over TLS, which denies each update of the namespace's Secrets with a status of its own; where that has no message, it quotes the Secret.
-struct Webhook {
+pub struct Webhook {
     url: String,
     certificate: String,
     _server: AbortOnDropHandle<()>,
@@ -83,7 +84,7 @@ async fn review(State(status): State<Arc<Mutex<Value>>>, Json(review): Json<Valu
 }
 
 impl Webhook {
-    async fn start(status: Value) -> Result<Self> {
+    pub async fn start(status: Value) -> Result<Self> {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
         let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key)?;
@@ -99,7 +100,7 @@ impl Webhook {
     }
 
     /// Puts it before the updates of the namespace's Secrets, under the namespace's name, and waits until it is in force.
-    async fn register(&self, stage: &Stage, touched: &str) -> Result<Api<ValidatingWebhookConfiguration>> {
+    pub async fn register(&self, stage: &Stage, touched: &str) -> Result<Api<ValidatingWebhookConfiguration>> {
         let name = &stage.namespace;
         let configuration: ValidatingWebhookConfiguration = serde_json::from_value(json!({
             "metadata": {"name": name},
@@ -165,6 +166,10 @@ async fn fails_in_words_that_quote(stage: &Stage) -> Result<()> {
     let log = operator.log()?;
     let mut found = search.find("the statuses", statuses.as_bytes());
     found.extend(search.find("the log", log.as_bytes()));
+    crate::events::are_told(stage, "lobby", &["Normal GrantIssued", "Warning SecretWriteFailed"]).await?;
+    let events = Api::<Event>::namespaced(stage.admin.clone(), &stage.namespace).list(&ListParams::default()).await?;
+    found.extend(search.find("the Events", serde_json::to_string(&events)?.as_bytes()));
+    found.extend(search.find("the metrics", operator.get("/metrics").await?.1.as_bytes()));
     ensure!(found.is_empty(), "{found:?}");
     let line =
         log.lines().find(|line| line.contains("the API server doesn't do what it is asked")).context("the log doesn't tell of it")?;

@@ -19,12 +19,15 @@ media=('src/media/**/*.rs')
 # What the shell knows of Secrets: which news is newer, what a refusal means, what metadata prove, what stands in the data, what a patch says.
 # Who may write now. The hash by which a grant is known to be of the present spec, and what all times are told in.
 rules=(src/controller/{secret_index,contents,turns/queue}.rs src/controller/api/{failure,meta,body}.rs src/api/request_hash.rs src/time.rs)
+# What is told of it, when, and how often.
+rules+=(src/controller/{reach,lane_log,events/outbox}.rs)
+telemetry=(src/telemetry/{transition,logs,metrics/mod,metrics/ledger,metrics/objects,metrics/lanes}.rs)
 whole=yes
 if [ $# -gt 0 ]; then
-  lifecycle=() media=() rules=() whole=
+  lifecycle=() media=() rules=() telemetry=() whole=
   for file in "$@"; do
     [ -f "$file" ] || { echo "error: there is no file $file" >&2; exit 2; }
-    case $file in src/lifecycle/*) lifecycle+=("$file") ;; src/media/*) media+=("$file") ;; *) rules+=("$file") ;; esac
+    case $file in src/lifecycle/*) lifecycle+=("$file") ;; src/media/*) media+=("$file") ;; src/telemetry/*) telemetry+=("$file") ;; *) rules+=("$file") ;; esac
   done
 fi
 
@@ -38,7 +41,7 @@ fi
 tools=$(tools/cargo-tools.sh cargo-mutants)
 work=$PWD/target/mutants
 tree=$work/tree
-rm -rf "$tree" "$work"/{lifecycle,media,rules}
+rm -rf "$tree" "$work"/{lifecycle,media,rules,telemetry}
 mkdir -p "$tree"
 git ls-files -z --cached --others --exclude-standard | { while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done; } \
   | xargs -0 cp --parents -t "$tree"
@@ -98,9 +101,10 @@ pure='cli\|controller\|simulator\|telemetry'
 run lifecycle "$pure" lifecycle:: "${lifecycle[@]}"
 run media "$pure" media:: "${media[@]}"
 run rules 'cli\|simulator' controller:: "${rules[@]}"
+run telemetry 'cli\|simulator' telemetry:: "${telemetry[@]}"
 
 # A survivor's name without the place, which any line before it would change.
-survivors() { cat "$work"/{lifecycle,media,rules}/mutants.out/missed.txt 2>/dev/null | sed -E 's/^([^:]+):[0-9]+:[0-9]+: /\1: /' | sort; }
+survivors() { cat "$work"/{lifecycle,media,rules,telemetry}/mutants.out/missed.txt 2>/dev/null | sed -E 's/^([^:]+):[0-9]+:[0-9]+: /\1: /' | sort; }
 known() { grep -v '^ \|^#\|^$' "$explained" | sort; }
 
 python3 - "$work" <<'PYTHON'
@@ -114,7 +118,7 @@ for path in glob.glob(sys.argv[1] + "/*/fast.json"):
 print(f"{total} mutants, by the fast tests: " + ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items())))
 PYTHON
 printf '%d survive all tests\n' "$(survivors | grep -c .)"
-if grep -h . "$work"/{lifecycle,media,rules}/mutants.out/timeout.txt 2>/dev/null; then echo 'these ran into the time limit, which counts as caught'; fi
+if grep -h . "$work"/{lifecycle,media,rules,telemetry}/mutants.out/timeout.txt 2>/dev/null; then echo 'these ran into the time limit, which counts as caught'; fi
 unexplained=$(comm -23 <(survivors) <(known))
 if [ -n "$unexplained" ]; then
   printf '%s\n' "$unexplained"

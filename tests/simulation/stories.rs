@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::media_api::{Fault, Whom};
 use crate::observer::{Held, Ledger, observe};
-use crate::world::{self, World};
+use crate::world::{self, Operator, World};
 
 const REQUESTS: usize = 20;
 const TTL: u32 = 15;
@@ -49,6 +49,13 @@ impl Story<'_> {
         assert!(held.len() == REQUESTS && held.values().all(|held| held.expired.is_zero()), "{held:?}");
     }
 
+    /// Checks that the operator counts what stood there.
+    fn ensure_counted(&self, operator: &Operator) {
+        let seen: Duration = self.held().values().map(|held| held.expired).sum();
+        let counted = operator.counts_expired();
+        assert!(seen.abs_diff(counted) <= AGREES * u32::try_from(REQUESTS).unwrap(), "{seen:?} were seen, and {counted:?} counted");
+    }
+
     /// Checks that no Secret has held an expired grant for longer than until `until`, and a second more; `before` is what they held when
     /// grants became impossible to get or to write.
     fn ensure_no_more_than_forced(&self, before: &BTreeMap<String, Held>, until: Duration) {
@@ -64,6 +71,9 @@ impl Story<'_> {
         }
     }
 }
+
+/// By how much, for each request, the operator's own count may differ: it knows of what it has written a moment later.
+const AGREES: Duration = Duration::from_millis(50);
 
 /// Those of another namespace have numbers from here on.
 const ELSEWHERE: usize = 1000;
@@ -120,7 +130,7 @@ fn writes(asked: &[Asked], what: &str) -> usize {
 
 pub fn ten_minutes_of_quiet_cost_no_expired_second_and_two_writes_a_refresh() {
     live(async |story| {
-        let _operator = story.world.operator();
+        let operator = story.world.operator();
         tokio::time::sleep(MINUTE * 10).await;
         let (calls, asked) = (story.world.media.calls(), story.world.server.asked());
         assert!(calls_in(10).contains(&calls), "{calls} calls");
@@ -129,6 +139,7 @@ pub fn ten_minutes_of_quiet_cost_no_expired_second_and_two_writes_a_refresh() {
         // One more each tells that the first grant is being asked for.
         assert!(statuses <= calls + REQUESTS && statuses + 5 >= calls, "{statuses} statuses, {calls} calls");
         story.ensure_nothing_expired();
+        assert!(operator.counts_expired().is_zero());
         assert!(story.held().values().all(|held| held.grants >= 60), "{:?}", story.held());
     });
 }
@@ -163,7 +174,7 @@ pub fn a_media_api_that_refuses_costs_what_it_must_and_a_few_calls_a_second() {
     for seconds in [1, 4, 7, 11, 17, 31, 61] {
         live(async |story| {
             let Story { world, .. } = story;
-            let _operator = world.operator();
+            let operator = world.operator();
             tokio::time::sleep(MINUTE).await;
             let (before, calls) = (story.held(), world.media.calls());
             world.media.begin(0, Whom::Everyone, Fault::Refused);
@@ -173,6 +184,7 @@ pub fn a_media_api_that_refuses_costs_what_it_must_and_a_few_calls_a_second() {
             assert!(tried <= 10 + 5 * usize::try_from(seconds).unwrap(), "{tried} calls in {seconds} s");
             tokio::time::sleep(MINUTE).await;
             story.ensure_no_more_than_forced(&before, until);
+            story.ensure_counted(&operator);
         });
     }
 }
@@ -181,7 +193,7 @@ pub fn an_api_server_that_is_held_costs_what_it_must() {
     for seconds in [1, 4, 8, 13, 29] {
         live(async |story| {
             let Story { world, .. } = story;
-            let _operator = world.operator();
+            let operator = world.operator();
             tokio::time::sleep(MINUTE).await;
             let before = story.held();
             world.server.suffer(|trouble| trouble.held = true);
@@ -190,6 +202,7 @@ pub fn an_api_server_that_is_held_costs_what_it_must() {
             let until = world.now();
             tokio::time::sleep(MINUTE).await;
             story.ensure_no_more_than_forced(&before, until);
+            story.ensure_counted(&operator);
         });
     }
 }

@@ -35,7 +35,19 @@ pub struct World {
 }
 
 /// An operator. It ends when this is dropped, as by a kill.
-pub struct Operator(#[expect(dead_code, reason = "it lives as long as this")] AbortOnDropHandle<()>);
+pub struct Operator {
+    metrics: Arc<Metrics>,
+    _running: AbortOnDropHandle<()>,
+}
+
+impl Operator {
+    /// For how long Secrets have held expired grants, by its own count.
+    pub fn counts_expired(&self) -> Duration {
+        let metrics = self.metrics.encode();
+        let told = metrics.lines().find_map(|line| line.strip_prefix("playback_grant_expired_seconds_total ")).unwrap();
+        Duration::from_secs_f64(told.parse().unwrap())
+    }
+}
 
 /// A world for as long as `story` goes on. `latency`: the Media API's.
 pub fn live<T>(latency: Duration, story: impl AsyncFnOnce(&World) -> T) -> T {
@@ -62,6 +74,7 @@ pub fn credentials_name(account: usize) -> String {
 impl World {
     /// Starts an operator.
     pub fn operator(&self) -> Operator {
+        let metrics = Arc::new(Metrics::new(self.clock, true));
         let controller = Controller {
             client: self.server.client(),
             issuer: self.media.clone(),
@@ -70,10 +83,10 @@ impl World {
             max_in_flight: 512,
             status_interval: std::time::Duration::ZERO,
             gates: Arc::new(Gates::new(self.clock)),
-            metrics: Arc::new(Metrics::new(self.clock, true)),
+            metrics: metrics.clone(),
             stop: CancellationToken::new(),
         };
-        Operator(AbortOnDropHandle::new(tokio::spawn(controller.run())))
+        Operator { metrics, _running: AbortOnDropHandle::new(tokio::spawn(controller.run())) }
     }
 
     /// How much time has passed.

@@ -12,6 +12,12 @@ pub struct ApiRequests(pub BTreeMap<String, u64>);
 /// What the operator has to do with. What others ask for, leases say, isn't its account.
 const RESOURCES: [&str; 3] = ["secrets", "playbackgrantrequests", "events"];
 
+/// What a refresh asks for.
+pub const REFRESH: [&str; 2] = ["PATCH secrets", "PATCH playbackgrantrequests/status"];
+
+/// What tells of a transition.
+pub const EVENT: &str = "POST events";
+
 impl ApiRequests {
     /// Up to now. Watches aren't among them: one lasts for minutes.
     pub async fn so_far(admin: &Client) -> Result<Self> {
@@ -33,6 +39,17 @@ impl ApiRequests {
             *requests.entry(kind).or_default() += count.parse::<u64>()?;
         }
         Ok(Self(requests))
+    }
+
+    /// How many of that kind.
+    pub fn of(&self, kind: &str) -> u64 {
+        self.0.get(kind).copied().unwrap_or_default()
+    }
+
+    /// How many of none of the kinds that a refresh has, or a transition.
+    pub fn others(&self) -> u64 {
+        let usual = |kind: &str| REFRESH.contains(&kind) || kind == EVENT;
+        self.0.iter().filter(|(kind, _)| !usual(kind)).map(|(_, count)| count).sum()
     }
 
     /// Those since then.

@@ -1,6 +1,6 @@
 //! What a load costs, from what was seen.
 
-use super::api_requests::ApiRequests;
+use super::api_requests::{ApiRequests, EVENT, REFRESH};
 use super::processes::Usage;
 use crate::stage::cast::{Group, live};
 use crate::stage::watch::{Held, Seen};
@@ -21,6 +21,9 @@ pub struct Figures {
     pub refreshes: u64,
     /// For how long Secrets held expired ones, all together, in milliseconds; and the calls made, and needed.
     pub expired: u64,
+    /// The same from the first request on, and by the operator's own count.
+    pub expired_in_all: u64,
+    pub expired_by_own_count: u64,
     pub calls: u64,
     pub needed: u64,
     /// What was left of a grant when the next came, in milliseconds, in ascending order; and how late that was.
@@ -62,6 +65,7 @@ impl Figures {
 impl Bars {
     /// What isn't kept, a few words each.
     pub fn broken(&self, figures: &Figures) -> Vec<String> {
+        let serves = figures.needed > 0;
         let mut broken = Vec::new();
         let mut at_most = |what: &str, is: u64, bar: Option<u64>| {
             if let Some(bar) = bar.filter(|bar| is > *bar) {
@@ -69,19 +73,40 @@ impl Bars {
             }
         };
         at_most("expired ms", figures.expired, Some(0));
+        at_most("expired ms from the first request on", figures.expired_in_all, Some(0));
+        at_most("ms between that and the operator's own count", figures.expired_in_all.abs_diff(figures.expired_by_own_count), Some(200));
+        for kind in REFRESH {
+            at_most(
+                &format!("{kind}, in thousandths of refreshes"),
+                figures.each(figures.requests.of(kind) * 1000),
+                serves.then_some(1050),
+            );
+        }
+        at_most("other requests, in thousandths of refreshes", figures.each(figures.requests.others() * 1000), serves.then_some(50));
+        at_most("Events", figures.requests.of(EVENT), Some(20 + 10 * figures.time.div_ceil(1000)));
+        at_most("calls, in thousandths of refreshes", figures.each(figures.calls * 1000), serves.then_some(1050));
+        // What goes up and down has no leak: of one the least that there is goes up, too.
+        let grown = |of: fn(&(Usage, u64)) -> u64| {
+            let (earlier, later) = figures.meanwhile.split_at(figures.meanwhile.len() / 2);
+            let least = |half: &[(Usage, u64)]| half.iter().map(of).min().unwrap_or_default();
+            (least(later) * 1000).checked_div(least(earlier)).unwrap_or_default()
+        };
+        at_most("the operator's memory, in thousandths of the first half's", grown(|(usage, _)| usage.resident_kib), Some(1100));
+        at_most("its open files, likewise", grown(|(usage, _)| usage.files), Some(1400));
+        at_most("its tasks, likewise", grown(|(_, tasks)| *tasks), Some(1400));
         at_most("own µs a refresh", figures.each(figures.operator.cpu_micros), self.own_micros);
         at_most("resident KiB", figures.operator.resident_kib, self.resident_mib.map(|mib| mib * 1024));
         at_most("API server's µs a refresh", figures.each(figures.api_server.cpu_micros), self.api_server_micros);
         at_most("calls over needed, in thousandths", figures.calls_permille(), self.calls_permille);
         at_most("ms until all were ready", figures.all_ready_millis, self.all_ready_millis);
-        at_most("ms until a newcomer was ready", figures.newcomer_millis.unwrap_or_default(), self.newcomer_millis);
+        at_most("ms until a newcomer was ready", figures.newcomer_millis.unwrap_or(u64::MAX), self.newcomer_millis);
         // That they are suspended is told by Events, of which no more than ten a second are.
         let requests: Vec<_> = figures.requests.0.iter().filter(|(kind, _)| !kind.ends_with(" events")).collect();
-        if figures.needed == 0 && !(figures.calls == 0 && requests.is_empty()) {
+        if !serves && (figures.calls > 0 || !requests.is_empty()) {
             broken.push(format!("{} calls and {requests:?} of those that are suspended", figures.calls));
         }
         // Those that came all at once are refreshed in waves, of which the time sees one more or less.
-        if figures.needed > 0 && figures.refreshes * 4 < figures.needed * 3 {
+        if serves && figures.refreshes * 4 < figures.needed * 3 {
             broken.push(format!("{} refreshes of {}", figures.refreshes, figures.needed));
         }
         broken
@@ -101,6 +126,7 @@ impl Window<'_> {
     pub fn figures(&self, seen: &Seen, group: &Group, calls: u64) -> Figures {
         let Self { begins, ends, needs } = *self;
         let mut figures = Figures { time: ends - begins, calls, ..Figures::default() };
+        figures.expired_in_all = seen.held.values().map(|held| expired(held, 0, ends)).sum();
         figures.needed =
             needs.map_or(0, |group| u64::from(group.count) * (ends - begins) * 1000 / (group.interval_millis() * SPREAD_PERMILLE));
         for (_, held) in seen.held.iter().filter(|(name, _)| group.has(name)) {
@@ -133,16 +159,33 @@ pub fn percentile(ascending: &[u64], percent: usize) -> Option<u64> {
 pub fn self_test() {
     let grant = |seen, due| Held { seen, expires: due + 5_000, due: Some(due) };
     let held = vec![grant(0, 10_000), grant(10_040, 20_000), grant(26_000, 36_000)];
-    let seen = Seen { held: [("live-1".to_owned(), held)].into(), ..Seen::default() };
+    // One that came and went before.
+    let before = vec![grant(0, 2_000), grant(7_500, 90_000)];
+    let seen = Seen { held: [("live-1".to_owned(), held), ("newcomer-1".to_owned(), before)].into(), ..Seen::default() };
     let group = live(1);
     let figures = Window { begins: 10_000, ends: 30_000, needs: Some(&group) }.figures(&seen, &group, 3);
-    assert_eq!((figures.refreshes, figures.expired, figures.needed), (2, 1_000, 2));
+    assert_eq!((figures.refreshes, figures.expired, figures.expired_in_all, figures.needed), (2, 1_000, 1_500, 2));
     assert_eq!((&figures.left[..], &figures.late[..], figures.calls_permille()), (&[0, 4_960][..], &[40, 6_000][..], 1500));
     let hundred: Vec<u64> = (0..100).collect();
     assert_eq!(
         (percentile(&hundred, 1), percentile(&hundred, 50), percentile(&hundred, 99), percentile(&[], 50)),
         (Some(1), Some(50), Some(99), None)
     );
-    let bars = Bars { calls_permille: Some(1030), ..Bars::default() };
-    assert_eq!(bars.broken(&figures), ["expired ms: 1000 > 0", "calls over needed, in thousandths: 1500 > 1030"]);
+    let bars = Bars { calls_permille: Some(1030), newcomer_millis: Some(1000), ..Bars::default() };
+    let expected = [
+        "expired ms: 1000 > 0",
+        "expired ms from the first request on: 1500 > 0",
+        "ms between that and the operator's own count: 1500 > 200",
+        "PATCH secrets, in thousandths of refreshes: 1500 > 1050",
+        "other requests, in thousandths of refreshes: 500 > 50",
+        "Events: 300 > 220",
+        "calls, in thousandths of refreshes: 1500 > 1050",
+        "its tasks, likewise: 1500 > 1400",
+        "calls over needed, in thousandths: 1500 > 1030",
+        "ms until a newcomer was ready: 18446744073709551615 > 1000",
+    ];
+    let asked = [("PATCH secrets", 3_u64), ("GET secrets", 1), ("POST events", 300)].map(|(kind, count)| (kind.to_owned(), count));
+    let meanwhile = [40_u64, 60, 90].map(|tasks| (Usage { resident_kib: 1000, files: 50, ..Usage::default() }, tasks)).into();
+    let figures = Figures { requests: ApiRequests(asked.into()), meanwhile, ..figures };
+    assert_eq!(bars.broken(&figures), expected);
 }

@@ -1,6 +1,7 @@
 //! Many requests that are alike: made, brought to rest, and measured.
 
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -56,7 +57,7 @@ impl Fleet {
         tokio::time::sleep(Duration::from_millis(group.interval_millis())).await;
 
         let (begins, before) = (unix_millis(), Taken::now(stage).await?);
-        let (mut newcomer, mut meanwhile) = (None, Vec::new());
+        let (mut newcomer, mut meanwhile, mut own_count) = (None, Vec::new(), 0.0);
         for part in 1..=PARTS {
             let passed = Duration::from_millis(unix_millis() - begins);
             tokio::time::sleep((time * part / PARTS).saturating_sub(passed)).await;
@@ -64,7 +65,8 @@ impl Fleet {
                 newcomer = Some(self.newcomer(stage).await?);
             }
             let page = stage.ask_operator("metrics").await?;
-            meanwhile.push((Usage::of(stage.operator()?.pid())?, tasks(&page)?));
+            meanwhile.push((Usage::of(stage.operator()?.pid())?, told(&page, "tokio_alive_tasks")?));
+            own_count = told(&page, "playback_grant_expired_seconds_total")?;
         }
         let (ends, after) = (unix_millis(), Taken::now(stage).await?);
 
@@ -74,6 +76,7 @@ impl Fleet {
             all_ready_millis: all_ready.as_millis().try_into()?,
             newcomer_millis: newcomer,
             meanwhile,
+            expired_by_own_count: Duration::from_secs_f64(own_count).as_millis().try_into()?,
             two_writes_micros,
             operator: after.operator.since(before.operator),
             api_server: after.api_server.since(before.api_server),
@@ -99,10 +102,10 @@ const fn newcomer(ttl_seconds: u32) -> Group {
     Group { name: "newcomer", ttl_seconds, ..live(1) }
 }
 
-/// The tasks of the operator's runtime, by its own word.
-fn tasks(metrics: &str) -> Result<u64> {
-    let told = metrics.lines().find_map(|line| line.strip_prefix("tokio_alive_tasks ")).context("the metrics tell of no tasks")?;
-    Ok(told.parse()?)
+/// A figure of the operator's own.
+fn told<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(metrics: &str, name: &str) -> Result<T> {
+    let told = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(told.with_context(|| format!("the metrics don't tell of {name}"))?.parse()?)
 }
 
 /// What has been used up to now.

@@ -18,6 +18,10 @@ pub fn table(columns: &[Column]) -> String {
     line("", &|(name, _, _)| (*name).to_owned());
     line("---", &|_| "---".to_owned());
     line("expired, all together", &of(|figures| format!("{:.1} s", seconds(figures.expired))));
+    line(
+        "the same from the first request on, and by the operator's own count",
+        &of(|figures| format!("{:.1} s, {:.1} s", seconds(figures.expired_in_all), seconds(figures.expired_by_own_count))),
+    );
     line("refreshes, in so long", &of(|figures| format!("{}, {:.0} s", figures.refreshes, seconds(figures.time))));
     line("left of the grant at refresh, p1", &of(|figures| left(figures, 1)));
     line("the same, p50", &of(|figures| left(figures, 50)));

@@ -5,7 +5,6 @@ mod ask;
 mod body;
 mod failure;
 mod meta;
-mod reach;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +23,8 @@ pub use failure::ApiFailure;
 pub(super) use meta::Metadata;
 
 use self::ask::Ask;
-use self::reach::{News, Reach};
 use super::API_SERVER_LIMIT;
+use super::reach::{News, Reach};
 use crate::api::PlaybackGrantRequestStatus;
 use crate::api::names::{API_VERSION, FIELD_MANAGER};
 use crate::clock::Clock;

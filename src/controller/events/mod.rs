@@ -73,7 +73,8 @@ impl Events {
 
     /// Tells it soon, if there is an Event for it.
     pub(super) fn tell(&self, caller: &Caller, identity: &Identity, transition: Transition) {
-        let Transition { is_warning, text, event: Some(reason), .. } = transition else { return };
+        let Transition { is_warning, text, event: Some(reason), lasting_text, .. } = transition else { return };
+        let text = lasting_text.unwrap_or(text);
         let reason = Arc::<str>::from(reason);
         let letter = Letter { identity: identity.clone(), is_warning, reason: reason.clone(), note: note(text) };
         if self.outbox().post((caller.clone(), reason), letter, self.clock.instant()) {
@@ -157,7 +158,118 @@ fn note(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{lacks_rights, note};
+    use std::time::Duration;
+
+    use futures::FutureExt as _;
+    use futures::future::BoxFuture;
+    use http::{Method, Request, Response, StatusCode};
+    use kube::client::Body;
+
+    use super::*;
+
+    /// Events for an API server that answers so.
+    fn events(mut answer: impl FnMut(&Request<Body>) -> BoxFuture<'static, StatusCode> + Send + 'static) -> (Arc<Events>, Arc<Metrics>) {
+        let clock = Clock::simulated(Box::leak(Box::default()));
+        let metrics = Arc::new(Metrics::new(clock, false));
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let answer = answer(&request);
+            async move {
+                let event = r#"{"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "one"}, "eventTime": null}"#;
+                Response::builder().status(answer.await).body(Body::from(event.as_bytes().to_vec()))
+            }
+        });
+        (Arc::new(Events::new(Client::new(service, "web"), clock, metrics.clone())), metrics)
+    }
+
+    fn refused(_: &Request<Body>) -> BoxFuture<'static, StatusCode> {
+        std::future::ready(StatusCode::FORBIDDEN).boxed()
+    }
+
+    fn tell(events: &Events, name: &str) {
+        let identity = Identity { namespace: "web".to_owned(), name: name.to_owned(), uid: name.to_owned() };
+        let event = Some("GrantIssued".to_owned());
+        let transition =
+            Transition { is_warning: false, reason: None, text: "ready".to_owned(), event, lasting_text: None, is_of_failure: false };
+        events.tell(&Caller::from(name), &identity, transition);
+    }
+
+    /// What has become of how many.
+    fn told(metrics: &Metrics) -> Vec<String> {
+        let page = metrics.encode();
+        let lines = page.lines().filter_map(|line| line.strip_prefix("playback_grant_events_total").map(str::to_owned));
+        lines.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    async fn run_for(events: &Arc<Events>, time: Duration) {
+        let run = tokio::spawn(events.clone().run());
+        tokio::time::sleep(time).await;
+        run.abort();
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_waited_for_too_long_is_counted_and_not_sent() {
+        let (events, metrics) = events(refused);
+        tell(&events, "lobby");
+        tell(&events, "kiosk");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        tell(&events, "stage");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        run_for(&events, SECOND).await;
+        assert_eq!(told(&metrics), [r#"{result="dropped"} 2"#, r#"{result="failed"} 1"#]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_there_is_no_room_for_is_counted_and_the_rest_goes_at_its_rate() {
+        let (events, metrics) = events(refused);
+        (0..503).for_each(|n| tell(&events, &n.to_string()));
+        run_for(&events, Duration::from_millis(950)).await;
+        assert_eq!(told(&metrics), [r#"{result="dropped"} 3"#, r#"{result="failed"} 29"#]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_hangs_holds_up_the_others_no_longer_than_a_call_may_take() {
+        let mut is_first = true;
+        let (events, metrics) = events(move |_| {
+            if std::mem::take(&mut is_first) { std::future::pending().boxed() } else { std::future::ready(StatusCode::CREATED).boxed() }
+        });
+        tell(&events, "lobby");
+        tell(&events, "kiosk");
+        run_for(&events, API_SERVER_LIMIT + SECOND).await;
+        assert_eq!(told(&metrics), [r#"{result="failed"} 1"#, r#"{result="published"} 1"#]);
+    }
+
+    /// One that is remembered is counted up.
+    #[tokio::test(start_paused = true)]
+    async fn of_the_events_told_no_more_than_a_hundred_are_remembered() {
+        let asked = Arc::<Mutex<Vec<Method>>>::default();
+        let by = asked.clone();
+        let (events, metrics) = events(move |request| {
+            by.lock().unwrap().push(request.method().clone());
+            std::future::ready(StatusCode::OK).boxed()
+        });
+        (0..=200).for_each(|n| tell(&events, &n.to_string()));
+        run_for(&events, 20 * SECOND).await;
+        assert_eq!(told(&metrics), [r#"{result="published"} 201"#]);
+        assert!(asked.lock().unwrap().iter().all(|method| method == Method::POST));
+        // Each run remembers by itself: all of it is one.
+        let run = tokio::spawn(events.clone().run());
+        for (name, method) in [("new", Method::POST), ("new", Method::PATCH), ("new", Method::PATCH)] {
+            tell(&events, name);
+            tokio::time::sleep(SECOND).await;
+            assert_eq!(asked.lock().unwrap().last(), Some(&method));
+        }
+        for round in 0..2 {
+            (0..99).for_each(|n| tell(&events, &format!("{round}-{n}")));
+            tokio::time::sleep(15 * SECOND).await;
+        }
+        tell(&events, "1-0");
+        tokio::time::sleep(SECOND).await;
+        run.abort();
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.iter().filter(|method| **method == Method::PATCH).count(), 2, "of {}", asked.len());
+    }
 
     #[test]
     fn not_every_refusal_is_for_want_of_rights() {

@@ -137,7 +137,7 @@ fn lanes_are_counted_by_how_they_stand() {
     let usual = call(&mut lanes, open, Some(Outcome::Granted), 0).unwrap();
     assert_eq!((usual.closed_to, usual.opened_to), (None, None));
     assert_eq!(lanes.figures(at(0)), Figures { in_flight: 1, waiting: 2, open: 2, closed: 1, ..Figures::default() });
-    assert_eq!(lanes.listen(at(2000)), [(FailureClass::Unavailable, vec![Caller::from("a")])]);
+    assert_eq!(lanes.listen(at(2000)), [(silent, vec![Caller::from("a")])]);
     assert_eq!(lanes.figures(at(2000)), Figures { in_flight: 1, waiting: 2, open: 1, closed: 1, silent: 1, ..Figures::default() });
     assert_eq!(lanes.closure(refused, &Caller::from("b")), Some((FailureClass::Unauthorized, true)));
     assert_eq!([lanes.closure(open, &Caller::from("a")), lanes.closure(lane("none"), &Caller::from("a"))], [None, None]);

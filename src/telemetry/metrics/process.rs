@@ -33,7 +33,7 @@ impl ProcessMetrics {
             tasks: registered(
                 registry,
                 "tokio_alive_tasks",
-                "Tasks of the runtime that have not ended: connections, calls and watches have one each",
+                "Tasks of the runtime that have not ended: connections, attempts at the Media API and watches of credentials have one each",
             ),
             started: registered_in(registry, "process_start_time", "When the process started, since the Unix epoch", Unit::Seconds),
         }

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -111,6 +111,20 @@ fn a_series_for_each_request_is_told_only_where_it_is_asked_for() {
 }
 
 #[test]
+fn the_expiry_that_is_told_is_that_of_the_grant_that_came_last() {
+    let (metrics, start) = metrics();
+    let kiosk = Caller::from("kiosk");
+    let told = |seconds| {
+        metrics.stands(&kiosk, &identity("kiosk"), Some(Standing::Holds { expiry: start + Duration::from_secs(seconds) }));
+        let lines = told(&metrics, "playback_grant_expiry_timestamp_seconds");
+        let [line] = &lines[..] else { panic!("it is told once: {lines:?}") };
+        line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
+    };
+    let (first, second) = (told(60), told(120));
+    assert!((second - first - 60.0).abs() < 1.0, "{first}, and then {second}");
+}
+
+#[test]
 fn a_clock_is_told_by_how_much_it_is_ahead() {
     let (metrics, _) = metrics();
     metrics.media_api_clock_differs(SignedDuration::from_millis(-1500));
@@ -137,10 +151,31 @@ fn the_page_on_metrics_is_of_just_these() {
         _ => name.to_owned(),
     };
     let types = encoded.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let told: BTreeSet<String> = types.map(|(name, type_)| units(name, type_)).filter(|name| !name.starts_with("process_")).collect();
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let named: BTreeSet<String> = rows.map(|(name, _)| name.to_owned()).filter(|name| !name.starts_with("process_")).collect();
-    assert_eq!(told, named);
+    let told: BTreeMap<String, &str> = types.map(|(name, type_)| (units(name, type_), type_)).collect();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let rows = rows.filter_map(|(name, rest)| Some((name.to_owned(), rest.split_once(" |")?.0)));
+    let is_of_prometheus = |name: &String| name.starts_with("process_");
+    let told: BTreeMap<_, _> = told.into_iter().filter(|(name, _)| !is_of_prometheus(name)).collect();
+    assert_eq!(told, rows.filter(|(name, _)| !is_of_prometheus(name)).collect::<BTreeMap<_, _>>());
+    // The labels that a row names are those of the series.
+    for row in page.lines().filter_map(|line| line.strip_prefix("| `playback_grant")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let name = format!("playback_grant{}", cells[0].trim_end_matches('`'));
+        let series = encoded.lines().filter_map(|line| line.strip_prefix(&*name)?.strip_prefix('{'));
+        let labels: BTreeSet<&str> = series
+            .flat_map(|series| series.split('"').step_by(2))
+            .filter_map(|piece| piece.trim_start_matches(',').strip_suffix('='))
+            .collect();
+        // A label's name stands before its values, or alone.
+        let named: BTreeSet<&str> = cells[2]
+            .split("; ")
+            .filter_map(|label| label.split(':').next())
+            .flat_map(|names| names.split(", "))
+            .map(|name| name.trim_matches('`'))
+            .filter(|name| !name.is_empty())
+            .collect();
+        assert_eq!(labels, named, "{name}");
+    }
 }
 
 #[test]
