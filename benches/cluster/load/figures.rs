@@ -11,8 +11,9 @@ const SPREAD_PERMILLE: u64 = 980;
 /// What a load cost while it was measured.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
-    /// For how long, in milliseconds.
+    /// For how long, in milliseconds, and of how many requests.
     pub time: u64,
+    pub count: u64,
     /// From when the last request was made until all were ready.
     pub all_ready_millis: u64,
     /// From when one was sent in the middle of it until it was ready; none where nothing is served.
@@ -75,16 +76,14 @@ impl Bars {
         at_most("expired ms", figures.expired, Some(0));
         at_most("expired ms from the first request on", figures.expired_in_all, Some(0));
         at_most("ms between that and the operator's own count", figures.expired_in_all.abs_diff(figures.expired_by_own_count), Some(200));
+        // What began before the time, or ends after it, is one wave at the most.
+        let usual = serves.then_some(figures.refreshes * 1050 / 1000 + figures.count);
         for kind in REFRESH {
-            at_most(
-                &format!("{kind}, in thousandths of refreshes"),
-                figures.each(figures.requests.of(kind) * 1000),
-                serves.then_some(1050),
-            );
+            at_most(kind, figures.requests.of(kind), usual);
         }
+        at_most("calls", figures.calls, usual);
         at_most("other requests, in thousandths of refreshes", figures.each(figures.requests.others() * 1000), serves.then_some(50));
         at_most("Events", figures.requests.of(EVENT), Some(20 + 10 * figures.time.div_ceil(1000)));
-        at_most("calls, in thousandths of refreshes", figures.each(figures.calls * 1000), serves.then_some(1050));
         // What goes up and down has no leak: of one the least that there is goes up, too.
         let grown = |of: fn(&(Usage, u64)) -> u64| {
             let (earlier, later) = figures.meanwhile.split_at(figures.meanwhile.len() / 2);
@@ -125,7 +124,7 @@ impl Window<'_> {
     /// What was seen of the Secrets of a group. What isn't seen there is left as nothing.
     pub fn figures(&self, seen: &Seen, group: &Group, calls: u64) -> Figures {
         let Self { begins, ends, needs } = *self;
-        let mut figures = Figures { time: ends - begins, calls, ..Figures::default() };
+        let mut figures = Figures { time: ends - begins, count: group.count.into(), calls, ..Figures::default() };
         figures.expired_in_all = seen.held.values().map(|held| expired(held, 0, ends)).sum();
         figures.needed =
             needs.map_or(0, |group| u64::from(group.count) * (ends - begins) * 1000 / (group.interval_millis() * SPREAD_PERMILLE));
@@ -176,15 +175,14 @@ pub fn self_test() {
         "expired ms: 1000 > 0",
         "expired ms from the first request on: 1500 > 0",
         "ms between that and the operator's own count: 1500 > 200",
-        "PATCH secrets, in thousandths of refreshes: 1500 > 1050",
+        "PATCH secrets: 4 > 3",
         "other requests, in thousandths of refreshes: 500 > 50",
         "Events: 300 > 220",
-        "calls, in thousandths of refreshes: 1500 > 1050",
         "its tasks, likewise: 1500 > 1400",
         "calls over needed, in thousandths: 1500 > 1030",
         "ms until a newcomer was ready: 18446744073709551615 > 1000",
     ];
-    let asked = [("PATCH secrets", 3_u64), ("GET secrets", 1), ("POST events", 300)].map(|(kind, count)| (kind.to_owned(), count));
+    let asked = [("PATCH secrets", 4_u64), ("GET secrets", 1), ("POST events", 300)].map(|(kind, count)| (kind.to_owned(), count));
     let meanwhile = [40_u64, 60, 90].map(|tasks| (Usage { resident_kib: 1000, files: 50, ..Usage::default() }, tasks)).into();
     let figures = Figures { requests: ApiRequests(asked.into()), meanwhile, ..figures };
     assert_eq!(bars.broken(&figures), expected);

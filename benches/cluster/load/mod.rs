@@ -25,7 +25,7 @@ pub struct Arguments {
     /// Only the loads whose names have this word in them, or one of these: `10000;suspended`.
     #[arg(long, value_delimiter = ';')]
     only: Vec<String>,
-    /// How long to measure, in seconds. Absent: 90, with --quick 20.
+    /// How long to measure, in seconds. Absent: 90, with --quick 25.
     #[arg(long)]
     seconds: Option<u64>,
     /// A hundred requests, and of their cost only what other load on the machine doesn't change: what is asked for, and whether anything expires or grows.
@@ -42,7 +42,7 @@ pub async fn run(operator: &Path, arguments: &Arguments) -> Result<bool> {
     let is_chosen =
         |fleet: &Fleet| arguments.only.is_empty() || arguments.only.iter().any(|only| fleet.name.split(' ').any(|word| word == only));
     let mut columns = Vec::new();
-    let (fleets, seconds) = if arguments.quick { (vec![QUICK], 20) } else { (all(), 90) };
+    let (fleets, seconds) = if arguments.quick { (vec![QUICK], 25) } else { (all(), 90) };
     for fleet in fleets.into_iter().filter(is_chosen) {
         eprintln!("{}", fleet.name);
         let figures = fleet.measured(operator, &arguments.operator_arg, arguments.seconds.unwrap_or(seconds)).await?;
@@ -56,9 +56,9 @@ pub async fn run(operator: &Path, arguments: &Arguments) -> Result<bool> {
 
 /// One that takes half a minute.
 const QUICK: Fleet = Fleet {
-    name: "100 at 6 s",
+    name: "100 at 15 s",
     count: 100,
-    ttl_seconds: 6,
+    ttl_seconds: 15,
     suspend: false,
     bars: Bars {
         own_micros: None,
