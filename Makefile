@@ -21,7 +21,7 @@ help:
 	'                     needs: as make test, and the C library to be linked in (glibc); root, for packets that are lost' \
 	'make bench         what it costs: a thousand to ten thousand requests, the program of the image, a table; exit 1 where a figure is above its bar' \
 	'                     ONLY=1000         loads with that word in their names    SECONDS=90   measured for so long    needs: as make test, and that C library' \
-	'                     QUICK=1           100 requests, the program as built for development, and no figure that other load on the machine changes' \
+	'                     QUICK=1           100 requests, the program as built for development: what it asks for, lets expire and leaves behind, not what it costs' \
 	'make simulate      the whole controller through random histories on simulated time, each from its seed'  \
 	'                     SEEDS=1000        so many     FIRST=0   from this seed on        needs: Rust, a C compiler' \
 	'make planted       plants one fault after the other and counts the histories until it is found    needs: the same' \

@@ -28,7 +28,7 @@ pub struct Arguments {
     /// How long to measure, in seconds. Absent: 90, with --quick 25.
     #[arg(long)]
     seconds: Option<u64>,
-    /// A hundred requests, and of their cost only what other load on the machine doesn't change: what is asked for, and whether anything expires or grows.
+    /// A hundred requests, held to what is asked for, and to nothing expiring or growing; not to what they cost.
     #[arg(long)]
     quick: bool,
     /// Further arguments for the operator, each by itself: `--operator-arg=--status-interval=60`.
