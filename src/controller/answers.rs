@@ -52,7 +52,8 @@ pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metri
             registry.wake(&order.caller);
         }
         Event::AttemptFailed { error, took } => metrics.media_api_answered(Err(error.class()), error.status(), took),
-        Event::LaneOpened { lane, waiting } => log.opened(lane, waiting, clock.instant()),
+        Event::LanesOpened(opened) => log.opened(&opened, clock.instant()),
+        Event::LaneForgotten(lane) => log.forgotten(lane),
         Event::LaneClosed { lane, class, waiting } => {
             log.closed(lane, class, waiting.len(), clock.instant());
             registry.wake_each(&waiting);

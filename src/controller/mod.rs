@@ -73,7 +73,7 @@ impl Context {
     /// Forgets a request, by its uid, with all that is kept for it alone.
     fn forget(&self, uid: Option<&str>) {
         let Some(caller) = uid.map(Caller::from) else { return };
-        self.dispatcher.withdraw(&caller);
+        self.dispatcher.forget(&caller);
         self.abandon(self.registry.remove(&caller));
         self.forget_turns(&caller);
         self.metrics.forget(&caller);

@@ -64,7 +64,7 @@ pub(super) async fn reconcile(object: Arc<ServedRequest>, scope: usize, trigger:
     let (caller, predecessor) = context.registry.enter(&identity.uid, &names.request, shown, scope, trigger, now);
     drop(status);
     if let Some(predecessor) = &predecessor {
-        context.dispatcher.withdraw(predecessor);
+        context.dispatcher.forget(predecessor);
         context.metrics.forget(predecessor);
         context.forget_turns(predecessor);
     }

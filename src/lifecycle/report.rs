@@ -13,13 +13,17 @@ use crate::time::{Instant, Now, rfc3339_millis};
 /// What the condition `Ready` ends with while it is true of a request that is suspended.
 pub const REFRESHING_IS_SUSPENDED: &str = "; refreshing is suspended";
 
-/// In the condition `RefreshFailing` what comes after it is how long the Secret's grant covers, if it does.
+/// In the condition `RefreshFailing` what comes after it is how long the Secret's grant covers, if it does. It begins with one of these.
 const BEFORE_COVERAGE: &str = "; ";
+const COVERS: &str = "the grant in Secret ";
+const HOLDS_NONE: &str = "Secret ";
 
 /// Why refreshing fails, by the condition `RefreshFailing`, without what is true for some seconds only.
 #[must_use]
 pub fn without_coverage(message: &str) -> &str {
-    message.rsplit_once(BEFORE_COVERAGE).map_or(message, |(why, _)| why)
+    // Of a message that was cut the coverage may be what is missing.
+    let of_coverage = |text: &str| [COVERS, HOLDS_NONE].iter().any(|begins| text.starts_with(begins));
+    message.rsplit_once(BEFORE_COVERAGE).filter(|(_, last)| of_coverage(last)).map_or(message, |(why, _)| why)
 }
 
 /// Longer messages are cut: a status is no log.
@@ -55,10 +59,8 @@ pub(super) fn report(situation: &Situation<'_>) -> Report {
     if let Some(Cause { reason, message, progress, failed }) = &cause {
         if *failed {
             let coverage = match covered {
-                // Another operator may write a later one, of which a coarse status doesn't tell.
-                Some(_) if is_coarse => format!("Secret {} holds an unexpired grant", situation.secret_path()),
-                Some(life) => format!("the grant in Secret {} covers until {}", situation.secret_path(), rfc3339_millis(life.expiry_time)),
-                None => format!("Secret {} holds no unexpired grant", situation.secret_path()),
+                Some(life) => format!("{COVERS}{} covers until {}", situation.secret_path(), rfc3339_millis(life.expiry_time)),
+                None => format!("{HOLDS_NONE}{} holds no unexpired grant", situation.secret_path()),
             };
             conditions.add(ConditionType::RefreshFailing, true, *reason, &format!("{message}{BEFORE_COVERAGE}{coverage}"));
         }

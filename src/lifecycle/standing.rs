@@ -43,13 +43,14 @@ impl Standing {
             return Some(Self::Holds { expiry: now.instant });
         }
         let Some(claim) = meta.claim() else { return Some(Self::Absent) };
-        // A grant for what the spec asked for before is one that expires, too. Its own word is all that is known of it: what can't be true is not believed, and
-        // a grant of which nothing can be believed is as good as expired.
-        let of_another_spec = || {
+        // A grant for what the spec asked for before is one that expires, too. Of one that this process hasn't written its own word is all that is known: what
+        // can't be true is not believed, and a grant of which nothing can be believed is as good as expired.
+        let by_its_word = || {
             let seconds = u8::try_from(claim.expiry_time.duration_since(claim.issue_time).as_secs()).ok()?;
-            let ttl = Ttl::from_seconds(seconds).filter(|_| claim.request_hash != spec.request_hash)?;
-            Life::claimed(&claim, ttl, now)
+            Life::claimed(&claim, Ttl::from_seconds(seconds)?, now)
         };
+        let is_of_another_spec = claim.request_hash != spec.request_hash;
+        let of_another_spec = || if is_of_another_spec { seen.memory.known_life(&claim).or_else(by_its_word) } else { None };
         let life = situation.held_life.or_else(of_another_spec);
         Some(Self::Holds { expiry: life.map_or(now.instant, |life| life.expiry) })
     }

@@ -108,6 +108,17 @@ fn what_the_spec_asked_for_before_expires_too() {
     assert_eq!(standing(&of_another_spec("11:59:50", "12:00:50")), Some(holds(1050)));
 }
 
+/// However the clock was set since: of what this process wrote it knows how long it lives.
+#[test]
+fn a_grant_of_the_spec_before_that_was_written_here_is_believed() {
+    let mut scene = Scene::fresh();
+    scene.spec.request_hash = "another spec's".into();
+    scene.wall_set = -60;
+    assert_eq!(standing(&scene), Some(holds(1015)));
+    scene.memory.landed_life = None;
+    assert_eq!(standing(&scene), Some(holds(1000)), "its word alone says that it was asked for in a minute");
+}
+
 #[test]
 fn what_cannot_be_true_of_a_grant_is_not_believed() {
     assert_eq!(standing(&of_a_start("11:59:55", "12:00:10")), Some(holds(1010)), "it may be true");

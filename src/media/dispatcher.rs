@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::figures::Figures;
 use super::lane::{Attempt, Caller, Outcome, Waiting};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Opened};
 use super::{CallError, Credentials, FailureClass, Grant, GrantCall};
 use crate::clock::Clock;
 use crate::media::LaneKey;
@@ -77,13 +77,10 @@ pub enum Event {
         /// Who waits.
         waiting: Vec<Caller>,
     },
-    /// A lane opened, or was heard of again.
-    LaneOpened {
-        /// Which.
-        lane: LaneKey,
-        /// How many wait in it.
-        waiting: usize,
-    },
+    /// Lanes opened, or one was heard of again.
+    LanesOpened(Opened),
+    /// A lane is forgotten, as it stood: nobody has been in it for long.
+    LaneForgotten(LaneKey),
 }
 
 /// Sends the calls that the lanes let through.
@@ -141,6 +138,15 @@ impl Dispatcher {
         self.changed.notify_one();
     }
 
+    /// The caller is gone: besides, what its calls have told says nothing of others' any more.
+    pub fn forget(&self, caller: &Caller) {
+        let mut state = self.state();
+        state.withdraw(caller);
+        state.lanes.forget(caller);
+        drop(state);
+        self.changed.notify_one();
+    }
+
     /// Looks at once at what may be sent: time has passed that no timer has counted.
     pub fn wake(&self) {
         self.changed.notify_one();
@@ -176,6 +182,7 @@ impl Dispatcher {
         let mut state = self.state();
         // Not before: an answer that came in meanwhile would be of a later instant than what is sent now.
         let now = self.clock.instant();
+        let forgotten = state.lanes.forget_idle(now);
         let silent = state.lanes.listen(now);
         while let Some((lane, attempt)) = state.lanes.next(now) {
             if let Some(call) = state.placed.get_mut(&attempt.caller) {
@@ -191,6 +198,9 @@ impl Dispatcher {
         }
         let look_at = state.lanes.look_at(now);
         drop(state);
+        for lane in forgotten {
+            (self.tell)(Event::LaneForgotten(lane));
+        }
         for (lane, waiting) in silent {
             (self.tell)(Event::LaneClosed { lane, class: FailureClass::Unavailable, waiting });
         }
@@ -223,8 +233,8 @@ impl Dispatcher {
             answered
         };
         self.changed.notify_one();
-        if let Some(waiting) = answered.opened_to {
-            (self.tell)(Event::LaneOpened { lane, waiting });
+        if let Some(opened) = answered.opened {
+            (self.tell)(Event::LanesOpened(opened));
         }
         let class = result.as_ref().err().map(CallError::class);
         match result {

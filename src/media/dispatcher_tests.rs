@@ -250,7 +250,7 @@ async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
         match next(&mut events).await {
             Event::LaneClosed { class, waiting, .. } => break (class, waiting),
             Event::Answered { .. } => failures += 1,
-            Event::AttemptFailed { .. } | Event::LaneOpened { .. } | Event::LaneSlowed { .. } => {
+            Event::AttemptFailed { .. } | Event::LanesOpened(_) | Event::LaneForgotten(_) | Event::LaneSlowed { .. } => {
                 panic!("nothing else is out for it, and nothing has closed")
             }
         }
@@ -261,7 +261,7 @@ async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
     assert_eq!(dispatcher.closure(&Caller::from("nobody")), None);
     // The next probe opens it for the one that still waits.
     dispatcher.order(order("four", "refused", 1));
-    assert!(matches!(next(&mut events).await, Event::LaneOpened { waiting: 1, .. }));
+    assert!(matches!(next(&mut events).await, Event::LanesOpened(Opened { waiting: 1, .. })));
     assert_eq!(answered(&mut events).await.0, "four");
     assert_eq!(dispatcher.closure(&Caller::from("three")), None);
 }

@@ -34,8 +34,17 @@ pub struct Answered {
     pub closed_to: Option<Vec<Caller>>,
     /// Who waits, if their lane is closed still, and looked at slowly from now on.
     pub slowed_to: Option<Vec<Caller>>,
-    /// How many wait, if their lanes have just opened.
-    pub opened_to: Option<usize>,
+    /// What is open from now on, if anything opened.
+    pub opened: Option<Opened>,
+}
+
+/// Lanes that have just opened, or that a 429 to another of their account held back until now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Which, without those that something else still closes.
+    pub lanes: Vec<LaneKey>,
+    /// How many wait in them.
+    pub waiting: usize,
 }
 
 /// All lanes.
@@ -74,11 +83,26 @@ impl Lanes {
         }
     }
 
+    /// Forgets what a caller's calls have told: it is gone, and calls no more.
+    pub fn forget(&mut self, caller: &Caller) {
+        let of_it: Vec<LaneKey> = self.members.keys().copied().collect();
+        for lane in of_it {
+            self.withdraw(lane, caller);
+        }
+    }
+
+    /// Forgets the lanes that nobody has been in for so long that nothing they told matters any more. Returns which.
+    pub fn forget_idle(&mut self, now: Instant) -> Vec<LaneKey> {
+        let idle: Vec<LaneKey> = self.members.extract_if(.., |_, member| member.lane.idle(now)).map(|(key, _)| key).collect();
+        if !idle.is_empty() {
+            let used: BTreeSet<&PaceKey> = self.members.values().map(|member| &member.pace).collect();
+            self.paces.retain(|key, _| used.contains(key));
+        }
+        idle
+    }
+
     /// Takes in that time has passed. Returns the lanes that have just become silent, each with who waits in it, also for an answer.
     pub fn listen(&mut self, now: Instant) -> Vec<(LaneKey, Vec<Caller>)> {
-        self.members.retain(|_, member| !member.lane.idle(now));
-        let used: BTreeSet<&PaceKey> = self.members.values().map(|member| &member.pace).collect();
-        self.paces.retain(|key, _| used.contains(key));
         let silent = self.members.iter_mut().filter_map(|(key, Member { lane, .. })| lane.listen(now).then_some((key, lane)));
         silent.map(|(key, lane)| (*key, lane.callers().cloned().collect())).collect()
     }
@@ -203,7 +227,6 @@ impl Lanes {
         self.out -= before - member.lane.out();
         let slowed_to = (answered.change == GateChange::Slowed).then(|| member.lane.waiting().cloned().collect());
         let mut closed_to = (answered.change == GateChange::Closed).then(|| member.lane.waiting().cloned().collect());
-        let mut opened_to = (answered.change == GateChange::Opened).then(|| member.lane.waiting().count());
         if let Some(account) = account {
             let account = PaceKey::Account(account.to_owned());
             if member.pace != account {
@@ -216,6 +239,7 @@ impl Lanes {
             }
         }
         let key = member.pace.clone();
+        let mut limit_opened = false;
         let pace = self.paces.entry(key.clone()).or_default();
         let who = (lane, attempt.caller.clone());
         if let Outcome::Failed(FailureClass::Throttled { retry_after }) = outcome {
@@ -227,12 +251,23 @@ impl Lanes {
         } else if outcome.passes_the_limit() {
             if pace.let_through(&who, now) {
                 self.of_pace(&key).for_each(|lane| lane.release(now));
-                opened_to = Some(self.of_pace(&key).map(|lane| lane.waiting().count()).sum());
+                limit_opened = true;
             }
         } else {
             pace.ended(&who);
         }
-        Some(Answered { ends_call: answered.ends_call, closed_to, slowed_to, opened_to })
+        let opened = (limit_opened || answered.change == GateChange::Opened)
+            .then(|| self.opened(|of, pace| of == lane || (limit_opened && *pace == key)));
+        Some(Answered { ends_call: answered.ends_call, closed_to, slowed_to, opened: opened.filter(|opened| !opened.lanes.is_empty()) })
+    }
+
+    /// Those of some lanes that nothing closes any more.
+    fn opened(&self, of: impl Fn(LaneKey, &PaceKey) -> bool) -> Opened {
+        let is_limited = |pace: &PaceKey| self.paces.get(pace).is_some_and(|pace| pace.closed_until().is_some());
+        let is_open = |Member { lane, pace }: &Member| lane.closure().is_none() && !is_limited(pace);
+        let open = self.members.iter().filter(|(key, member)| of(**key, &member.pace) && is_open(member));
+        let (lanes, waiting): (Vec<LaneKey>, Vec<usize>) = open.map(|(key, member)| (*key, member.lane.waiting().count())).unzip();
+        Opened { lanes, waiting: waiting.into_iter().sum() }
     }
 
     /// The lanes that go at that pace.

@@ -42,14 +42,29 @@ mod tests {
 
     /// The answer to a GET of `path` of an operator with these gates.
     async fn get(gates: Gates, path: &str) -> (u16, String) {
+        let (status, _, text) = get_typed(gates, path).await;
+        (status, text)
+    }
+
+    /// The same, with its type.
+    async fn get_typed(gates: Gates, path: &str) -> (u16, String, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, Arc::new(gates), Arc::new(Metrics::new(Clock::MACHINE, false))));
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
-        let answer = (answer.status().as_u16(), answer.text().await.unwrap());
+        let type_ = answer.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        let answer = (answer.status().as_u16(), type_, answer.text().await.unwrap());
         serving.abort();
         answer
+    }
+
+    /// Prometheus reads a page as what its type says.
+    #[tokio::test]
+    async fn the_metrics_are_told_as_open_metrics() {
+        let (status, type_, text) = get_typed(Gates::new(Clock::MACHINE), "/metrics").await;
+        assert_eq!((status, type_.as_str()), (200, "application/openmetrics-text; version=1.0.0; charset=utf-8"));
+        assert!(text.ends_with("\n# EOF\n"), "{text}");
     }
 
     #[tokio::test]

@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use playback_grant_testbed::{AuditQuery, Launch, service_account_user, start_on_free_port};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{ClusterTest, Scene, in_project, test};
 use crate::stage::{ACCOUNT, MOST_VERBOSE, Operator, PATIENCE, Stage, eventually, status};
@@ -186,6 +186,13 @@ async fn a_log_that_nobody_reads_holds_up_nothing(scene: Scene) -> Result<()> {
     let pipe = std::fs::File::options().read(true).write(true).custom_flags(NON_BLOCKING).open(folder.path().join("pipe"))?;
     let held = std::io::Read::read(&mut &pipe, &mut waiting)?;
     ensure!(held > PIPE / 2, "the pipe wasn't full, with {held} bytes in it");
+    // Each line is whole, but for the one that had no room any more.
+    let lines = waiting[..held].split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    for line in lines {
+        let told: Value = serde_json::from_slice(line).with_context(|| String::from_utf8_lossy(line).into_owned())?;
+        let is_told = |field: &str| told.pointer(field).is_some_and(Value::is_string);
+        ensure!(["/timestamp", "/level", "/target"].into_iter().all(is_told) && told["fields"].is_object(), "{told}");
+    }
     ensure!(operator.process.terminate(PATIENCE).await? == 0, "it didn't end in order");
     Ok(())
 }

@@ -31,18 +31,16 @@ if [ $# -gt 0 ]; then
   done
 fi
 
-changed=()
-if [ -n "${SINCE:-}" ]; then
-  whole='' changed=("--in-diff=$PWD/target/mutants/changed.diff")
-  mkdir -p target/mutants
-  git diff "$SINCE" -- src >target/mutants/changed.diff
-fi
-
 tools=$(tools/cargo-tools.sh cargo-mutants)
 work=$PWD/target/mutants
 tree=$work/tree
 rm -rf "$tree" "$work"/{lifecycle,media,rules,telemetry}
 mkdir -p "$tree"
+changed=()
+if [ -n "${SINCE:-}" ]; then
+  whole='' changed=("--in-diff=$work/changed.diff")
+  git diff "$SINCE" -- src >"$work/changed.diff"
+fi
 git ls-files -z --cached --others --exclude-standard | { while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done; } \
   | xargs -0 cp --parents -t "$tree"
 explained=$PWD/tests/mutants/explained.txt

@@ -14,8 +14,9 @@ pub struct Figures {
     /// For how long, in milliseconds, and of how many requests.
     pub time: u64,
     pub count: u64,
-    /// From when the last request was made until all were ready.
-    pub all_ready_millis: u64,
+    /// How many were ready before it was measured, and how long that took from when the last request was made, if they all were.
+    pub ready: u64,
+    pub all_ready_millis: Option<u64>,
     /// From when one was sent in the middle of it until it was ready; none where nothing is served.
     pub newcomer_millis: Option<u64>,
     /// How many grants came into the Secrets.
@@ -52,6 +53,11 @@ pub struct Bars {
 }
 
 impl Figures {
+    /// Whether this machine bears so many.
+    pub const fn is_borne(&self) -> bool {
+        self.all_ready_millis.is_some() && self.expired_in_all == 0
+    }
+
     /// So much of it for each refresh.
     pub const fn each(&self, of: u64) -> u64 {
         of / if self.refreshes == 0 { 1 } else { self.refreshes }
@@ -97,8 +103,14 @@ impl Bars {
         at_most("resident KiB", figures.operator.resident_kib, self.resident_mib.map(|mib| mib * 1024));
         at_most("API server's µs a refresh", figures.each(figures.api_server.cpu_micros), self.api_server_micros);
         at_most("calls over needed, in thousandths", figures.calls_permille(), self.calls_permille);
-        at_most("ms until all were ready", figures.all_ready_millis, self.all_ready_millis);
-        at_most("ms until a newcomer was ready", figures.newcomer_millis.unwrap_or(u64::MAX), self.newcomer_millis);
+        at_most("ms until all were ready", figures.all_ready_millis.unwrap_or_default(), self.all_ready_millis);
+        at_most("ms until a newcomer was ready", figures.newcomer_millis.unwrap_or_default(), self.newcomer_millis);
+        if figures.all_ready_millis.is_none() {
+            broken.push(format!("{} of {} ready", figures.ready, figures.count));
+        }
+        if serves && figures.newcomer_millis.is_none() {
+            broken.push("a newcomer isn't ready".to_owned());
+        }
         // That they are suspended is told by Events, of which no more than ten a second are.
         let requests: Vec<_> = figures.requests.0.iter().filter(|(kind, _)| !kind.ends_with(" events")).collect();
         if !serves && (figures.calls > 0 || !requests.is_empty()) {
@@ -180,10 +192,13 @@ pub fn self_test() {
         "Events: 300 > 220",
         "its tasks, likewise: 1500 > 1400",
         "calls over needed, in thousandths: 1500 > 1030",
-        "ms until a newcomer was ready: 18446744073709551615 > 1000",
+        "0 of 1 ready",
+        "a newcomer isn't ready",
     ];
     let asked = [("PATCH secrets", 4_u64), ("GET secrets", 1), ("POST events", 300)].map(|(kind, count)| (kind.to_owned(), count));
     let meanwhile = [40_u64, 60, 90].map(|tasks| (Usage { resident_kib: 1000, files: 50, ..Usage::default() }, tasks)).into();
     let figures = Figures { requests: ApiRequests(asked.into()), meanwhile, ..figures };
     assert_eq!(bars.broken(&figures), expected);
+    let borne = Figures { all_ready_millis: Some(1), ..Figures::default() };
+    assert!(borne.is_borne() && !figures.is_borne() && !Figures { expired_in_all: 1, ..borne }.is_borne());
 }

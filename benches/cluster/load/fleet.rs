@@ -17,22 +17,33 @@ use crate::stage::{Stage, Way};
 
 /// What the Media API takes for an answer.
 const LATENCY: &str = "latency=20ms";
-/// All are ready within this, or it is told so.
-const PATIENCE: Duration = Duration::from_mins(3);
+/// All are ready within this, or it is told how many are.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// So often its memory, files and threads are looked at and its metrics are fetched, evenly spread: each 15 s of 90.
 const PARTS: u32 = 6;
 
 /// Requests that are alike.
 pub struct Fleet {
-    pub name: &'static str,
     pub count: u32,
+    /// Where this machine doesn't bear so many, fewer are measured, until it does: still more than that.
+    pub more_than: Option<u32>,
     pub ttl_seconds: u32,
     pub suspend: bool,
     pub bars: Bars,
 }
 
 impl Fleet {
+    pub fn name(&self) -> String {
+        if self.suspend { format!("{} suspended", self.count) } else { format!("{} at {} s", self.count, self.ttl_seconds) }
+    }
+
+    /// Three quarters of it, if that is worth a measurement. What is promised of so many isn't of fewer.
+    pub fn smaller(&self) -> Option<Self> {
+        let count = self.count / 4 * 3;
+        self.more_than.is_some_and(|more_than| count > more_than).then_some(Self { count, bars: Bars::default(), ..*self })
+    }
+
     /// What they cost over so many seconds, once they have come to rest.
     pub async fn measured(&self, operator: &Path, arguments: &[String], seconds: u64) -> Result<Figures> {
         let mut stage = Stage::raise(operator, arguments, Way::Straight).await?;
@@ -49,8 +60,8 @@ impl Fleet {
         stage.rush_in(&group).await?;
         let made = Stopwatch::start();
         let all = |readiness: &Readiness| readiness.settled(self.suspend) >= self.count as usize;
-        readiness.until(all, PATIENCE).await.with_context(|| format!("{} of {} are ready", readiness.settled(self.suspend), self.count))?;
-        let all_ready = made.elapsed();
+        let all_ready = readiness.until(all, PATIENCE).await?.then(|| made.elapsed());
+        let ready = readiness.settled(self.suspend);
         // To watch them all costs the API server something, which isn't the operator's account.
         drop(readiness);
         // Those that had to wait for their first grant are in step until they have been refreshed.
@@ -62,7 +73,7 @@ impl Fleet {
             let passed = Duration::from_millis(unix_millis() - begins);
             tokio::time::sleep((time * part / PARTS).saturating_sub(passed)).await;
             if part == PARTS / 2 && !self.suspend {
-                newcomer = Some(self.newcomer(stage).await?);
+                newcomer = self.newcomer(stage).await?;
             }
             let page = stage.ask_operator("metrics").await?;
             meanwhile.push((Usage::of(stage.operator()?.pid())?, told(&page, "tokio_alive_tasks")?));
@@ -73,7 +84,8 @@ impl Fleet {
         let calls = after.calls - before.calls;
         let window = Window { begins, ends, needs: (!self.suspend).then_some(&group) };
         Ok(Figures {
-            all_ready_millis: all_ready.as_millis().try_into()?,
+            ready: ready.try_into()?,
+            all_ready_millis: all_ready.map(|time| time.as_millis().try_into()).transpose()?,
             newcomer_millis: newcomer,
             meanwhile,
             expired_by_own_count: Duration::from_secs_f64(own_count).as_millis().try_into()?,
@@ -86,14 +98,14 @@ impl Fleet {
         })
     }
 
-    /// How long one that comes now waits until it is ready, in milliseconds.
-    async fn newcomer(&self, stage: &Stage) -> Result<u64> {
+    /// How long one that comes now waits until it is ready, in milliseconds, if it is within patience.
+    async fn newcomer(&self, stage: &Stage) -> Result<Option<u64>> {
         let newcomer = newcomer(self.ttl_seconds);
         let mut readiness = Readiness::of_one(stage.plane.admin(), &newcomer.request_name(1)).await?;
         let sent = Stopwatch::start();
         stage.rush_in(&newcomer).await?;
-        readiness.until(|readiness| readiness.settled(false) == 1, PATIENCE).await.context("a newcomer isn't ready")?;
-        Ok(sent.elapsed().as_millis().try_into()?)
+        let is_ready = readiness.until(|readiness| readiness.settled(false) == 1, PATIENCE).await?;
+        Ok(is_ready.then(|| sent.elapsed().as_millis().try_into()).transpose()?)
     }
 }
 

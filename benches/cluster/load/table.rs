@@ -3,9 +3,10 @@
 use playback_grant_testbed::seconds;
 
 use super::figures::{Figures, percentile};
+use super::fleet::PATIENCE;
 use super::processes::Usage;
 
-type Column = (&'static str, Figures, Vec<String>);
+type Column = (String, Figures, Vec<String>);
 
 /// A line for each figure, a column for each load.
 pub fn table(columns: &[Column]) -> String {
@@ -15,7 +16,7 @@ pub fn table(columns: &[Column]) -> String {
         lines.push(format!("| {title} | {} |\n", cells.join(" | ")));
     };
     let of = |cell: fn(&Figures) -> String| move |(_, figures, _): &Column| cell(figures);
-    line("", &|(name, _, _)| (*name).to_owned());
+    line("", &|(name, _, _)| name.clone());
     line("---", &|_| "---".to_owned());
     line("expired, all together", &of(|figures| format!("{:.1} s", seconds(figures.expired))));
     line(
@@ -41,16 +42,32 @@ pub fn table(columns: &[Column]) -> String {
     line("its tasks meanwhile", &of(|figures| meanwhile(figures, |(_, tasks)| tasks.to_string())));
     line(
         "calls of the Media API, over needed",
-        &of(|figures| if figures.needed == 0 { format!("{}", figures.calls) } else { format!("{:.3}", seconds(figures.calls_permille())) }),
+        &of(|figures| match figures {
+            Figures { needed: 0, calls, .. } => calls.to_string(),
+            // Calls are for first grants, too.
+            Figures { all_ready_millis: None, .. } => String::new(),
+            _ => format!("{:.3}", seconds(figures.calls_permille())),
+        }),
     );
     line("requests to the API server a refresh", &of(requests));
-    line("from the last made until all are ready", &of(|figures| format!("{:.1} s", seconds(figures.all_ready_millis))));
+    line("from the last made until all are ready", &of(all_ready));
     line(
         "until a newcomer is",
-        &of(|figures| figures.newcomer_millis.map_or_else(String::new, |millis| format!("{:.2} s", seconds(millis)))),
+        &of(|figures| match figures {
+            Figures { needed: 0, .. } => String::new(),
+            Figures { newcomer_millis: Some(millis), .. } => format!("{:.2} s", seconds(*millis)),
+            _ => format!("not within {} s", PATIENCE.as_secs()),
+        }),
     );
     line("kept", &|(_, _, broken)| if broken.is_empty() { "yes".to_owned() } else { format!("NO: {}", broken.join(", ")) });
     lines.concat()
+}
+
+fn all_ready(figures: &Figures) -> String {
+    match figures.all_ready_millis {
+        Some(millis) => format!("{:.1} s", seconds(millis)),
+        None => format!("{} of {} after {} s", figures.ready, figures.count, PATIENCE.as_secs()),
+    }
 }
 
 fn left(figures: &Figures, percent: usize) -> String {
@@ -65,8 +82,11 @@ fn meanwhile(figures: &Figures, shown: fn(&(Usage, u64)) -> String) -> String {
     figures.meanwhile.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
-/// For each refresh; where there are none, for each second.
+/// For each refresh; where there are none, for each second; where many still wait for their first grant, that costs the same, and isn't told.
 fn cpu(figures: &Figures, micros: u64) -> String {
+    if figures.all_ready_millis.is_none() {
+        return String::new();
+    }
     if figures.refreshes == 0 {
         return format!("{:.2} ms a second", seconds(micros * 1000 / figures.time.max(1)));
     }
@@ -74,6 +94,9 @@ fn cpu(figures: &Figures, micros: u64) -> String {
 }
 
 fn requests(figures: &Figures) -> String {
+    if figures.all_ready_millis.is_none() {
+        return String::new();
+    }
     let each = |count: u64| seconds(figures.each(count * 1000));
     let kinds: Vec<String> = figures.requests.0.iter().map(|(kind, count)| format!("{kind} {:.3}", each(*count))).collect();
     if kinds.is_empty() { "none".to_owned() } else { kinds.join("<br>") }

@@ -101,8 +101,14 @@ impl Events {
                         (recorder, told) = (anew(), 0);
                     }
                     told += 1;
-                    let regarding = letter.regarding();
-                    self.send(&recorder, &letter.event(), &regarding).await;
+                    let (regarding, event) = (letter.regarding(), letter.event());
+                    let mut published = self.publish(&recorder, &event, &regarding).await;
+                    if matches!(&published, Some(Err(kube::Error::Api(status))) if status.code == 404) {
+                        // The one to count up is there no more: somebody deleted it, or the API server forgot it earlier than the recorder does.
+                        (recorder, told) = (anew(), 1);
+                        published = self.publish(&recorder, &event, &regarding).await;
+                    }
+                    self.count(published, &event, &regarding);
                 }
                 Next::At(instant) => tokio::time::sleep(instant.since(self.clock.instant())).await,
                 Next::Nothing => self.posted.notified().await,
@@ -110,14 +116,18 @@ impl Events {
         }
     }
 
+    /// `None`: it wasn't answered in time. Without a limit one that hangs would hold up all others.
+    async fn publish(&self, recorder: &Recorder, event: &Event, regarding: &ObjectReference) -> Option<kube::Result<()>> {
+        tokio::time::timeout(API_SERVER_LIMIT, recorder.publish(event, regarding)).await.ok()
+    }
+
     /// One that isn't taken isn't told again: the condition tells the same, and the log has it.
-    async fn send(&self, recorder: &Recorder, event: &Event, regarding: &ObjectReference) {
-        // Without a limit one that hangs would hold up all others.
-        match tokio::time::timeout(API_SERVER_LIMIT, recorder.publish(event, regarding)).await {
-            Ok(Ok(())) => self.metrics.event_told("published"),
+    fn count(&self, published: Option<kube::Result<()>>, event: &Event, regarding: &ObjectReference) {
+        match published {
+            Some(Ok(())) => self.metrics.event_told("published"),
             failed => {
                 self.metrics.event_told("failed");
-                let answer = if let Ok(Err(kube::Error::Api(status))) = &failed { Some(status) } else { None };
+                let answer = if let Some(Err(kube::Error::Api(status))) = &failed { Some(status) } else { None };
                 let (namespace, request, reason) = (&regarding.namespace, &regarding.name, &event.reason);
                 let is_new =
                     answer.is_some_and(|answer| lacks_rights(answer.code, &answer.message)) && self.refused().insert(namespace.clone());
@@ -174,8 +184,11 @@ mod tests {
         let service = tower::service_fn(move |request: Request<Body>| {
             let answer = answer(&request);
             async move {
-                let event = r#"{"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "one"}, "eventTime": null}"#;
-                Response::builder().status(answer.await).body(Body::from(event.as_bytes().to_vec()))
+                let status = answer.await;
+                let event =
+                    r#"{"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "one"}, "eventTime": null}"#.to_owned();
+                let refusal = format!(r#"{{"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": {}}}"#, status.as_u16());
+                Response::builder().status(status).body(Body::from(if status.is_success() { event } else { refusal }.into_bytes()))
             }
         });
         (Arc::new(Events::new(Client::new(service, "web"), clock, metrics.clone())), metrics)
@@ -269,6 +282,25 @@ mod tests {
         run.abort();
         let asked = asked.lock().unwrap();
         assert_eq!(asked.iter().filter(|method| **method == Method::PATCH).count(), 2, "of {}", asked.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_deleted_is_made_again() {
+        let asked = Arc::<Mutex<Vec<Method>>>::default();
+        let by = asked.clone();
+        let (events, metrics) = events(move |request| {
+            by.lock().unwrap().push(request.method().clone());
+            let is_there = request.method() == Method::POST;
+            std::future::ready(if is_there { StatusCode::CREATED } else { StatusCode::NOT_FOUND }).boxed()
+        });
+        let run = tokio::spawn(events.clone().run());
+        for _ in 0..2 {
+            tell(&events, "lobby");
+            tokio::time::sleep(SECOND).await;
+        }
+        run.abort();
+        assert_eq!(asked.lock().unwrap()[..], [Method::POST, Method::PATCH, Method::POST]);
+        assert_eq!(told(&metrics), [r#"{result="published"} 2"#]);
     }
 
     #[test]

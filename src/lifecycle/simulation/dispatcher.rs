@@ -62,6 +62,11 @@ impl Dispatcher {
         }
     }
 
+    pub(super) fn forget(&mut self, caller: &Caller) {
+        self.withdraw(caller);
+        self.lanes.forget(caller);
+    }
+
     pub(super) fn closure(&self, caller: &Caller) -> Option<LaneClosed> {
         let placed = self.placed.get(caller)?;
         let (class, slow) = self.lanes.closure(lane_of(placed.pair), caller)?;
@@ -74,6 +79,7 @@ impl World {
     pub(super) fn let_calls_through(&mut self) {
         let now = self.now;
         let Some(operator) = &mut self.operator else { return };
+        operator.dispatcher.lanes.forget_idle(now);
         let silent = operator.dispatcher.lanes.listen(now);
         let attempts: Vec<Attempt> = std::iter::from_fn(|| Some(operator.dispatcher.lanes.next(now)?.1)).collect();
         for attempt in attempts {

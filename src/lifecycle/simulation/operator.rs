@@ -291,7 +291,7 @@ impl Operator {
     }
 
     fn forget(&mut self, caller: &Caller) {
-        self.dispatcher.withdraw(caller);
+        self.dispatcher.forget(caller);
         if let Some(entry) = self.entries.remove(caller)
             && self.by_name.get(&entry.identity.name) == Some(caller)
         {

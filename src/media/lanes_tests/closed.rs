@@ -86,3 +86,64 @@ fn a_silent_lane_waits_for_what_a_429_asks_and_for_nobodys_answer() {
     assert!(both.len() == 2 && both.contains(&first) && both.contains(&second), "{both:?}");
     assert_eq!(only(&mut lanes, 6500).0, first, "it is tried each half second, though the other's call is out");
 }
+
+/// What an answer opens, of that account, after the 429: which lanes, sorted.
+fn opened_by((mut lanes, [first, second]): (Lanes, [LaneKey; 2]), in_the_first: bool, outcome: Outcome) -> Option<Vec<&'static str>> {
+    let of = if in_the_first { first } else { second };
+    enqueue(&mut lanes, of, "d");
+    let (lane, attempt) = called(&mut lanes, 6000).into_iter().find(|(lane, _)| *lane == of).expect("it is called");
+    let answered = lanes.answered(lane, &attempt, (outcome, None), at(6000), 0.0).expect("it was out");
+    let names = [("first", first), ("second", second)];
+    let lanes = answered.opened?.lanes;
+    Some(names.into_iter().filter(|(_, lane)| lanes.contains(lane)).map(|(name, _)| name).collect())
+}
+
+#[test]
+fn an_answer_opens_all_lanes_of_the_account_but_those_that_something_else_closes() {
+    let nothing = |_: &mut Lanes, _: LaneKey| {};
+    let is_silent = |lanes: &mut Lanes, lane: LaneKey| {
+        enqueue(lanes, lane, "b");
+        only(lanes, 500);
+    };
+    let its_own = Outcome::Failed(FailureClass::NotFound);
+    assert_eq!(opened_by(of_one_account(nothing), true, Outcome::Granted), Some(vec!["first", "second"]));
+    assert_eq!(opened_by(of_one_account(nothing), false, its_own), Some(vec!["first", "second"]));
+    assert_eq!(opened_by(of_one_account(nothing), false, DOWN), None);
+    // Failures have closed the first besides.
+    assert_eq!(opened_by(of_one_account(fails), false, Outcome::Granted), Some(vec!["second"]));
+    assert_eq!(opened_by(of_one_account(fails), true, its_own), Some(vec!["second"]));
+    assert_eq!(opened_by(of_one_account(fails), true, Outcome::Granted), Some(vec!["first", "second"]));
+    assert_eq!(opened_by(of_one_account(is_silent), false, Outcome::Granted), Some(vec!["second"]));
+}
+
+/// What was under way when a 429 came says nothing of the limit.
+#[test]
+fn a_lane_opens_no_sooner_than_its_account() {
+    let (mut lanes, first) = (Lanes::new(512), lane("first"));
+    for name in ["a", "b", "c", "d"] {
+        enqueue(&mut lanes, first, name);
+    }
+    let out = called(&mut lanes, 0);
+    let throttled = Outcome::Failed(FailureClass::Throttled { retry_after: None });
+    let answers = [DOWN, DOWN, throttled, Outcome::Granted].into_iter().zip(&out);
+    let ends = answers.map(|(outcome, (lane, attempt))| lanes.answered(*lane, attempt, (outcome, None), at(1), 0.0).expect("it was out"));
+    let told: Vec<_> = ends.map(|answered| (answered.closed_to.is_some(), answered.opened.is_some())).collect();
+    assert_eq!(told, [(false, false), (true, false), (true, false), (false, false)]);
+    assert_eq!(
+        (lanes.figures(at(1)).closed, lanes.closure(first, &Caller::from("a"))),
+        (1, None),
+        "its gate is open, and its account is closed"
+    );
+}
+
+#[test]
+fn a_lane_that_nobody_is_in_any_more_is_forgotten_in_time() {
+    const MINUTE: u64 = 60_000;
+    let (mut lanes, [first, second]) = of_one_account(|_, _| {});
+    assert_eq!(lanes.forget_idle(at(10 * MINUTE)), []);
+    let mut gone = lanes.forget_idle(at(10 * MINUTE + 1));
+    assert_eq!((gone.pop(), gone.pop()), (Some(first), None), "the other was heard of a second later");
+    assert_eq!(lanes.forget_idle(at(10 * MINUTE + 1001)), [second]);
+    assert_eq!(lanes.forget_idle(at(11 * MINUTE)), []);
+    assert!(lanes.members.is_empty() && lanes.paces.is_empty());
+}

@@ -119,6 +119,7 @@ impl Model {
     /// Lets time pass until then, with a Media API that answers so: the request, and the time of its call.
     pub fn pass(&mut self, until: u64, mut api: impl FnMut(usize, u64) -> Fate) {
         loop {
+            self.lanes.forget_idle(at(self.now));
             for (_, waiting) in self.lanes.listen(at(self.now)) {
                 assert!(waiting.len() <= self.requests.len());
             }

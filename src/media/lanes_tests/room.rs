@@ -52,6 +52,22 @@ fn whoever_is_withdrawn_makes_room_for_one() {
     assert_eq!(called(&mut lanes, 2), [], "one that only waited made none");
 }
 
+/// Two different callers that fail close a lane. One that is gone is none of them.
+#[test]
+fn whoever_is_gone_has_not_failed_and_one_that_calls_again_has() {
+    for (is_gone, closes) in [(true, false), (false, true)] {
+        let (mut lanes, lane, out) = full();
+        let fail = |lanes: &mut Lanes, n: usize| {
+            lanes.answered(lane, &out[n].1, (Outcome::Failed(FailureClass::Unavailable), None), at(1), 0.0).unwrap().closed_to.is_some()
+        };
+        assert!(!fail(&mut lanes, 0));
+        if is_gone {
+            lanes.forget(&out[0].1.caller);
+        }
+        assert_eq!(fail(&mut lanes, 1), closes);
+    }
+}
+
 #[test]
 fn an_answer_makes_room_for_one_and_none_that_is_not_awaited_does() {
     let (mut lanes, lane, out) = full();
@@ -129,13 +145,13 @@ fn lanes_are_counted_by_how_they_stand() {
         outcome.map(|outcome| lanes.answered(lane, &attempt, (outcome, None), at(now), 0.0).expect("it was out"))
     };
     let closes = call(&mut lanes, refused, Some(Outcome::Failed(FailureClass::Unauthorized)), 0).unwrap();
-    assert_eq!((closes.closed_to, closes.opened_to), (Some(vec![]), None));
+    assert_eq!((closes.closed_to, closes.opened), (Some(vec![]), None));
     for name in ["b", "c"] {
         lanes.enqueue(refused, &Caller::from(name), Waiting { hold: Hold::WithLane(at(90_000)), ..waiting() });
     }
     call(&mut lanes, silent, None, 0);
     let usual = call(&mut lanes, open, Some(Outcome::Granted), 0).unwrap();
-    assert_eq!((usual.closed_to, usual.opened_to), (None, None));
+    assert_eq!((usual.closed_to, usual.opened), (None, None));
     assert_eq!(lanes.figures(at(0)), Figures { in_flight: 1, waiting: 2, open: 2, closed: 1, ..Figures::default() });
     assert_eq!(lanes.listen(at(2000)), [(silent, vec![Caller::from("a")])]);
     assert_eq!(lanes.figures(at(2000)), Figures { in_flight: 1, waiting: 2, open: 1, closed: 1, silent: 1, ..Figures::default() });
@@ -181,7 +197,8 @@ fn accounts_that_are_held_back_are_counted_with_the_rate_that_they_have_all_toge
         let now = 20_000;
         for (lane, attempt) in called(&mut lanes, now) {
             let answered = lanes.answered(lane, &attempt, (Outcome::Granted, None), at(now), 0.0).expect("it was out");
-            assert_eq!(answered.opened_to, Some(3), "those who wait for the account");
+            let opened = answered.opened.expect("it opens the account");
+            assert_eq!((opened.lanes.len(), opened.waiting), (2, 3), "those who wait for the account");
         }
         let figures = lanes.figures(at(now));
         assert_eq!((figures.limited, figures.shortfall), (count, 3 * count));
