@@ -17,6 +17,8 @@ pub struct Board {
 #[derive(Debug)]
 struct Request {
     secret: String,
+    /// Whether the Secret of that name is the request's, as its status tells.
+    has_secret: bool,
     state: String,
     ready: bool,
     wants_token: bool,
@@ -38,7 +40,8 @@ impl Board {
         }
         let secret = request.spec.secret.as_ref().and_then(|secret| secret.name.clone()).unwrap_or_else(|| name.clone());
         let ready = ready.is_some_and(|ready| ready.status == "True");
-        self.requests.insert(name, Request { secret, state, ready, wants_token: request.spec.access_token.is_some() });
+        let has_secret = request.status.as_ref().is_some_and(|status| status.secret_name.as_ref() == Some(&secret));
+        self.requests.insert(name, Request { secret, has_secret, state, ready, wants_token: request.spec.access_token.is_some() });
     }
 
     /// The request has been deleted.
@@ -66,18 +69,18 @@ impl Board {
     /// A line for each request, coloured for a terminal.
     pub fn lines(&self, judge: &Judge, tokens: &Tokens, now: u64, colour: bool) -> Vec<String> {
         let draw = |(name, request): (&String, &Request)| {
-            let record = judge.record(&request.secret);
+            let record = if request.has_secret { judge.record(&request.secret) } else { Record::default() };
             let (bar, left) = life(&record, now);
             let paint = |text: String, code: &str| if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text };
             let expired = record.held.is_some_and(|held| held.expires <= now);
             let bar = paint(bar, if expired { "31" } else { "32" });
             let left = if expired { paint(left, "31") } else { left };
             let state = paint(request.state.clone(), if request.ready { "0" } else { "33" });
-            let token = if request.wants_token { format!(", {} Access Tokens", tokens.count(&request.secret)) } else { String::new() };
+            let token = if request.wants_token { format!(", Access Tokens {:>3}", tokens.count(&request.secret)) } else { String::new() };
             format!("{name:<10} {bar} {left}  refreshed {:>3}  {state}{token}", record.refreshes())
         };
         if self.requests.is_empty() {
-            return vec!["no requests: apply deploy/sample/requests.yaml".to_owned()];
+            return vec!["no requests yet: deploy/sample/requests.yaml has some".to_owned()];
         }
         self.requests.iter().map(draw).collect()
     }

@@ -1,4 +1,4 @@
-//! Keeps a Media API playback grant in a Secret, never expired.
+//! Keeps a Media API playback grant in a Secret, and refreshes it before it expires.
 
 pub mod api;
 pub mod cli;

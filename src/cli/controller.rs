@@ -88,7 +88,11 @@ impl ControllerArgs {
 pub(super) fn check(arguments: &ControllerArgs) -> Result<(), clap::Error> {
     arguments.media_api_url().map_err(|error| {
         let insecure = if error == MediaApiUrlError::Insecure { " (--allow-insecure-media-api)" } else { "" };
-        super::Cli::command().error(ErrorKind::ValueValidation, format!("--media-api-url: {error}{insecure}"))
+        let message = format!("--media-api-url, or PLAYBACK_GRANT_MEDIA_API_URL: {error}{insecure}");
+        let mut command = super::Cli::command();
+        command.build();
+        let own = command.find_subcommand("controller").cloned();
+        own.unwrap_or(command).error(ErrorKind::ValueValidation, message)
     })?;
     Ok(())
 }
@@ -109,7 +113,7 @@ fn parse_in_flight(text: &str) -> Result<u32, &'static str> {
 }
 
 fn parse_seconds(text: &str) -> Result<u32, &'static str> {
-    text.parse().map_err(|_| "give whole seconds without a unit, such as 10, or 0 for never")
+    text.parse().map_err(|_| "give whole seconds without a unit, up to 4294967295, such as 10, or 0 for statuses that leave nothing out")
 }
 
 fn parse_log_level(text: &str) -> Result<String, &'static str> {

@@ -9,9 +9,9 @@ pub struct Figures {
     pub waiting: usize,
     /// Lanes that let calls through.
     pub open: usize,
-    /// Lanes that failures have closed, or a 429 to one of their account.
+    /// Lanes that failures have closed, and in which somebody waits; or that a 429 to one of their account holds back.
     pub closed: usize,
-    /// Lanes in which nothing is answered.
+    /// Lanes in which nothing is answered, likewise.
     pub silent: usize,
     /// Accounts whose calls are held back since a 429.
     pub limited: usize,

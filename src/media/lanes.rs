@@ -283,6 +283,8 @@ impl Lanes {
             figures.waiting += lane.waiting().count();
             let pace = self.paces.get(pace);
             let count = match lane.closure() {
+                // What closed it was somebody's who calls no more, with other credentials by now, say.
+                Some(_) if !lane.has_callers() => continue,
                 Some(_) if lane.is_silent() => &mut figures.silent,
                 Some(_) => &mut figures.closed,
                 None if pace.is_some_and(|pace| pace.closed_until().is_some()) => &mut figures.closed,

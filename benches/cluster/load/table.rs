@@ -97,8 +97,11 @@ fn requests(figures: &Figures) -> String {
     if figures.all_ready_millis.is_none() {
         return String::new();
     }
-    let each = |count: u64| seconds(figures.each(count * 1000));
-    let kinds: Vec<String> = figures.requests.0.iter().map(|(kind, count)| format!("{kind} {:.3}", each(*count))).collect();
+    let of = |count: u64| match figures.refreshes {
+        0 => format!("{count} in all"),
+        _ => format!("{:.3}", seconds(figures.each(count * 1000))),
+    };
+    let kinds: Vec<String> = figures.requests.0.iter().map(|(kind, count)| format!("{kind} {}", of(*count))).collect();
     if kinds.is_empty() { "none".to_owned() } else { kinds.join("<br>") }
 }
 

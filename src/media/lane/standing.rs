@@ -56,11 +56,17 @@ impl Lane {
         self.last_success.is_some_and(|success| now.since(success) <= RECENT_SUCCESS)
     }
 
+    /// Whether somebody waits in it, for a turn or for an answer.
+    #[must_use]
+    pub fn has_callers(&self) -> bool {
+        !self.queue.is_empty() || self.in_flight.out() > 0
+    }
+
     /// Whether the lane can be forgotten: nobody in it, and no call or answer so recent that what it told, a silence too, still matters.
     #[must_use]
     pub fn idle(&self, now: Instant) -> bool {
         let recent = |at: Option<Instant>| at.is_some_and(|at| now.since(at) <= RECENT_SUCCESS);
-        self.queue.is_empty() && self.in_flight.out() == 0 && !recent(self.hearing.last_answer()) && !recent(self.last_attempt)
+        !self.has_callers() && !recent(self.hearing.last_answer()) && !recent(self.last_attempt)
     }
 
     /// Whether a grant of anybody in it is expired, or will be soon.

@@ -146,6 +146,7 @@ fn lanes_are_counted_by_how_they_stand() {
     };
     let closes = call(&mut lanes, refused, Some(Outcome::Failed(FailureClass::Unauthorized)), 0).unwrap();
     assert_eq!((closes.closed_to, closes.opened), (Some(vec![]), None));
+    assert_eq!(lanes.figures(at(0)), Figures::default(), "nobody waits in it: whoever did may have other credentials by now");
     for name in ["b", "c"] {
         lanes.enqueue(refused, &Caller::from(name), Waiting { hold: Hold::WithLane(at(90_000)), ..waiting() });
     }
