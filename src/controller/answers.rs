@@ -52,11 +52,11 @@ pub(super) fn receiver(clock: Clock, registry: Arc<Registry>, metrics: Arc<Metri
             registry.wake(&order.caller);
         }
         Event::AttemptFailed { error, took } => metrics.media_api_answered(Err(error.class()), error.status(), took),
-        Event::LanesOpened(opened) => log.opened(&opened, clock.instant()),
+        Event::LanesOpened { opened, number } => log.opened(&opened, number, clock.instant()),
         Event::LaneForgotten(lane) => log.forgotten(lane),
-        Event::LaneClosed { lane, class, waiting } => {
-            log.closed(lane, class, waiting.len(), clock.instant());
-            registry.wake_each(&waiting);
+        Event::LanesClosed { closed, class, number } => {
+            log.closed(&closed, class, number, clock.instant());
+            registry.wake_each(&closed.waiting);
         }
         // They say so, and wait for somebody to mend it.
         Event::LaneSlowed { waiting } => registry.wake_each(&waiting),

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::figures::Figures;
 use super::lane::{Attempt, Caller, Outcome, Waiting};
-use super::lanes::{Lanes, Opened};
+use super::lanes::{Closed, Lanes, Opened};
 use super::{CallError, Credentials, FailureClass, Grant, GrantCall};
 use crate::clock::Clock;
 use crate::media::LaneKey;
@@ -63,14 +63,14 @@ pub enum Event {
         /// How long it took.
         took: Duration,
     },
-    /// A lane closed, or became silent: these wait in it.
-    LaneClosed {
+    /// Lanes closed, or one became silent.
+    LanesClosed {
         /// Which.
-        lane: LaneKey,
-        /// The failure that closed it.
+        closed: Closed,
+        /// The failure that closed them.
         class: FailureClass,
-        /// Who waits.
-        waiting: Vec<Caller>,
+        /// Its place among all that closed or opened: they may be told in another order.
+        number: u64,
     },
     /// A lane is closed still, and looked at slowly from now on.
     LaneSlowed {
@@ -78,7 +78,12 @@ pub enum Event {
         waiting: Vec<Caller>,
     },
     /// Lanes opened, or one was heard of again.
-    LanesOpened(Opened),
+    LanesOpened {
+        /// Which.
+        opened: Opened,
+        /// Its place, as there.
+        number: u64,
+    },
     /// A lane is forgotten, as it stood: nobody has been in it for long.
     LaneForgotten(LaneKey),
 }
@@ -96,6 +101,8 @@ struct State {
     lanes: Lanes,
     placed: BTreeMap<Caller, Placed>,
     tickets: u64,
+    /// How often lanes have closed or opened.
+    changes: u64,
 }
 
 /// A call that waits or is in flight.
@@ -115,7 +122,7 @@ impl Dispatcher {
         max_in_flight: usize,
         tell: impl Fn(Event) + Send + Sync + 'static,
     ) -> Arc<Self> {
-        let state = Mutex::new(State { lanes: Lanes::new(max_in_flight), placed: BTreeMap::new(), tickets: 0 });
+        let state = Mutex::new(State { lanes: Lanes::new(max_in_flight), placed: BTreeMap::new(), tickets: 0, changes: 0 });
         Arc::new(Self { issuer, clock, state, changed: Notify::new(), tell: Box::new(tell) })
     }
 
@@ -183,7 +190,8 @@ impl Dispatcher {
         // Not before: an answer that came in meanwhile would be of a later instant than what is sent now.
         let now = self.clock.instant();
         let forgotten = state.lanes.forget_idle(now);
-        let silent = state.lanes.listen(now);
+        let silent: Vec<_> =
+            state.lanes.listen(now).into_iter().map(|(lane, waiting)| (Closed { lanes: vec![lane], waiting }, state.changed())).collect();
         while let Some((lane, attempt)) = state.lanes.next(now) {
             if let Some(call) = state.placed.get_mut(&attempt.caller) {
                 if attempt.instead {
@@ -201,8 +209,8 @@ impl Dispatcher {
         for lane in forgotten {
             (self.tell)(Event::LaneForgotten(lane));
         }
-        for (lane, waiting) in silent {
-            (self.tell)(Event::LaneClosed { lane, class: FailureClass::Unavailable, waiting });
+        for (closed, number) in silent {
+            (self.tell)(Event::LanesClosed { closed, class: FailureClass::Unavailable, number });
         }
         look_at.map(|look_at| look_at.since(now))
     }
@@ -218,7 +226,7 @@ impl Dispatcher {
             Err(error) => Outcome::Failed(error.class()),
         };
         let account = result.as_ref().ok().and_then(|grant| grant.account_sid.as_deref());
-        let answered = {
+        let (answered, number) = {
             let mut state = self.state();
             // A withdrawn call is aborted; this is for one that was withdrawn just as it ended.
             if state.placed.get(&caller).is_none_or(|placed| placed.ticket != ticket) {
@@ -230,11 +238,11 @@ impl Dispatcher {
                 // The others are of no more use.
                 state.placed.remove(&caller).into_iter().flat_map(|placed| placed.tasks).for_each(|(_, task)| task.abort());
             }
-            answered
+            (answered, state.changed())
         };
         self.changed.notify_one();
         if let Some(opened) = answered.opened {
-            (self.tell)(Event::LanesOpened(opened));
+            (self.tell)(Event::LanesOpened { opened, number });
         }
         let class = result.as_ref().err().map(CallError::class);
         match result {
@@ -242,8 +250,8 @@ impl Dispatcher {
             Err(error) => (self.tell)(Event::AttemptFailed { error, took: self.clock.instant().since(issue.instant) }),
             Ok(_) => {}
         }
-        if let (Some(waiting), Some(class)) = (answered.closed_to, class) {
-            (self.tell)(Event::LaneClosed { lane, class, waiting });
+        if let (Some(closed), Some(class)) = (answered.closed, class) {
+            (self.tell)(Event::LanesClosed { closed, class, number });
         }
         if let Some(waiting) = answered.slowed_to {
             (self.tell)(Event::LaneSlowed { waiting });
@@ -256,6 +264,12 @@ impl Dispatcher {
 }
 
 impl State {
+    /// The number of what has just closed or opened.
+    const fn changed(&mut self) -> u64 {
+        self.changes += 1;
+        self.changes
+    }
+
     fn withdraw(&mut self, caller: &Caller) {
         let Some(placed) = self.placed.remove(caller) else { return };
         self.lanes.withdraw(placed.lane, caller);

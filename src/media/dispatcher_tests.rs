@@ -161,6 +161,36 @@ async fn a_withdrawn_call_frees_its_place_and_is_not_answered() {
     assert_eq!((state.lanes.out(), state.placed.len()), (0, 0));
 }
 
+/// Two different callers that fail close a lane.
+#[tokio::test]
+async fn who_is_gone_has_not_failed() {
+    for is_gone in [false, true] {
+        let (dispatcher, mut events) = start(&[("refused", Does::Refuse)], 8);
+        dispatcher.order(order("one", "refused", 1));
+        assert!(answered(&mut events).await.1.is_err());
+        if is_gone {
+            dispatcher.forget(&Caller::from("one"));
+        }
+        dispatcher.order(order("two", "refused", 1));
+        assert!(answered(&mut events).await.1.is_err());
+        tokio::task::yield_now().await;
+        let closes = matches!(events.try_recv(), Ok(Event::LanesClosed { .. }));
+        assert_eq!(closes, !is_gone);
+    }
+}
+
+#[tokio::test]
+async fn a_lane_that_is_forgotten_is_told_of() {
+    let shift: &'static crate::clock::Shift = Box::leak(Box::default());
+    let (dispatcher, mut events) = start_at(Clock::shifted(shift), &[("works", Does::Grant)], 8);
+    dispatcher.order(order("one", "works", 1));
+    assert!(answered(&mut events).await.1.is_ok());
+    shift.sleep(601);
+    dispatcher.wake();
+    let Event::LaneForgotten(lane) = next(&mut events).await else { panic!("something else is told") };
+    assert_eq!(lane, order("one", "works", 1).credentials.fingerprint());
+}
+
 #[tokio::test]
 async fn a_new_order_takes_the_place_of_the_callers_old_one() {
     let (dispatcher, mut events) = start(&[("hangs", Does::Hang), ("works", Does::Grant)], 8);
@@ -248,9 +278,9 @@ async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
     let mut failures = 0;
     let told = loop {
         match next(&mut events).await {
-            Event::LaneClosed { class, waiting, .. } => break (class, waiting),
+            Event::LanesClosed { class, closed, .. } => break (class, closed.waiting),
             Event::Answered { .. } => failures += 1,
-            Event::AttemptFailed { .. } | Event::LanesOpened(_) | Event::LaneForgotten(_) | Event::LaneSlowed { .. } => {
+            Event::AttemptFailed { .. } | Event::LanesOpened { .. } | Event::LaneForgotten(_) | Event::LaneSlowed { .. } => {
                 panic!("nothing else is out for it, and nothing has closed")
             }
         }
@@ -261,7 +291,7 @@ async fn who_waits_in_a_closed_lane_is_told_and_can_ask_why() {
     assert_eq!(dispatcher.closure(&Caller::from("nobody")), None);
     // The next probe opens it for the one that still waits.
     dispatcher.order(order("four", "refused", 1));
-    assert!(matches!(next(&mut events).await, Event::LanesOpened(Opened { waiting: 1, .. })));
+    assert!(matches!(next(&mut events).await, Event::LanesOpened { opened: Opened { waiting: 1, .. }, .. }));
     assert_eq!(answered(&mut events).await.0, "four");
     assert_eq!(dispatcher.closure(&Caller::from("three")), None);
 }

@@ -30,12 +30,21 @@ struct Member {
 pub struct Answered {
     /// Whether it ends the call, too. If not, others are out for it that may still bring a grant.
     pub ends_call: bool,
-    /// Who waits, if their lanes have just closed.
-    pub closed_to: Option<Vec<Caller>>,
+    /// What is closed from now on, if anything closed.
+    pub closed: Option<Closed>,
     /// Who waits, if their lane is closed still, and looked at slowly from now on.
     pub slowed_to: Option<Vec<Caller>>,
     /// What is open from now on, if anything opened.
     pub opened: Option<Opened>,
+}
+
+/// Lanes that have just closed, or, by a 429, all of its account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Which.
+    pub lanes: Vec<LaneKey>,
+    /// Who waits in them.
+    pub waiting: Vec<Caller>,
 }
 
 /// Lanes that have just opened, or that a 429 to another of their account held back until now.
@@ -220,13 +229,15 @@ impl Lanes {
         now: Instant,
         draw: f64,
     ) -> Option<Answered> {
+        let was_open = self.members.get(&lane).is_some_and(|member| self.is_open(member));
         let member = self.members.get_mut(&lane)?;
         let before = member.lane.out();
         let pressing = member.lane.pressing(now);
         let answered = member.lane.answered(attempt, outcome, now, draw)?;
         self.out -= before - member.lane.out();
         let slowed_to = (answered.change == GateChange::Slowed).then(|| member.lane.waiting().cloned().collect());
-        let mut closed_to = (answered.change == GateChange::Closed).then(|| member.lane.waiting().cloned().collect());
+        let waiting = || member.lane.waiting().cloned().collect();
+        let mut closed = (answered.change == GateChange::Closed).then(|| Closed { lanes: vec![lane], waiting: waiting() });
         if let Some(account) = account {
             let account = PaceKey::Account(account.to_owned());
             if member.pace != account {
@@ -243,10 +254,12 @@ impl Lanes {
         let pace = self.paces.entry(key.clone()).or_default();
         let who = (lane, attempt.caller.clone());
         if let Outcome::Failed(FailureClass::Throttled { retry_after }) = outcome {
-            let closes = pace.throttled(&who, Throttled { retry_after, pressing, draw }, now);
+            let limit_closed = pace.throttled(&who, Throttled { retry_after, pressing, draw }, now);
             self.of_pace(&key).for_each(|lane| lane.throttled(now));
-            if closes {
-                closed_to = Some(self.of_pace(&key).flat_map(|lane| lane.waiting().cloned().collect::<Vec<_>>()).collect());
+            if limit_closed {
+                let of_pace = || self.members.iter().filter(|(_, member)| member.pace == key);
+                let waiting = of_pace().flat_map(|(_, member)| member.lane.waiting().cloned()).collect();
+                closed = Some(Closed { lanes: of_pace().map(|(lane, _)| *lane).collect(), waiting });
             }
         } else if outcome.passes_the_limit() {
             if pace.let_through(&who, now) {
@@ -256,16 +269,20 @@ impl Lanes {
         } else {
             pace.ended(&who);
         }
-        let opened = (limit_opened || answered.change == GateChange::Opened)
-            .then(|| self.opened(|of, pace| of == lane || (limit_opened && *pace == key)));
-        Some(Answered { ends_call: answered.ends_call, closed_to, slowed_to, opened: opened.filter(|opened| !opened.lanes.is_empty()) })
+        // Whatever opened it: its gate, an answer that breaks a silence, its account's limit, or that it is of another account.
+        let opened =
+            (limit_opened || !was_open).then(|| self.opened(|of, pace| if of == lane { !was_open } else { limit_opened && *pace == key }));
+        let opened = opened.filter(|opened| !opened.lanes.is_empty());
+        Some(Answered { ends_call: answered.ends_call, closed, slowed_to, opened })
+    }
+
+    fn is_open(&self, Member { lane, pace }: &Member) -> bool {
+        lane.closure().is_none() && self.paces.get(pace).is_none_or(|pace| pace.closed_until().is_none())
     }
 
     /// Those of some lanes that nothing closes any more.
     fn opened(&self, of: impl Fn(LaneKey, &PaceKey) -> bool) -> Opened {
-        let is_limited = |pace: &PaceKey| self.paces.get(pace).is_some_and(|pace| pace.closed_until().is_some());
-        let is_open = |Member { lane, pace }: &Member| lane.closure().is_none() && !is_limited(pace);
-        let open = self.members.iter().filter(|(key, member)| of(**key, &member.pace) && is_open(member));
+        let open = self.members.iter().filter(|(key, member)| of(**key, &member.pace) && self.is_open(member));
         let (lanes, waiting): (Vec<LaneKey>, Vec<usize>) = open.map(|(key, member)| (*key, member.lane.waiting().count())).unzip();
         Opened { lanes, waiting: waiting.into_iter().sum() }
     }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
-use kube::api::{ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
@@ -16,6 +16,7 @@ pub fn tests() -> Vec<ClusterTest> {
     vec![
         test("events::each_transition_is_told_and_no_refresh", each_transition_is_told_and_no_refresh),
         test("events::an_obstacle_is_told_of_with_its_reason", an_obstacle_is_told_of_with_its_reason),
+        test("events::one_that_was_deleted_is_made_again", one_that_was_deleted_is_made_again),
     ]
 }
 
@@ -88,4 +89,20 @@ async fn an_obstacle_is_told_of_with_its_reason(scene: Scene) -> Result<()> {
     let (_, metrics) = operator.get("/metrics").await?;
     ensure!(metrics.contains("playback_grant_events_total{result=\"published\"} 2\n"), "two Events are counted as: {metrics}");
     Ok(())
+}
+
+/// Of the same again the recorder changes what it made, which somebody may have deleted.
+async fn one_that_was_deleted_is_made_again(scene: Scene) -> Result<()> {
+    let stage = Stage::set(&scene).await?;
+    let _operator = stage.operator().await?;
+    stage.ready_request("lobby", 1, &json!({})).await?;
+    stage.change("lobby", &json!({"suspend": true})).await?;
+    are_told(&stage, "lobby", &["Normal GrantIssued", "Normal Suspended"]).await?;
+    let events: Api<Event> = Api::namespaced(stage.admin.clone(), &stage.namespace);
+    let suspended = events.list(&ListParams::default()).await?.items.into_iter().find(|event| event.reason.as_deref() == Some("Suspended"));
+    events.delete(&suspended.context("there is none")?.name_any(), &DeleteParams::default()).await?;
+    stage.change("lobby", &json!({"suspend": false})).await?;
+    are_told(&stage, "lobby", &["Normal GrantIssued", "Normal Resumed"]).await?;
+    stage.change("lobby", &json!({"suspend": true})).await?;
+    are_told(&stage, "lobby", &["Normal GrantIssued", "Normal Resumed", "Normal Suspended"]).await
 }

@@ -200,5 +200,8 @@ pub fn self_test() {
     let figures = Figures { requests: ApiRequests(asked.into()), meanwhile, ..figures };
     assert_eq!(bars.broken(&figures), expected);
     let borne = Figures { all_ready_millis: Some(1), ..Figures::default() };
-    assert!(borne.is_borne() && !figures.is_borne() && !Figures { expired_in_all: 1, ..borne }.is_borne());
+    assert!(borne.is_borne() && !Figures::default().is_borne() && !Figures { expired_in_all: 1, ..borne }.is_borne());
+    let slow = Figures { needed: 1, refreshes: 1, all_ready_millis: Some(2), newcomer_millis: Some(1001), ..Figures::default() };
+    let bars = Bars { all_ready_millis: Some(1), newcomer_millis: Some(1000), ..Bars::default() };
+    assert_eq!(bars.broken(&slow), ["ms until all were ready: 2 > 1", "ms until a newcomer was ready: 1001 > 1000"]);
 }

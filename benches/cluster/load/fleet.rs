@@ -109,6 +109,22 @@ impl Fleet {
     }
 }
 
+/// A known course of what isn't borne.
+pub fn self_test() {
+    let of = |count, more_than| Fleet {
+        count,
+        more_than,
+        ttl_seconds: 60,
+        suspend: false,
+        bars: Bars { resident_mib: Some(80), ..Bars::default() },
+    };
+    let tried = std::iter::successors(Some(of(10_000, Some(5000))), Fleet::smaller);
+    let tried: Vec<_> = tried.map(|fleet| (fleet.name(), fleet.bars.resident_mib)).collect();
+    let expected = [("10000 at 60 s", Some(80)), ("7500 at 60 s", None), ("5625 at 60 s", None)];
+    assert_eq!(tried, expected.map(|(name, mib)| (name.to_owned(), mib)));
+    assert!(of(10_000, None).smaller().is_none());
+}
+
 /// One that comes in the middle of it.
 const fn newcomer(ttl_seconds: u32) -> Group {
     Group { name: "newcomer", ttl_seconds, ..live(1) }

@@ -39,6 +39,7 @@ pub struct Arguments {
 /// Gives whether everything promised was kept.
 pub async fn run(operator: &Path, arguments: &Arguments) -> Result<bool> {
     figures::self_test();
+    fleet::self_test();
     let is_chosen =
         |fleet: &Fleet| arguments.only.is_empty() || arguments.only.iter().any(|only| fleet.name().split(' ').any(|word| word == only));
     let mut columns = Vec::new();

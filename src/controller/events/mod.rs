@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::core::Status;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource as _};
 use tokio::sync::Notify;
@@ -103,7 +104,7 @@ impl Events {
                     told += 1;
                     let (regarding, event) = (letter.regarding(), letter.event());
                     let mut published = self.publish(&recorder, &event, &regarding).await;
-                    if matches!(&published, Some(Err(kube::Error::Api(status))) if status.code == 404) {
+                    if matches!(&published, Some(Err(kube::Error::Api(status))) if is_gone(status)) {
                         // The one to count up is there no more: somebody deleted it, or the API server forgot it earlier than the recorder does.
                         (recorder, told) = (anew(), 1);
                         published = self.publish(&recorder, &event, &regarding).await;
@@ -152,6 +153,11 @@ impl Events {
     }
 }
 
+/// Whether the Event is there no more. Without its namespace it can't be made anew.
+fn is_gone(answer: &Status) -> bool {
+    answer.code == 404 && answer.details.as_ref().is_some_and(|details| details.kind == "events")
+}
+
 /// Whether rights are missing. The same status is the answer of a quota, and in a namespace that terminates.
 fn lacks_rights(code: u16, message: &str) -> bool {
     code == 403 && ["create", "patch"].iter().any(|verb| message.contains(&format!("cannot {verb} resource")))
@@ -182,12 +188,14 @@ mod tests {
         let clock = Clock::simulated(Box::leak(Box::default()));
         let metrics = Arc::new(Metrics::new(clock, false));
         let service = tower::service_fn(move |request: Request<Body>| {
-            let answer = answer(&request);
+            let (answer, is_counted_up) = (answer(&request), request.method() == Method::PATCH);
             async move {
                 let status = answer.await;
                 let event =
                     r#"{"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "one"}, "eventTime": null}"#.to_owned();
-                let refusal = format!(r#"{{"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": {}}}"#, status.as_u16());
+                let details = if is_counted_up { r#""details": {"kind": "events"}"# } else { r#""details": {"kind": "namespaces"}"# };
+                let refusal =
+                    format!(r#"{{"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": {}, {details}}}"#, status.as_u16());
                 Response::builder().status(status).body(Body::from(if status.is_success() { event } else { refusal }.into_bytes()))
             }
         });
@@ -301,6 +309,19 @@ mod tests {
         run.abort();
         assert_eq!(asked.lock().unwrap()[..], [Method::POST, Method::PATCH, Method::POST]);
         assert_eq!(told(&metrics), [r#"{result="published"} 2"#]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_namespace_is_gone_is_not_tried_again() {
+        let asked = Arc::<Mutex<u32>>::default();
+        let by = asked.clone();
+        let (events, metrics) = events(move |_| {
+            *by.lock().unwrap() += 1;
+            std::future::ready(StatusCode::NOT_FOUND).boxed()
+        });
+        tell(&events, "lobby");
+        run_for(&events, SECOND).await;
+        assert_eq!((*asked.lock().unwrap(), told(&metrics)), (1, vec![r#"{result="failed"} 1"#.to_owned()]));
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl World {
         dispatcher.placed.remove(caller);
         self.take_in(caller, placed, issue, result, draw);
         self.wake(caller);
-        for caller in answered.closed_to.into_iter().chain(answered.slowed_to).flatten() {
+        for caller in answered.closed.map(|closed| closed.waiting).into_iter().chain(answered.slowed_to).flatten() {
             self.wake(&caller);
         }
     }

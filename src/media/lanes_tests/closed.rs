@@ -42,7 +42,7 @@ fn of_one_account(in_the_first: impl FnOnce(&mut Lanes, LaneKey)) -> (Lanes, [La
     let (lane, attempt) = only(&mut lanes, 1000);
     let throttled = FailureClass::Throttled { retry_after: Some(Duration::from_secs(5)) };
     let answered = lanes.answered(lane, &attempt, (Outcome::Failed(throttled), None), at(1000), 0.0).expect("it was out");
-    assert!(answered.closed_to.is_some());
+    assert!(answered.closed.is_some());
     (lanes, [first, second])
 }
 
@@ -127,7 +127,7 @@ fn a_lane_opens_no_sooner_than_its_account() {
     let throttled = Outcome::Failed(FailureClass::Throttled { retry_after: None });
     let answers = [DOWN, DOWN, throttled, Outcome::Granted].into_iter().zip(&out);
     let ends = answers.map(|(outcome, (lane, attempt))| lanes.answered(*lane, attempt, (outcome, None), at(1), 0.0).expect("it was out"));
-    let told: Vec<_> = ends.map(|answered| (answered.closed_to.is_some(), answered.opened.is_some())).collect();
+    let told: Vec<_> = ends.map(|answered| (answered.closed.is_some(), answered.opened.is_some())).collect();
     assert_eq!(told, [(false, false), (true, false), (true, false), (false, false)]);
     assert_eq!(
         (lanes.figures(at(1)).closed, lanes.closure(first, &Caller::from("a"))),
@@ -143,7 +143,43 @@ fn a_lane_that_nobody_is_in_any_more_is_forgotten_in_time() {
     assert_eq!(lanes.forget_idle(at(10 * MINUTE)), []);
     let mut gone = lanes.forget_idle(at(10 * MINUTE + 1));
     assert_eq!((gone.pop(), gone.pop()), (Some(first), None), "the other was heard of a second later");
+    assert_eq!(lanes.paces.len(), 1, "it is the other's, too");
     assert_eq!(lanes.forget_idle(at(10 * MINUTE + 1001)), [second]);
     assert_eq!(lanes.forget_idle(at(11 * MINUTE)), []);
     assert!(lanes.members.is_empty() && lanes.paces.is_empty());
+}
+
+/// A lane whose grants are another account's from now on is held back by that one's limit, and no more by the former's.
+#[test]
+fn an_answer_that_names_another_account_opens_what_that_ones_limit_does_not_close() {
+    const OTHER: &str = "AC-other";
+    let (mut lanes, [first, second]) = of_one_account(|_, _| {});
+    enqueue(&mut lanes, first, "b");
+    let (_, attempt) = only(&mut lanes, 6000);
+    let answered = lanes.answered(first, &attempt, (Outcome::Granted, Some(OTHER)), at(6000), 0.0).expect("it was out");
+    assert_eq!(answered.opened.map(|opened| opened.lanes), Some(vec![first]));
+    // What it learns there is for it alone.
+    enqueue(&mut lanes, second, "d");
+    let figures = lanes.figures(at(6000));
+    assert_eq!((figures.open, figures.closed), (1, 1));
+}
+
+/// Of two accounts, what opens a lane of one says nothing of the other's.
+#[test]
+fn what_opens_by_itself_is_told_alone() {
+    let (mut lanes, [first, second]) = (Lanes::new(512), ["first", "second"].map(lane));
+    enqueue(&mut lanes, second, "d");
+    only(&mut lanes, 0);
+    enqueue(&mut lanes, second, "e");
+    for name in ["a", "b"] {
+        enqueue(&mut lanes, first, name);
+    }
+    let out: Vec<_> = called(&mut lanes, 0).into_iter().filter(|(lane, _)| *lane == first).collect();
+    assert_eq!(out.len(), 2);
+    let last = out.iter().map(|(_, attempt)| lanes.answered(first, attempt, (DOWN, None), at(1), 0.0).expect("it was out")).last();
+    assert_eq!(last.and_then(|answered| answered.closed).map(|closed| closed.lanes), Some(vec![first]));
+    enqueue(&mut lanes, first, "c");
+    let (_, probe) = called(&mut lanes, 1500).into_iter().find(|(lane, _)| *lane == first).expect("a probe");
+    let answered = lanes.answered(first, &probe, (Outcome::Granted, None), at(1500), 0.0).expect("it was out");
+    assert_eq!(answered.opened.map(|opened| (opened.lanes, opened.waiting)), Some((vec![first], 0)));
 }

@@ -1,6 +1,6 @@
 //! How many are out at once, and what is told of them.
 
-use super::super::{Attempt, Caller, FailureClass, Figures, Instant, Kind, LaneKey, Lanes, Outcome, Waiting};
+use super::super::{Attempt, Caller, Closed, FailureClass, Figures, Instant, Kind, LaneKey, Lanes, Outcome, Waiting};
 use super::model::lane;
 use crate::media::lane::Hold;
 use crate::media::retry::PRESSING;
@@ -58,7 +58,7 @@ fn whoever_is_gone_has_not_failed_and_one_that_calls_again_has() {
     for (is_gone, closes) in [(true, false), (false, true)] {
         let (mut lanes, lane, out) = full();
         let fail = |lanes: &mut Lanes, n: usize| {
-            lanes.answered(lane, &out[n].1, (Outcome::Failed(FailureClass::Unavailable), None), at(1), 0.0).unwrap().closed_to.is_some()
+            lanes.answered(lane, &out[n].1, (Outcome::Failed(FailureClass::Unavailable), None), at(1), 0.0).unwrap().closed.is_some()
         };
         assert!(!fail(&mut lanes, 0));
         if is_gone {
@@ -145,18 +145,21 @@ fn lanes_are_counted_by_how_they_stand() {
         outcome.map(|outcome| lanes.answered(lane, &attempt, (outcome, None), at(now), 0.0).expect("it was out"))
     };
     let closes = call(&mut lanes, refused, Some(Outcome::Failed(FailureClass::Unauthorized)), 0).unwrap();
-    assert_eq!((closes.closed_to, closes.opened), (Some(vec![]), None));
+    assert_eq!((closes.closed, closes.opened), (Some(Closed { lanes: vec![refused], waiting: vec![] }), None));
     assert_eq!(lanes.figures(at(0)), Figures::default(), "nobody waits in it: whoever did may have other credentials by now");
     for name in ["b", "c"] {
         lanes.enqueue(refused, &Caller::from(name), Waiting { hold: Hold::WithLane(at(90_000)), ..waiting() });
     }
     call(&mut lanes, silent, None, 0);
     let usual = call(&mut lanes, open, Some(Outcome::Granted), 0).unwrap();
-    assert_eq!((usual.closed_to, usual.opened), (None, None));
+    assert_eq!((usual.closed, usual.opened), (None, None));
     assert_eq!(lanes.figures(at(0)), Figures { in_flight: 1, waiting: 2, open: 2, closed: 1, ..Figures::default() });
     assert_eq!(lanes.listen(at(2000)), [(silent, vec![Caller::from("a")])]);
     assert_eq!(lanes.figures(at(2000)), Figures { in_flight: 1, waiting: 2, open: 1, closed: 1, silent: 1, ..Figures::default() });
     assert_eq!(lanes.closure(refused, &Caller::from("b")), Some((FailureClass::Unauthorized, true)));
+    let mut abandoned = lanes.clone();
+    abandoned.withdraw(silent, &Caller::from("a"));
+    assert_eq!(abandoned.figures(at(2000)), Figures { waiting: 2, open: 1, closed: 1, ..Figures::default() });
     assert_eq!([lanes.closure(open, &Caller::from("a")), lanes.closure(lane("none"), &Caller::from("a"))], [None, None]);
 }
 
@@ -178,7 +181,9 @@ fn limited(accounts: &[&str]) -> Lanes {
         }
         let throttled = Outcome::Failed(FailureClass::Throttled { retry_after: None });
         let answered = lanes.answered(first, &attempt, (throttled, None), at(2000), 0.0).expect("it was out");
-        let mut told: Vec<_> = answered.closed_to.expect("it closes the account").iter().map(ToString::to_string).collect();
+        let closed = answered.closed.expect("it closes the account");
+        assert!(closed.lanes.len() == 2 && [first, second].iter().all(|lane| closed.lanes.contains(lane)), "{closed:?}");
+        let mut told: Vec<_> = closed.waiting.iter().map(ToString::to_string).collect();
         told.sort();
         assert_eq!(told, ["b", "c", "d", "e"], "all who wait for the account, in whichever lane");
     }
