@@ -243,6 +243,7 @@ mod tests {
         let [one, two] = ["one", "two"].map(lane);
         assert_eq!(log.late(2, &[one], None, 3, 0), NOTHING);
         assert_eq!(log.late(1, &[one], Some(DOWN), 3, 0), NOTHING, "it is open again");
+        assert_eq!(log.late(2, &[one], Some(DOWN), 3, 0), NOTHING, "nor is one twice");
         log.number = 2;
         assert_eq!(log.closed(&[one, two], DOWN, 3, 1), ["WARN MediaApiUnavailable 3"]);
         assert_eq!(log.late(5, &[one], Some(DOWN), 3, 2), NOTHING);

@@ -49,6 +49,7 @@ done
 
 # The simulator serves.
 prepare media-api-simulator --listen 127.0.0.1:0
+: >"$work/simulator.out" # it is looked into before the other process has begun
 "${inside[@]}" >"$work/simulator.out" &
 pids+=($!)
 url=

@@ -145,8 +145,8 @@ fn a_lane_that_nobody_is_in_any_more_is_forgotten_in_time() {
     assert_eq!((gone.pop(), gone.pop()), (Some(first), None), "the other was heard of a second later");
     assert_eq!(lanes.paces.len(), 1, "it is the other's, too");
     assert_eq!(lanes.forget_idle(at(10 * MINUTE + 1001)), [second]);
-    assert_eq!(lanes.forget_idle(at(11 * MINUTE)), []);
     assert!(lanes.members.is_empty() && lanes.paces.is_empty());
+    assert_eq!(lanes.forget_idle(at(11 * MINUTE)), []);
 }
 
 /// A lane whose grants are another account's from now on is held back by that one's limit, and no more by the former's.
