@@ -151,6 +151,9 @@ mod tests {
         {
             assert!(parse(&["--media-api-url", wrong]).is_err(), "{wrong}");
         }
+        let told = parse(&["--media-api-url", "ftp://media.example.com"]).unwrap_err().to_string();
+        let names = ["--media-api-url, or PLAYBACK_GRANT_MEDIA_API_URL: ", "Usage: playback-grant-operator controller "];
+        assert!(names.iter().all(|name| told.contains(name)), "{told}");
     }
 
     #[test]

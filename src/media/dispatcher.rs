@@ -101,7 +101,7 @@ struct State {
     lanes: Lanes,
     placed: BTreeMap<Caller, Placed>,
     tickets: u64,
-    /// How often lanes have closed or opened.
+    /// How often lanes may have closed or opened: a number for each.
     changes: u64,
 }
 
@@ -264,7 +264,7 @@ impl Dispatcher {
 }
 
 impl State {
-    /// The number of what has just closed or opened.
+    /// The number of what has just closed or opened, if anything has.
     const fn changed(&mut self) -> u64 {
         self.changes += 1;
         self.changes

@@ -103,10 +103,9 @@ impl Lanes {
     /// Forgets the lanes that nobody has been in for so long that nothing they told matters any more. Returns which.
     pub fn forget_idle(&mut self, now: Instant) -> Vec<LaneKey> {
         let idle: Vec<LaneKey> = self.members.extract_if(.., |_, member| member.lane.idle(now)).map(|(key, _)| key).collect();
-        if !idle.is_empty() {
-            let used: BTreeSet<&PaceKey> = self.members.values().map(|member| &member.pace).collect();
-            self.paces.retain(|key, _| used.contains(key));
-        }
+        // An account that no lane's answers show any more has no pace, either.
+        let used: BTreeSet<&PaceKey> = self.members.values().map(|member| &member.pace).collect();
+        self.paces.retain(|key, _| used.contains(key));
         idle
     }
 

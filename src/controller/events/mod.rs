@@ -202,6 +202,17 @@ mod tests {
         (Arc::new(Events::new(Client::new(service, "web"), clock, metrics.clone())), metrics)
     }
 
+    /// The same, with what it was asked.
+    fn recorded(answer: fn(&Method) -> StatusCode) -> (Arc<Events>, Arc<Metrics>, Arc<Mutex<Vec<Method>>>) {
+        let asked = Arc::<Mutex<Vec<Method>>>::default();
+        let by = asked.clone();
+        let (events, metrics) = events(move |request| {
+            by.lock().unwrap().push(request.method().clone());
+            std::future::ready(answer(request.method())).boxed()
+        });
+        (events, metrics, asked)
+    }
+
     fn refused(_: &Request<Body>) -> BoxFuture<'static, StatusCode> {
         std::future::ready(StatusCode::FORBIDDEN).boxed()
     }
@@ -264,12 +275,7 @@ mod tests {
     /// One that is remembered is counted up.
     #[tokio::test(start_paused = true)]
     async fn of_the_events_told_no_more_than_a_hundred_are_remembered() {
-        let asked = Arc::<Mutex<Vec<Method>>>::default();
-        let by = asked.clone();
-        let (events, metrics) = events(move |request| {
-            by.lock().unwrap().push(request.method().clone());
-            std::future::ready(StatusCode::OK).boxed()
-        });
+        let (events, metrics, asked) = recorded(|_| StatusCode::OK);
         (0..=200).for_each(|n| tell(&events, &n.to_string()));
         run_for(&events, 20 * SECOND).await;
         assert_eq!(told(&metrics), [r#"{result="published"} 201"#]);
@@ -294,13 +300,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_was_deleted_is_made_again() {
-        let asked = Arc::<Mutex<Vec<Method>>>::default();
-        let by = asked.clone();
-        let (events, metrics) = events(move |request| {
-            by.lock().unwrap().push(request.method().clone());
-            let is_there = request.method() == Method::POST;
-            std::future::ready(if is_there { StatusCode::CREATED } else { StatusCode::NOT_FOUND }).boxed()
-        });
+        let (events, metrics, asked) = recorded(|method| if method == Method::POST { StatusCode::CREATED } else { StatusCode::NOT_FOUND });
         let run = tokio::spawn(events.clone().run());
         for _ in 0..2 {
             tell(&events, "lobby");
@@ -313,15 +313,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_whose_namespace_is_gone_is_not_tried_again() {
-        let asked = Arc::<Mutex<u32>>::default();
-        let by = asked.clone();
-        let (events, metrics) = events(move |_| {
-            *by.lock().unwrap() += 1;
-            std::future::ready(StatusCode::NOT_FOUND).boxed()
-        });
+        let (events, metrics, asked) = recorded(|_| StatusCode::NOT_FOUND);
         tell(&events, "lobby");
         run_for(&events, SECOND).await;
-        assert_eq!((*asked.lock().unwrap(), told(&metrics)), (1, vec![r#"{result="failed"} 1"#.to_owned()]));
+        assert_eq!(asked.lock().unwrap()[..], [Method::POST]);
+        assert_eq!(told(&metrics), [r#"{result="failed"} 1"#]);
     }
 
     #[test]

@@ -183,3 +183,20 @@ fn what_opens_by_itself_is_told_alone() {
     let answered = lanes.answered(first, &probe, (Outcome::Granted, None), at(1500), 0.0).expect("it was out");
     assert_eq!(answered.opened.map(|opened| (opened.lanes, opened.waiting)), Some((vec![first], 0)));
 }
+
+#[test]
+fn an_account_that_no_lane_is_of_any_more_is_limited_no_more() {
+    let (mut lanes, first) = (Lanes::new(512), lane("first"));
+    let throttled = Outcome::Failed(FailureClass::Throttled { retry_after: None });
+    let mut limited = |outcome, account, now| {
+        enqueue(&mut lanes, first, "a");
+        let (_, attempt) = only(&mut lanes, now);
+        lanes.answered(first, &attempt, (outcome, account), at(now), 0.0).expect("it was out");
+        lanes.forget_idle(at(now));
+        lanes.figures(at(now)).limited
+    };
+    let account = Some(ACCOUNT);
+    let counts =
+        [limited(Outcome::Granted, account, 0), limited(throttled, None, 1000), limited(Outcome::Granted, Some("AC-other"), 20_000)];
+    assert_eq!(counts, [0, 1, 0]);
+}
